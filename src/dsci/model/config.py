@@ -1,0 +1,200 @@
+"""`dsci.yaml`: what a repository may say about its images when the layout of its folders does not say it all.
+
+Every key is optional and every default is written here; a repository without the file has `Settings()`. The types
+below are the file's grammar, its documentation (`dsci schema` prints them as JSON Schema) and its checks. How settings
+and folders become images is `family`'s to decide.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import msgspec
+import semver
+
+from dsci.errors import ConfigError
+from dsci.model import tags, yamlfile
+from dsci.model.oci import OciError, Platform
+from dsci.model.reference import Repository
+from dsci.model.yamlfile import Location
+
+FILE_NAME = "dsci.yaml"
+
+
+class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A BuildKit secret: an id, and where its value comes from when a build asks for it."""
+
+    id: str
+    env: str | None = None
+    file: str | None = None
+
+
+class SuiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the suites of an image are found and how long they may take."""
+
+    paths: tuple[str, ...] | None = None
+    """Files or folders from the repository's root; replaces the folders that are found by convention."""
+    inherit: bool = True
+    """Whether the suites of the parents run in this image too."""
+    timeout: str = "10m"
+    """The longest one suite may run: a number with s, m or h."""
+
+
+class InputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Generated files that enter a build context without being in Git; their content counts in the key."""
+
+    path: str
+    as_: str = msgspec.field(name="as")
+
+
+class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One image, where it differs from what its folder says."""
+
+    context: str | None = None
+    """The build context, from the repository's root."""
+    dockerfile: str | None = None
+    """The Dockerfile, from the repository's root."""
+    target: str | None = None
+    """The stage to build; the last one by default."""
+    platforms: tuple[str, ...] | None = None
+    args: dict[str, str] = {}
+    secrets: tuple[SecretSettings, ...] = ()
+    inputs: tuple[InputSettings, ...] = ()
+    """Generated files that are not in Git but belong to the build context."""
+    needs: tuple[str, ...] = ()
+    """Images that must be built first although no Dockerfile line names them."""
+    external: tuple[str, ...] = ()
+    """Names that are not siblings although they look like one."""
+    repository: str | None = None
+    """The image's repository, in full, when it is not `<registry>/<name>`."""
+    tags: tuple[str, ...] | None = None
+    suites: SuiteSettings | None = None
+    release: bool = True
+    """False for an image that is built and tested for others, never released itself."""
+
+
+class VersioningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How commits become versions."""
+
+    initial: str = "0.1.0"
+    floor: Literal["patch", "none"] = "patch"
+    """What a changed source is worth when no commit message says more."""
+    propagate: Literal["patch", "same", "none"] = "patch"
+    """What a parent's release is worth to its children."""
+    major_on_zero: bool = False
+    """Whether a breaking change before 1.0.0 gives 1.0.0; else it gives a minor version."""
+    tag: str | None = None
+    """The Git tag, with {image} and {version}; `{image}-v{version}`, or `v{version}` for a single image."""
+
+
+class BuilderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How builds are run."""
+
+    jobs: int = 2
+    """How many targets are built or tested at once."""
+    network: Literal["default", "none", "host"] = "default"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole of `dsci.yaml`."""
+
+    registries: tuple[str, ...] = ()
+    """Where images are published, as prefixes such as `ghcr.io/acme`; the first one is the primary registry."""
+    platforms: tuple[str, ...] = ()
+    """The platforms of every image; the engine's own by default."""
+    images: dict[str, ImageSettings] = {}
+    versioning: VersioningSettings = VersioningSettings()
+    tags: tuple[str, ...] = tags.DEFAULT_RULES
+    suites: SuiteSettings = SuiteSettings()
+    builder: BuilderSettings = BuilderSettings()
+    gate: Literal["family", "lineage"] = "family"
+    """What a failure holds back: every release, or those of the images connected with it."""
+
+
+def parse(text: str, *, file: str = FILE_NAME) -> tuple[Settings, Location]:
+    """Read `dsci.yaml`. Raises ConfigError with file, line and key path for everything that cannot be meant."""
+    settings, location = yamlfile.load(text, Settings, file=file)
+    _check(settings, location)
+    return settings, location
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of `dsci.yaml`, for editors."""
+    value = msgspec.json.schema(Settings)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FILE_NAME, **value}
+
+
+def seconds(duration: str) -> float:
+    """`90s`, `10m` or `1h` in seconds. Raises ValueError for anything else, zero included."""
+    number, unit = duration[:-1], duration[-1:]
+    factor = {"s": 1, "m": 60, "h": 3600}.get(unit)
+    if factor is None or not re.fullmatch("[0-9]{1,9}", number) or int(number) == 0:
+        raise ValueError(duration)
+    return float(int(number) * factor)
+
+
+def _check(settings: Settings, location: Location) -> None:
+    """The checks that types cannot express; the first one that fails is raised."""
+    for n, registry in enumerate(settings.registries):
+        _at(location, ("registries", str(n)), lambda registry=registry: Repository.parse(f"{registry}/x"))
+    _platforms(settings.platforms, location, ("platforms",))
+    _tags(settings.tags, location, ("tags",))
+    _suites(settings.suites, location, ("suites",))
+    try:
+        semver.Version.parse(settings.versioning.initial)
+    except ValueError:
+        where = location.at("versioning", "initial")
+        raise ConfigError(
+            f"{where}: versioning.initial: {settings.versioning.initial!r} is no semantic version",
+            hint="write three numbers, such as 0.1.0",
+        ) from None
+    if settings.versioning.tag is not None and settings.versioning.tag.count("{version}") != 1:
+        where = location.at("versioning", "tag")
+        raise ConfigError(f"{where}: versioning.tag: needs {{version}} once", hint="such as {image}-v{version}")
+    if not 1 <= settings.builder.jobs <= 256:
+        raise ConfigError(f"{location.at('builder', 'jobs')}: builder.jobs: must be 1 to 256")
+    for name, image in settings.images.items():
+        path = ("images", name)
+        _platforms(image.platforms or (), location, (*path, "platforms"))
+        _tags(image.tags or (), location, (*path, "tags"))
+        if image.suites is not None:
+            _suites(image.suites, location, (*path, "suites"))
+        if image.repository is not None:
+            repository = image.repository
+            _at(location, (*path, "repository"), lambda repository=repository: Repository.parse(repository))
+        for n, secret in enumerate(image.secrets):
+            if (secret.env is None) == (secret.file is None):
+                where = location.at(*path, "secrets", str(n))
+                raise ConfigError(f"{where}: images.{name}.secrets.{n}: give one of env and file")
+
+
+def _platforms(values: tuple[str, ...], location: Location, path: tuple[str, ...]) -> None:
+    for n, value in enumerate(values):
+        try:
+            Platform.parse(value)
+        except OciError as error:
+            where = location.at(*path, str(n))
+            raise ConfigError(f"{where}: {'.'.join(path)}: {error.message}", hint=error.hint) from None
+
+
+def _tags(values: tuple[str, ...], location: Location, path: tuple[str, ...]) -> None:
+    for n, value in enumerate(values):
+        _at(location, (*path, str(n)), lambda value=value: tags.TagRule.parse(value))
+
+
+def _suites(suites: SuiteSettings, location: Location, path: tuple[str, ...]) -> None:
+    try:
+        seconds(suites.timeout)
+    except ValueError:
+        where = location.at(*path, "timeout")
+        raise ConfigError(
+            f"{where}: {'.'.join(path)}.timeout: {suites.timeout!r} is no duration", hint="such as 90s, 10m or 1h"
+        ) from None
+
+
+def _at(location: Location, path: tuple[str, ...], check: Any) -> None:
+    try:
+        check()
+    except ConfigError as error:
+        raise ConfigError(f"{location.at(*path)}: {'.'.join(path)}: {error.message}", hint=error.hint) from None

@@ -1,0 +1,200 @@
+"""Folders and settings become images.
+
+A tree that follows one of the usual layouts needs no settings at all; `dsci.yaml` adds to it and overrules it. Suites
+are found beside the images. What the Dockerfiles say is not read here: `edges` does that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from dsci.errors import ConfigError
+from dsci.model import config
+from dsci.model.config import ImageSettings, Settings
+from dsci.model.family import Image, Suite
+from dsci.model.oci import Platform
+from dsci.model.reference import EMBEDDED, Repository
+from dsci.model.tags import TagRule
+from dsci.model.tree import Tree, below
+from dsci.model.yamlfile import Location, nearest
+
+_NAME = re.compile(r"\A[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
+_SUITES = "suites"
+
+
+def discover(
+    settings: Settings, location: Location, tree: Tree, *, project: str, platform: Platform
+) -> Mapping[str, Image]:
+    """The images of a tree: by the layout of its folders, then as the settings say.
+
+    `images/<name>/Dockerfile` wins over `<name>/Dockerfile`, which wins over one `Dockerfile` at the root (named like
+    the project). `platform` is what an image is built for when nothing is said. Raises ConfigError: no images, one
+    name twice, an illegal name, a path that is not there.
+    """
+    found = _layout(tree, project)
+    if "" in found.values() and settings.images and not found.keys() & settings.images.keys():
+        found = {}  # The settings say what the Dockerfile at the root makes.
+    for name in settings.images:
+        if name not in found and not _NAME.match(name):
+            raise ConfigError(f"{location.at('images', name)}: images.{name}: {_ILLEGAL_NAME}")
+    known = {name: settings.images.get(name) or ImageSettings() for name in {**found, **settings.images}}
+    if not known:
+        raise ConfigError(
+            "no images found: there is no images/<name>/Dockerfile, no <name>/Dockerfile and no Dockerfile",
+            hint="commit a Dockerfile (dsci reads what Git knows), or name one under images: in dsci.yaml",
+        )
+    images = {
+        name: _image(name, given, found.get(name), settings, location, tree, project, platform)
+        for name, given in sorted(known.items())
+    }
+    owners: dict[Repository, str] = {}
+    for image in images.values():
+        for repository in image.repositories:
+            if other := owners.get(repository):
+                raise ConfigError(f"{other} and {image.name} would both be published as {repository}")
+            owners[repository] = image.name
+    return images
+
+
+_ILLEGAL_NAME = "an image name is lower-case letters and digits with single . _ - between them"
+
+
+def _layout(tree: Tree, project: str) -> dict[str, str]:
+    """Image names and their folders, by the first layout that the tree has."""
+    folders: dict[str, list[str]] = {"images": [], "flat": []}
+    for path in sorted(tree):
+        parts = path.split("/")
+        if parts[-1] != "Dockerfile" or path.startswith("."):
+            continue
+        if len(parts) == 3 and parts[0] == "images":
+            folders["images"].append(f"images/{parts[1]}")
+        elif len(parts) == 2:
+            folders["flat"].append(parts[0])
+    chosen = folders["images"] or folders["flat"]
+    if not chosen and "Dockerfile" in tree:
+        return {_root_name(project): ""}
+    named: dict[str, str] = {}
+    for folder in chosen:
+        name = folder.rpartition("/")[2].lower()
+        if not _NAME.match(name):
+            raise ConfigError(f"{folder}/Dockerfile: {name!r} cannot name an image: {_ILLEGAL_NAME}")
+        if name in named:
+            raise ConfigError(f"two images are named {name!r}: {named[name]}/Dockerfile and {folder}/Dockerfile")
+        named[name] = folder
+    return named
+
+
+def _root_name(project: str) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", project.lower()).strip("-")
+    return name or "image"
+
+
+def _image(
+    name: str,
+    given: ImageSettings,
+    folder: str | None,
+    settings: Settings,
+    location: Location,
+    tree: Tree,
+    project: str,
+    platform: Platform,
+) -> Image:
+    where = ("images", name)
+    context = (given.context if given.context is not None else folder or "").strip("/").removeprefix("./")
+    context = "" if context == "." else context
+    if given.dockerfile is not None:
+        path = given.dockerfile.removeprefix("./")
+    else:
+        path = "/".join(filter(None, ((folder if folder is not None else context), "Dockerfile")))
+    if path not in tree:
+        near = nearest(path, [known for known in tree if "ockerfile" in known])
+        raise ConfigError(
+            f"{location.at(*where, 'dockerfile')}: images.{name}: there is no {path} in Git{near}",
+            hint="commit it, or set images.NAME.dockerfile to a path from the repository's root",
+        )
+    if context and not any(below(context, known) is not None for known in tree):
+        raise ConfigError(f"{location.at(*where, 'context')}: images.{name}.context: no folder {context} in Git")
+    platforms = tuple(Platform.parse(text) for text in given.platforms or settings.platforms) or (platform,)
+    rules = given.tags if given.tags is not None else settings.tags
+    return Image(
+        name=name,
+        group=name,
+        context=context,
+        dockerfile=path,
+        stage=given.target,
+        platforms=tuple(sorted(set(platforms))),
+        args=given.args,
+        secrets=given.secrets,
+        inputs=given.inputs,
+        needs=given.needs,
+        external=given.external,
+        repositories=_repositories(name, given, settings, project),
+        tag_rules=tuple(TagRule.parse(rule) for rule in rules),
+        suites=_suites(name, given, context if folder is None and context else folder, settings, location, tree),
+        inherit=(given.suites or settings.suites).inherit,
+        release=given.release,
+    )
+
+
+def _repositories(name: str, given: ImageSettings, settings: Settings, project: str) -> tuple[Repository, ...]:
+    if given.repository is not None:
+        return (Repository.parse(given.repository),)
+    if settings.registries:
+        return tuple(Repository.parse(f"{prefix}/{name}") for prefix in settings.registries)
+    return (Repository(EMBEDDED, f"{_root_name(project)}/{name}"),)
+
+
+def _suites(
+    name: str, given: ImageSettings, folder: str | None, settings: Settings, location: Location, tree: Tree
+) -> tuple[Suite, ...]:
+    """The suites declared for an image, or else those in `suites/` beside its Dockerfile and in `suites/<image>/`.
+
+    `folder` is where its Dockerfile was found; None when settings alone name it.
+    """
+    chosen = given.suites or settings.suites
+    roots: set[str]
+    if chosen.paths is not None:
+        roots = {path.strip("/").removeprefix("./") for path in chosen.paths}
+    else:
+        roots = {f"{folder}/{_SUITES}" if folder else _SUITES} if folder is not None else set()
+        roots |= {f"{_SUITES}/{name}"} if folder != "" else set()
+    suites: list[Suite] = []
+    for root in sorted(roots):
+        found = _suites_below(name, root, tree, config.seconds(chosen.timeout))
+        if chosen.paths is not None and not found:
+            raise ConfigError(
+                f"{location.at('images', name, 'suites', 'paths')}: images.{name}.suites.paths: no tests at {root!r}",
+                hint="a suite is a .yaml file with a schemaVersion, or test_*.py files, committed to Git",
+            )
+        suites += found
+    names = [suite.name for suite in suites]
+    return tuple(
+        replace(suite, name=f"{name}/{suite.path}") if names.count(suite.name) > 1 else suite for suite in suites
+    )
+
+
+def _suites_below(owner: str, root: str, tree: Tree, timeout: float) -> list[Suite]:
+    """A suite per structure file, and one for all test modules, below a folder (or at a file)."""
+    files = sorted(path for path in tree if path == root or below(root, path) is not None)
+    structure = [path for path in files if path.endswith((".yaml", ".yml")) and path.count("/") <= root.count("/") + 1]
+    modules = [path for path in files if re.match(r"(test_.*|.*_test)\.py\Z", path.rpartition("/")[2])]
+    suites = [
+        Suite(
+            name=f"{owner}/{path.rpartition('/')[2].rpartition('.')[0]}",
+            kind="structure",
+            owner=owner,
+            path=path,
+            files=(path,),
+            timeout=timeout,
+        )
+        for path in structure
+    ]
+    if modules:
+        folder = root if root not in modules else root.rpartition("/")[0]
+        kept = tuple(path for path in files if path not in structure)
+        suites.append(
+            Suite(name=f"{owner}/pytest", kind="pytest", owner=owner, path=folder, files=kept, timeout=timeout)
+        )
+    return suites

@@ -1,0 +1,240 @@
+"""The one table: which images a repository holds, and which of them stand on which.
+
+Order, lineage, descendants, suites to inherit and repositories all derive from here; nothing else in dsci lists
+images. `discover` fills the table from folders and settings, `edges` from Dockerfiles; it knows no key and no version.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import TopologicalSorter
+from typing import TypeVar
+
+from dsci.errors import ConfigError
+from dsci.model.config import InputSettings, SecretSettings
+from dsci.model.dockerfile import Recipe
+from dsci.model.oci import Platform
+from dsci.model.reference import Reference, Repository
+from dsci.model.tags import TagRule
+
+T = TypeVar("T")
+C = TypeVar("C", str, "TargetId")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TargetId:
+    """One image on one platform: what is built, what `--only` takes, what a CI job is called."""
+
+    image: str
+    platform: Platform
+
+    @classmethod
+    def parse(cls, text: str) -> TargetId:
+        """Read `image@os/arch`."""
+        image, at, platform = text.partition("@")
+        if not at:
+            raise ConfigError(f"{text!r} is no target", hint="write image@platform, such as ml@linux/amd64")
+        return cls(image, Platform.parse(platform))
+
+    def __str__(self) -> str:
+        return f"{self.image}@{self.platform}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """A set of in-container tests of one kind. It belongs to an image, and to everything that descends from it."""
+
+    name: str
+    kind: str
+    """`structure` (a container-structure-test file) or `pytest` (a folder of test modules)."""
+    owner: str
+    path: str
+    """A file or a folder, from the repository's root."""
+    files: tuple[str, ...]
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One image of the family, as folders and settings declare it."""
+
+    name: str
+    group: str
+    """The name its version and its Git tags go by; members of one group (variants) share both."""
+    suffix: str = ""
+    """What tells the tags of this member from those of its group's default one."""
+    context: str
+    dockerfile: str
+    stage: str | None = None
+    platforms: tuple[Platform, ...]
+    args: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[SecretSettings, ...] = ()
+    inputs: tuple[InputSettings, ...] = ()
+    needs: tuple[str, ...] = ()
+    external: tuple[str, ...] = ()
+    repositories: tuple[Repository, ...]
+    """Where it is published; the first one is the primary repository."""
+    tag_rules: tuple[TagRule, ...]
+    suites: tuple[Suite, ...] = ()
+    inherit: bool = True
+    release: bool = True
+
+    @property
+    def repository(self) -> Repository:
+        """The primary repository."""
+        return self.repositories[0]
+
+    @property
+    def targets(self) -> tuple[TargetId, ...]:
+        """One target per platform."""
+        return tuple(TargetId(self.name, platform) for platform in self.platforms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Base:
+    """An external image that a Dockerfile names, on the platform it is wanted for."""
+
+    name: str
+    """As the Dockerfile has it, variables expanded."""
+    reference: Reference = field(compare=False)
+    platform: Platform
+
+    @property
+    def key(self) -> tuple[str, Platform]:
+        """What identifies it among pins."""
+        return str(self.reference), self.platform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A target with everything its Dockerfile says: siblings it needs, bases it comes from."""
+
+    id: TargetId
+    recipe: Recipe
+    syntax: Reference | None
+    """The frontend its `# syntax=` line asks for."""
+    parent: TargetId | None
+    """The sibling that the final stage descends from: suites are inherited from it."""
+    needs: tuple[TargetId, ...]
+    """Every sibling named anywhere in it, the declared ones included."""
+    siblings: Mapping[str, TargetId]
+    """Names as the Dockerfile has them, and the siblings they stand for."""
+    bases: tuple[Base, ...]
+    lineage: Base | None
+    """The external image that the final stage descends from, when it is not a sibling."""
+    problem: str = ""
+    """Why its Dockerfile cannot be read; then nothing else is known of it, and building it fails."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """All images and their edges."""
+
+    images: Mapping[str, Image]
+    nodes: Mapping[TargetId, Node]
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def order(self) -> tuple[TargetId, ...]:
+        """Every target, parents first; by name where the order is free."""
+        return _ordered({node.id: node.needs for node in self.nodes.values()})
+
+    @cached_property
+    def waves(self) -> Mapping[TargetId, int]:
+        """The length of the longest way from a target down to one that needs nothing."""
+        waves: dict[TargetId, int] = {}
+        for target in self.order:
+            waves[target] = 1 + max((waves[need] for need in self.nodes[target].needs), default=-1)
+        return waves
+
+    @cached_property
+    def children(self) -> Mapping[TargetId, frozenset[TargetId]]:
+        """The targets that name each target directly."""
+        found: dict[TargetId, set[TargetId]] = {target: set() for target in self.nodes}
+        for node in self.nodes.values():
+            for need in node.needs:
+                found[need].add(node.id)
+        return {target: frozenset(users) for target, users in found.items()}
+
+    def descendants(self, roots: Iterable[TargetId]) -> frozenset[TargetId]:
+        """Everything that stands on these targets, themselves left out."""
+        return _closure(roots, self.children)
+
+    def ancestors(self, roots: Iterable[TargetId]) -> frozenset[TargetId]:
+        """Everything that these targets stand on, themselves left out."""
+        return _closure(roots, {target: node.needs for target, node in self.nodes.items()})
+
+    def lineage(self, target: TargetId) -> tuple[TargetId, ...]:
+        """The target and its parents' parents, oldest first."""
+        line = [target]
+        while (parent := self.nodes[line[-1]].parent) is not None:
+            line.append(parent)
+        return tuple(reversed(line))
+
+    def suites(self, target: TargetId) -> tuple[Suite, ...]:
+        """The suites that a target must pass: its ancestors' first, its own last."""
+        line = self.lineage(target) if self.images[target.image].inherit else (target,)
+        return tuple(suite for member in line for suite in self.images[member.image].suites)
+
+    def image_needs(self, name: str) -> tuple[str, ...]:
+        """The images that this one needs on any of its platforms, by name."""
+        needs = {need.image for target in self.images[name].targets for need in self.nodes[target].needs}
+        return tuple(sorted(needs))
+
+    @cached_property
+    def image_order(self) -> tuple[str, ...]:
+        """Image names, parents first; by name where the order is free."""
+        return _ordered({name: self.image_needs(name) for name in self.images})
+
+    def components(self, names: Iterable[str]) -> tuple[frozenset[str], ...]:
+        """These images, parted into the sets that no edge of the family connects."""
+        neighbours: dict[str, set[str]] = {name: set() for name in self.images}
+        for name in self.images:
+            for need in self.image_needs(name):
+                neighbours[name].add(need)
+                neighbours[need].add(name)
+        left, wanted, parts = set(self.images), set(names), list[frozenset[str]]()
+        while left:
+            root = min(left)
+            part = _closure([root], neighbours) | {root}
+            left -= part
+            if part & wanted:
+                parts.append(frozenset(part & wanted))
+        return tuple(parts)
+
+
+def _ordered(needs: Mapping[C, Iterable[C]]) -> tuple[C, ...]:
+    """Everything, each after what it needs. Raises CycleError."""
+    sorter = TopologicalSorter(needs)
+    sorter.prepare()
+    order: list[C] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        order += ready
+        sorter.done(*ready)
+    return tuple(order)
+
+
+def _closure(roots: Iterable[T], edges: Mapping[T, Iterable[T]]) -> frozenset[T]:
+    seen: set[T] = set()
+    todo = list(roots)
+    while todo:
+        for item in edges[todo.pop()]:
+            if item not in seen:
+                seen.add(item)
+                todo.append(item)
+    return frozenset(seen)
+
+
+def group_members(images: Iterable[Image]) -> Mapping[str, tuple[Image, ...]]:
+    """The images of each release group, the default member (no suffix) first."""
+    groups: dict[str, list[Image]] = defaultdict(list)
+    for image in images:
+        groups[image.group].append(image)
+    return {
+        name: tuple(sorted(members, key=lambda image: (image.suffix, image.name)))
+        for name, members in sorted(groups.items())
+    }

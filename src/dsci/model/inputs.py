@@ -1,0 +1,98 @@
+"""Which files of a repository are an image's inputs, and which of them enter its build context.
+
+The context is the tree below its folder, after `.dockerignore`. dsci's own files stay out of it, and so do suites that
+lie in it unless the Dockerfile copies them: a changed test is no changed image. The Dockerfile and its ignore file are
+inputs wherever they lie. The same answers serve keys, tars and the commits that count for a version.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from dsci.model import config, lock
+from dsci.model.dockerfile import Recipe
+from dsci.model.family import Image
+from dsci.model.ignore import Ignore
+from dsci.model.tree import Tree, TreeEntry, below
+
+#: What speaks to dsci alone: a moved base or a new registry is no change of an image.
+_OURS = frozenset({config.FILE_NAME, lock.FILE_NAME})
+
+_WILDCARD = re.compile(r"[*?\[\\]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ContextFile:
+    """A file, link or submodule of a build context: its path inside it, where it comes from, what it is."""
+
+    path: str
+    source: str
+    """Its path from the repository's root."""
+    entry: TreeEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """The input filter of one image."""
+
+    context: str
+    dockerfile: str
+    ignore_file: str | None
+    ignore: Ignore
+    suite_files: frozenset[str]
+    """Suites that the Dockerfile does not copy."""
+
+    @classmethod
+    def of(cls, image: Image, recipe: Recipe, ignore_file: str | None, ignore_text: str) -> Inputs:
+        """The filter of an image whose ignore file has this text."""
+        suites = {path for suite in image.suites for path in suite.files}
+        inside = {path: rest for path in suites if (rest := below(image.context, path)) is not None}
+        copied = {path for path, rest in inside.items() for copy in recipe.copies if may_copy(copy.pattern, rest)}
+        return cls(
+            context=image.context,
+            dockerfile=image.dockerfile,
+            ignore_file=ignore_file,
+            ignore=Ignore.parse(ignore_text),
+            suite_files=frozenset(suites - copied),
+        )
+
+    def in_context(self, path: str) -> str | None:
+        """The path inside the build context, or None where the file does not enter it."""
+        rest = below(self.context, path)
+        if rest is None or path in self.suite_files or path in _OURS or self.ignore.ignores(rest):
+            return None
+        return rest
+
+    def touches(self, path: str) -> bool:
+        """Whether a change of this path is a change of the image's inputs."""
+        return path in (self.dockerfile, self.ignore_file) or self.in_context(path) is not None
+
+    def files(self, tree: Tree) -> tuple[ContextFile, ...]:
+        """The build context, sorted by path."""
+        return tuple(
+            sorted(
+                ContextFile(path=rest, source=path, entry=entry)
+                for path, entry in tree.items()
+                if (rest := self.in_context(path)) is not None
+            )
+        )
+
+
+def ignore_file_of(image: Image, tree: Tree) -> str | None:
+    """The ignore file that counts: `<Dockerfile>.dockerignore`, else `.dockerignore` at the context's root.
+
+    Source: https://docs.docker.com/build/concepts/context/#filename-and-location
+    """
+    own = f"{image.dockerfile}.dockerignore"
+    shared = f"{image.context}/.dockerignore" if image.context else ".dockerignore"
+    return next((path for path in (own, shared) if path in tree), None)
+
+
+def may_copy(pattern: str, path: str) -> bool:
+    """Whether a COPY source could take this path of the context. Where it cannot be told, it could."""
+    clean = "/".join(part for part in pattern.split("/") if part not in ("", "."))
+    wildcard = _WILDCARD.search(clean)
+    if wildcard is not None:
+        return path.startswith(clean[: wildcard.start()])
+    return not clean or ".." in clean or path == clean or below(clean, path) is not None

@@ -1,0 +1,56 @@
+"""`dsci.lock`: the bases of a family, pinned in a file that is reviewed like any other.
+
+One row per base and platform, sorted, so that a moved base is a one-line diff. What the file pins wins over what the
+last release was built on (rule 2 of the semantics). Resolving bases and writing the file is done elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from dsci.errors import ConfigError
+from dsci.model import yamlfile
+from dsci.model.oci import Digest, OciError, Platform
+from dsci.model.reference import Reference
+
+FILE_NAME = "dsci.lock"
+_HEAD = "# Written by `dsci lock`; `dsci lock --update` moves the bases to what they are now.\n"
+
+Bases = Mapping[tuple[str, Platform], Digest]
+
+
+class _Base(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    name: str
+    platform: str
+    digest: str
+
+
+class _Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    schema: int
+    bases: tuple[_Base, ...] = ()
+
+
+def parse(text: str) -> Bases:
+    """Read the file. Raises ConfigError with the line of what cannot be meant."""
+    lock, location = yamlfile.load(text, _Lock, file=FILE_NAME)
+    if lock.schema != 1:
+        raise ConfigError(f"{location.at('schema')}: schema {lock.schema} is not known", hint="update dsci")
+    found: dict[tuple[str, Platform], Digest] = {}
+    for n, base in enumerate(lock.bases):
+        try:
+            key = (str(Reference.parse(base.name)), Platform.parse(base.platform))
+            found[key] = Digest.parse(base.digest)
+        except (ConfigError, OciError) as error:
+            raise ConfigError(f"{location.at('bases', str(n))}: {error.message}", hint=error.hint) from None
+    return found
+
+
+def render(bases: Bases) -> str:
+    """The file for these bases; the same bases give the same bytes."""
+    rows = [
+        f"  - name: {name}\n    platform: {platform}\n    digest: {digest}\n"
+        for (name, platform), digest in sorted(bases.items())
+    ]
+    return f"{_HEAD}schema: 1\nbases:{'' if rows else ' []'}\n" + "".join(rows)

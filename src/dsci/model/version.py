@@ -1,0 +1,252 @@
+"""Versions: which are claimed, and what comes next.
+
+Claims are Git tags; history since the last one, the image's own source and its parents' releases say how far the next
+version moves (rule 14 of the semantics). Each bump carries its reason. Nothing is asked of a registry: a version
+comes from Git alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import semver
+
+from dsci.errors import ConfigError
+from dsci.model.commits import Bump, Change, Commit
+from dsci.model.config import VersioningSettings
+from dsci.model.oci import Digest, OciError, Platform
+
+_TRAILER = re.compile(r"^(Dsci-[A-Z][a-z]+): (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """A Git tag as Git tells it."""
+
+    name: str
+    oid: str
+    commit: str
+    message: str
+    """Empty for a lightweight tag."""
+    merged: bool
+    """Whether HEAD can reach its commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """A version that a Git tag claims. What dsci wrote into the tag's message is read back here."""
+
+    group: str
+    version: semver.Version
+    tag: Tag
+    digests: Mapping[str, Digest] = field(default_factory=dict)
+    """The index digest of each member of the group; empty for a tag that dsci did not make."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """The content key of each target."""
+    bases: Mapping[tuple[str, Platform], Digest] = field(default_factory=dict)
+    """What the external bases were."""
+
+    @property
+    def by_dsci(self) -> bool:
+        """Whether dsci claimed it, so that its content is known."""
+        return bool(self.digests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Whether a group is released, as what, and why."""
+
+    group: str
+    bump: Bump
+    version: semver.Version | None
+    previous: Released | None
+    changes: tuple[Change, ...]
+    """The commits that touched its inputs since the previous release, newest first."""
+    parents: tuple[tuple[str, str], ...] = ()
+    """Parents released with it, and their versions."""
+    reason: str = ""
+
+
+class TagFormat:
+    """The shape of Git tags: `{image}-v{version}`, or any other with both fields."""
+
+    def __init__(self, template: str) -> None:
+        self.template = template
+        shape = re.escape(template).replace(r"\{image\}", "(?P<image>.+)")
+        self._pattern = re.compile(shape.replace(r"\{version\}", r"(?P<version>[0-9]+\.[0-9]+\.[0-9]+[^/]*)"))
+
+    @classmethod
+    def of(cls, settings: VersioningSettings, groups: Sequence[str]) -> TagFormat:
+        """The configured format, or the usual one. Raises ConfigError when several images would share tags."""
+        template = settings.tag or ("v{version}" if len(groups) == 1 else "{image}-v{version}")
+        if template.count("{image}") > 1 or (len(groups) > 1 and "{image}" not in template):
+            raise ConfigError(
+                f"versioning.tag: {template!r} must name {{image}} once, or several images would share a Git tag",
+                hint="use {image} and {version}, such as {image}-v{version}",
+            )
+        return cls(template)
+
+    def render(self, group: str, version: semver.Version) -> str:
+        """The Git tag of a version."""
+        return self.template.replace("{image}", group).replace("{version}", str(version))
+
+    def read(self, name: str, groups: Sequence[str]) -> tuple[str, semver.Version] | None:
+        """The group and version that a Git tag names; None for tags of other tools and other images."""
+        match = self._pattern.fullmatch(name)
+        if match is None:
+            return None
+        group = match["image"] if "{image}" in self.template else groups[0]
+        if group not in groups or not semver.Version.is_valid(match["version"]):
+            return None
+        return group, semver.Version.parse(match["version"])
+
+
+def released(tags: Iterable[Tag], form: TagFormat, groups: Sequence[str]) -> Mapping[str, tuple[Released, ...]]:
+    """The claimed versions of every group, newest version first."""
+    found: dict[str, list[Released]] = {group: [] for group in groups}
+    for tag in tags:
+        named = form.read(tag.name, groups)
+        if named is not None:
+            found[named[0]].append(_read_claim(*named, tag))
+    return {
+        group: tuple(sorted(claims, key=lambda claim: claim.version, reverse=True)) for group, claims in found.items()
+    }
+
+
+def claim_trailers(
+    digests: Mapping[str, Digest], keys: Mapping[str, str], bases: Mapping[tuple[str, Platform], Digest], *, group: str
+) -> str:
+    """The lines at the end of a tag's message that say what it claims; `released` reads them back."""
+    lines = [
+        f"Dsci-Digest: {digest}" + (f" {name}" if name != group else "") for name, digest in sorted(digests.items())
+    ]
+    lines += [f"Dsci-Key: {key} {target}" for target, key in sorted(keys.items())]
+    lines += [f"Dsci-Base: {digest} {platform} {name}" for (name, platform), digest in sorted(bases.items())]
+    return "\n".join(lines)
+
+
+def _read_claim(group: str, version: semver.Version, tag: Tag) -> Released:
+    digests: dict[str, Digest] = {}
+    keys: dict[str, str] = {}
+    bases: dict[tuple[str, Platform], Digest] = {}
+    # Only the last paragraph: what stands above it was written by whoever wrote the commits.
+    for name, value in _TRAILER.findall(tag.message.rstrip().rpartition("\n\n")[2]):
+        first, _, rest = value.strip().partition(" ")
+        try:
+            if name == "Dsci-Digest":
+                digests[rest or group] = Digest.parse(first)
+            elif name == "Dsci-Key" and re.fullmatch("[0-9a-f]{64}", first):
+                keys[rest] = first
+            elif name == "Dsci-Base":
+                platform, _, base = rest.partition(" ")
+                bases[base, Platform.parse(platform)] = Digest.parse(first)
+        except OciError:
+            continue  # Somebody wrote a trailer by hand: a claim that cannot be read is one dsci did not make.
+    return Released(group=group, version=version, tag=tag, digests=digests, keys=keys, bases=bases)
+
+
+def ancestors(commit: str, commits: Mapping[str, Commit]) -> frozenset[str]:
+    """The commits of this set that `commit` can reach, itself included."""
+    seen: set[str] = set()
+    todo = [commit]
+    while todo:
+        sha = todo.pop()
+        if sha in seen or sha not in commits:
+            continue
+        seen.add(sha)
+        todo += commits[sha].parents
+    return frozenset(seen)
+
+
+def next_version(current: semver.Version | None, bump: Bump, settings: VersioningSettings) -> semver.Version:
+    """The version after `current`. Before 1.0.0 a breaking change gives a minor version, unless configured."""
+    if current is None:
+        return semver.Version.parse(settings.initial)
+    if current.prerelease:
+        return current.finalize_version()
+    if bump is Bump.MAJOR and current.major == 0 and not settings.major_on_zero:
+        bump = Bump.MINOR
+    match bump:
+        case Bump.MAJOR:
+            return current.bump_major()
+        case Bump.MINOR:
+            return current.bump_minor()
+        case _:
+            return current.bump_patch()
+
+
+def decide(
+    group: str,
+    *,
+    claims: Sequence[Released],
+    since: Sequence[Change],
+    touched: Sequence[Change],
+    source_changed: str,
+    parents: Sequence[Decision],
+    settings: VersioningSettings,
+) -> Decision:
+    """Whether a group is released now, and as what.
+
+    `claims` are its versions, newest first; `since` every change after its last reachable release; `touched` those of
+    them that touch its inputs; `source_changed` says how its own source differs from that release ("" when it does
+    not); `parents` are the decisions of the groups it stands on.
+    """
+    previous = next((claim for claim in claims if claim.tag.merged), None)
+    current = previous.version if previous else None
+    moved = [parent for parent in parents if parent.version is not None]
+    pushing = moved if settings.propagate != "none" else []
+    names = tuple((parent.group, str(parent.version)) for parent in moved)
+
+    def decision(bump: Bump, version: semver.Version | None, reason: str) -> Decision:
+        return Decision(
+            group=group,
+            bump=bump,
+            version=version,
+            previous=previous,
+            changes=tuple(touched),
+            parents=names if version else (),
+            reason=reason,
+        )
+
+    asked = _asked_for(group, since, touched)
+    if asked is not None:
+        version, change = asked
+        if current is None or version > current:
+            bump = difference(current, version)
+            return decision(bump, version, f"Release-As: {version} ({change.commit.sha[:7]})")
+    if touched and all(change.skip for change in touched) and not pushing:
+        return decision(Bump.NONE, None, f"deferred by [skip release] ({touched[0].commit.sha[:7]})")
+    if previous is None:
+        return decision(Bump.NONE, next_version(None, Bump.NONE, settings), "first release")
+    reasons: list[tuple[Bump, str]] = []
+    if source_changed and settings.floor == "patch":
+        reasons.append((Bump.PATCH, source_changed))
+    if source_changed:
+        reasons += [(change.bump, f"{change.commit.subject[:80]} ({change.commit.sha[:7]})") for change in touched]
+    for parent in pushing:
+        bump = max(parent.bump, Bump.PATCH) if settings.propagate == "same" else Bump.PATCH
+        reasons.append((bump, f"parent {parent.group} {parent.version}"))
+    if not reasons or max(bump for bump, _ in reasons) is Bump.NONE:
+        return decision(Bump.NONE, None, "unchanged" if not source_changed else f"{source_changed} (no commit asks)")
+    bump, reason = max(reasons, key=lambda item: item[0])
+    return decision(bump, next_version(current, bump, settings), reason)
+
+
+def _asked_for(group: str, since: Sequence[Change], touched: Sequence[Change]) -> tuple[semver.Version, Change] | None:
+    """The newest `Release-As` that means this group: by name from any commit, unnamed from one that touches it."""
+    for change in since:
+        for name, text in change.release_as:
+            mine = name == group or (name is None and change in touched)
+            if mine and semver.Version.is_valid(text):
+                return semver.Version.parse(text), change
+    return None
+
+
+def difference(current: semver.Version | None, version: semver.Version) -> Bump:
+    if current is None:
+        return Bump.NONE
+    if version.major != current.major:
+        return Bump.MAJOR
+    return Bump.MINOR if version.minor != current.minor else Bump.PATCH

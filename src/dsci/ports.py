@@ -1,0 +1,360 @@
+"""What the pipeline asks of the outside world, as Protocols.
+
+Drivers implement these, fakes imitate them, the command line hands them over; nobody else knows a client library. A
+method that can find nothing says so with None or an empty value; a method that cannot find out raises. "Absent" and
+"unreachable" are never the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import BinaryIO, Literal, Protocol
+
+from dsci.model.commits import Commit
+from dsci.model.oci import Descriptor, Platform
+from dsci.model.reference import Reference, Repository
+from dsci.model.tree import Tree, TreeEntry
+from dsci.model.version import Tag
+
+# ---------------------------------------------------------------------------------------------------------- registry
+
+
+class ImageSource(Protocol):
+    """One image manifest somewhere local, with every blob it names, ready to be published."""
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The manifest's own descriptor."""
+
+    @property
+    def manifest(self) -> bytes:
+        """The manifest's bytes, exactly as they are published."""
+
+    def open(self, blob: Descriptor) -> BinaryIO:
+        """The content of a blob that the manifest names, from its first byte."""
+
+
+class Registry(Protocol):
+    """Repositories of images and artifacts: a remote registry, or OCI layouts on this machine.
+
+    404 is a value (None); everything else that is not an answer raises RegistryError.
+    """
+
+    def resolve(self, reference: Reference) -> Descriptor | None:
+        """The manifest or index this tag or digest names now, or None when there is none."""
+
+    def manifest(self, reference: Reference) -> tuple[Descriptor, bytes] | None:
+        """The same, with its bytes, verified against the digest; None when there is none."""
+
+    def blob(self, repository: Repository, blob: Descriptor) -> bytes:
+        """A small blob (a config, a receipt), verified. Raises RegistryError when it is absent or over 8 MiB."""
+
+    def open_blob(self, repository: Repository, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
+        """A blob as a stream of chunks; the last chunk is given only after size and digest were verified."""
+
+    def push_image(self, source: ImageSource, repository: Repository, tag: str | None = None) -> Descriptor:
+        """Upload the blobs that are missing, then the manifest, under `tag` or by digest only."""
+
+    def push_manifest(
+        self, repository: Repository, content: bytes, media_type: str, tag: str | None = None
+    ) -> Descriptor:
+        """Write these bytes under `tag`, or by digest only, and confirm that the registry names them so."""
+
+    def push_blob(self, repository: Repository, content: bytes, media_type: str) -> Descriptor:
+        """Upload a small blob held in memory, unless it is there."""
+
+    def mount(self, source: Repository, blob: Descriptor, repository: Repository) -> bool:
+        """Have a blob of another repository of this registry without sending it; False when the registry will not."""
+
+    def tags(self, repository: Repository) -> tuple[str, ...]:
+        """Every tag of the repository, sorted; empty when the repository does not exist."""
+
+    def check_push(self, repository: Repository) -> None:
+        """Prove the right to push here, leaving nothing behind. Raises AuthError when it is not given."""
+
+
+# ----------------------------------------------------------------------------------------------------------- builder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """What a name in a Dockerfile stands for in this build: `--build-context name=source`."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildSecret:
+    """A secret of a build: its id, and the environment variable or the file that has its value.
+
+    The value goes from there to BuildKit and nowhere else; the pipeline never holds it.
+    """
+
+    id: str
+    env: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOrder:
+    """Everything a builder needs to build one target, decided beforehand."""
+
+    subject: str
+    """The target's id, for messages."""
+    dockerfile: str
+    """The Dockerfile's path inside the tar."""
+    dockerfile_shown: str
+    """The Dockerfile's path in the repository, for messages."""
+    stage: str | None
+    platform: Platform
+    args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    pins: tuple[Pin, ...] = ()
+    secrets: tuple[BuildSecret, ...] = ()
+    local_name: Reference
+    """The name the image gets in the engine."""
+    epoch: int
+    """SOURCE_DATE_EPOCH in seconds."""
+    classic: bool = False
+    """Whether the engine keeps the classic image store, which exports no OCI layouts."""
+    network: str = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildFailure:
+    """Why BuildKit stopped: the step, its last lines, and where it stands in the Dockerfile."""
+
+    message: str
+    step: str = ""
+    line: int | None = None
+    tail: tuple[str, ...] = ()
+
+
+Progress = Callable[[str], None]
+
+
+class Builder(Protocol):
+    """BuildKit, behind whatever drives it."""
+
+    def build(
+        self, order: BuildOrder, context: Callable[[BinaryIO], None], progress: Progress
+    ) -> AbstractContextManager[ImageSource | BuildFailure]:
+        """Build with the tar that `context` writes; the source is valid inside the `with` block.
+
+        The image is then also in the engine under `order.local_name`. Raises BuilderError when BuildKit itself is not
+        to be had; a failing Dockerfile is a `BuildFailure`.
+        """
+
+    def cancel(self) -> None:
+        """End every build that is going on; they fail."""
+
+
+# ------------------------------------------------------------------------------------------------------------ engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a container did: exit code (None when it had to be killed), output kept apart, seconds."""
+
+    exit_code: int | None
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+    reason: str = ""
+    """Why there is no exit code, or why the container could not start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """A path in an image, as the first header of its tar stream tells it."""
+
+    kind: Literal["file", "directory", "symlink", "other"]
+    mode: int
+    """Permission bits with setuid, setgid and sticky."""
+    uid: int
+    gid: int
+    size: int
+    link: str = ""
+
+
+class Container(Protocol):
+    """A container of the image under test: created, perhaps never started, always removed."""
+
+    def stat(self, path: str) -> FileEntry | None:
+        """What stands at this path, links not followed, or None."""
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """A regular file's first `limit` bytes, links followed; None when there is none."""
+
+    def run(self, timeout: float, output_limit: int) -> Ran:
+        """Start it and wait, at most `timeout` seconds; then kill it."""
+
+    def copy_out(self, path: str) -> bytes | None:
+        """A file's content after the run."""
+
+
+class Engine(Protocol):
+    """The Docker Engine: where images are run to be tested."""
+
+    def version(self) -> str:
+        """The engine's version and image store, for messages."""
+
+    def mirrors(self) -> tuple[str, ...]:
+        """Base URLs of the mirrors of Docker Hub that the engine asks first."""
+
+    @property
+    def mode(self) -> Literal["containerd", "classic"]:
+        """Which image store the engine keeps: it decides when an image's digest is known (rule 12)."""
+
+    def platform(self) -> Platform:
+        """The platform that the engine runs natively."""
+
+    def image_id(self, name: Reference) -> str | None:
+        """The engine's id of a local image (manifest digest or config digest, by store), or None."""
+
+    def config(self, name: Reference) -> Mapping[str, object]:
+        """The image's config object as the engine gives it (`Env`, `Entrypoint`, `Labels` …)."""
+
+    def load(self, source: ImageSource, name: Reference) -> None:
+        """Bring an image into the engine under this name."""
+
+    def tag(self, name: Reference, new: Reference) -> None:
+        """Give an image one more name."""
+
+    def container(
+        self,
+        name: Reference,
+        *,
+        platform: Platform,
+        entrypoint: Sequence[str] | None = None,
+        command: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+        volume: tuple[str, bytes] | None = None,
+        network: bool = True,
+    ) -> AbstractContextManager[Container]:
+        """Create a container, labelled as this run's. `volume` mounts a fresh volume at a path, filled from a tar."""
+
+    def remove_image(self, name: Reference) -> None:
+        """Remove this name from the engine, if it is there."""
+
+    def cancel(self) -> None:
+        """End every container of this run; what waits for one sees it killed."""
+
+    def sweep(self) -> int:
+        """Remove what dead runs of dsci on this machine left behind; gives the number of things removed."""
+
+
+# --------------------------------------------------------------------------------------------------------------- git
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """Where the repository stands."""
+
+    commit: str
+    when: int
+    branch: str | None
+    root: str
+    """The path of the work tree (or of the bare repository)."""
+    origin: str | None
+    """The URL of the remote, without credentials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagObject:
+    """A deterministic annotated tag to be made: same fields, same object id."""
+
+    name: str
+    commit: str
+    when: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """How a claim ended: `won` all, or the names somebody else holds (with their object ids)."""
+
+    won: bool
+    taken: Mapping[str, str] = field(default_factory=dict)
+    detail: str = ""
+
+
+class Git(Protocol):
+    """The repository: read in a few passes, written only by a claim."""
+
+    def head(self) -> Head:
+        """Where HEAD is. Raises HistoryError: no repository, no commits, not trusted, shallow where it matters."""
+
+    def is_shallow(self) -> bool:
+        """Whether history is cut off."""
+
+    def tree(self, commit: str) -> Tree:
+        """Every path of the commit's tree, files only."""
+
+    def blob(self, oid: str) -> bytes:
+        """A blob's content."""
+
+    def dirty(self) -> Mapping[str, TreeEntry | None]:
+        """Paths whose work tree differs from HEAD, untracked ones included; None for a deleted path.
+
+        The object ids are those the content would have; nothing is written to the object store.
+        """
+
+    def hash_files(self, folder: str) -> Mapping[str, TreeEntry]:
+        """Every file at or below a path of the work tree, whether Git knows it or not."""
+
+    def worktree_blob(self, path: str) -> bytes:
+        """The content of a dirty path (the target text for a link)."""
+
+    def tags(self) -> tuple[Tag, ...]:
+        """Every tag with the commit it names."""
+
+    def commits(self, since: Sequence[str]) -> tuple[Commit, ...]:
+        """History from HEAD, newest first, without what every one of `since` can reach (all of it when empty)."""
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        """Whether one commit can reach the other."""
+
+    def remote(self) -> str | None:
+        """The name of the remote that claims are pushed to, or None."""
+
+    def remote_tags(self) -> Mapping[str, str]:
+        """The remote's tags: name to object id, unpeeled."""
+
+    def fetch_tags(self, names: Sequence[str]) -> None:
+        """Bring these tags, and no others, from the remote."""
+
+    def check_push(self, name: str) -> None:
+        """Prove the right to push a tag, changing nothing. Raises HistoryError when the remote refuses."""
+
+    def make_tag(self, tag: TagObject) -> str:
+        """Write the tag object, without naming it; gives its id."""
+
+    def claim(self, tags: Mapping[str, str]) -> Claimed:
+        """Create all these tags (name to object id) or none: on the remote if there is one, then here."""
+
+
+# ----------------------------------------------------------------------------------------------------------- console
+
+
+class Console(Protocol):
+    """The story on stderr, told while it happens. Results go elsewhere."""
+
+    def say(self, text: str) -> None:
+        """A line of the story."""
+
+    def warn(self, text: str) -> None:
+        """Something the user should know, though work goes on."""
+
+    def begin(self, subject: str, stage: str) -> None:
+        """A target's stage begins."""
+
+    def step(self, subject: str, text: str) -> None:
+        """What a target is doing now."""
+
+    def end(self, subject: str, stage: str, status: str, seconds: float, detail: str = "") -> None:
+        """A target's stage ended."""

@@ -1,0 +1,180 @@
+"""`dsci.yaml`: what may be said, and where a complaint points."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from dsci.errors import ConfigError
+from dsci.model import config
+from dsci.model.config import ImageSettings, InputSettings, SecretSettings, Settings
+from dsci.model.tags import DEFAULT_RULES
+
+FULL = """\
+registries: [ghcr.io/acme, localhost:5000]
+platforms: [linux/amd64, linux/arm64]
+images:
+  ml:
+    context: images/ml
+    dockerfile: images/ml/Dockerfile
+    target: final
+    platforms: [linux/amd64]
+    args: {PY: 3.12}
+    secrets:
+      - {id: token, env: TOKEN}
+      - {id: key, file: key.pem}
+    inputs:
+      - {path: dist, as: dist}
+    needs: [tools]
+    external: [python]
+    repository: quay.io/other/ml
+    tags: ["{version}"]
+    suites: {paths: [tests/ml], inherit: false, timeout: 1h}
+    release: false
+versioning:
+  initial: 1.0.0
+  floor: none
+  propagate: same
+  major_on_zero: true
+  tag: "{image}/v{version}"
+tags: [latest]
+suites: {timeout: 90s}
+builder: {jobs: 4, network: none}
+gate: lineage
+"""
+
+
+def test_everything_can_be_said() -> None:
+    settings, location = config.parse(FULL)
+    assert settings.registries == ("ghcr.io/acme", "localhost:5000")
+    assert settings.images["ml"] == ImageSettings(
+        context="images/ml",
+        dockerfile="images/ml/Dockerfile",
+        target="final",
+        platforms=("linux/amd64",),
+        args={"PY": "3.12"},
+        secrets=(SecretSettings(id="token", env="TOKEN"), SecretSettings(id="key", file="key.pem")),
+        inputs=(InputSettings(path="dist", as_="dist"),),
+        needs=("tools",),
+        external=("python",),
+        repository="quay.io/other/ml",
+        tags=("{version}",),
+        suites=config.SuiteSettings(paths=("tests/ml",), inherit=False, timeout="1h"),
+        release=False,
+    )
+    assert settings.versioning == config.VersioningSettings(
+        initial="1.0.0", floor="none", propagate="same", major_on_zero=True, tag="{image}/v{version}"
+    )
+    assert (settings.tags, settings.gate, settings.builder.jobs) == (("latest",), "lineage", 4)
+    assert location.at("images", "ml", "secrets", "1") == "dsci.yaml:12"
+
+
+def test_nothing_need_be_said() -> None:
+    settings, _ = config.parse("")
+    assert settings == Settings()
+    assert settings.tags == DEFAULT_RULES
+    assert (settings.gate, settings.versioning.propagate, settings.versioning.floor) == ("family", "patch", "patch")
+    assert (settings.builder.jobs, settings.versioning.major_on_zero, settings.suites.timeout) == (2, False, "10m")
+
+
+@pytest.mark.parametrize("jobs", [1, 256])
+def test_as_many_jobs_as_may_be(jobs: int) -> None:
+    assert config.parse(f"builder: {{jobs: {jobs}}}")[0].builder.jobs == jobs
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("registries:\n- ghcr.io/Acme\n", "dsci.yaml:2: registries.0: "),
+        ("registries: [ghcr.io/acme/]", "dsci.yaml:1: registries.0: "),
+        ('registries: [""]', "dsci.yaml:1: registries.0: "),
+        ("registries: ['ghcr.io/acme:1']", "dsci.yaml:1: registries.0: "),
+        ("platforms:\n- linux/amd64\n- arm64\n", "dsci.yaml:3: platforms: 'arm64' is not a platform"),
+        ("images:\n  ml:\n    platforms: [x]\n", "dsci.yaml:3: images.ml.platforms: 'x' is not a platform"),
+        ("tags: ['{ver}']", "dsci.yaml:1: tags.0: unknown field {ver}"),
+        ("images:\n  ml:\n    tags: ['dsci-x']\n", "dsci.yaml:3: images.ml.tags.0: tag rule 'dsci-x'"),
+        ("suites: {timeout: 10}", "dsci.yaml:1: suites.timeout: '10' is no duration"),
+        (
+            "images:\n  ml:\n    suites:\n      timeout: 0s\n",
+            "dsci.yaml:4: images.ml.suites.timeout: '0s' is no duration",
+        ),
+        ("versioning: {initial: 1.0}", "dsci.yaml:1: versioning.initial: '1.0' is no semantic version"),
+        ("versioning: {initial: v1.0.0}", "dsci.yaml:1: versioning.initial: 'v1.0.0' is no semantic version"),
+        ("versioning:\n  tag: '{image}'\n", "dsci.yaml:2: versioning.tag: needs {version} once"),
+        ("versioning: {tag: '{version}-{version}'}", "dsci.yaml:1: versioning.tag: needs {version} once"),
+        ("builder: {jobs: 0}", "dsci.yaml:1: builder.jobs: must be 1 to 256"),
+        ("builder:\n  jobs: 257\n", "dsci.yaml:2: builder.jobs: must be 1 to 256"),
+        ("images: {ml: {repository: 'x:1'}}", "dsci.yaml:1: images.ml.repository: 'x:1' names a tag"),
+        ("images: {ml: {repository: UP}}", "dsci.yaml:1: images.ml.repository: "),
+        ("images:\n  ml:\n    secrets:\n    - id: a\n", "dsci.yaml:4: images.ml.secrets.0: give one of env and file"),
+        ("images: {ml: {secrets: [{id: a, env: B, file: c}]}}", "images.ml.secrets.0: give one of env and file"),
+        ("images: {ml: {secrets: [{env: B}]}}", "dsci.yaml: Object missing required field `id`"),
+        ("image: {}", "dsci.yaml:1: unknown key 'image' (did you mean 'images'?)"),
+        (
+            "images:\n  ml:\n    dokerfile: x\n",
+            "dsci.yaml:3: images.ml: unknown key 'dokerfile' (did you mean 'dockerfile'?)",
+        ),
+        ("images: {ml: {}, ml: {}}", "dsci.yaml:1: images: duplicate key 'ml', first given in line 1"),
+        ("versioning: {propagate: minor}", "dsci.yaml:1: versioning.propagate: expected one of"),
+        ("gate: [family]", "dsci.yaml:1: gate: expected one of family, lineage"),
+        ("registries: ghcr.io/acme", "dsci.yaml:1: registries: expected a list"),
+        ("images: [ml]", "dsci.yaml:1: images: expected keys and values"),
+        ("images: {ml: {release: 1}}", "dsci.yaml:1: images.ml.release: expected true or false"),
+    ],
+    ids=lambda value: value[:50] if isinstance(value, str) else "",
+)
+def test_what_cannot_be_meant(text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text)
+    assert says in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+def test_complaints_bring_a_next_step() -> None:
+    for text in ("platforms: [x]", "tags: ['{x}']", "suites: {timeout: x}", "versioning: {initial: x}", "foo: 1"):
+        with pytest.raises(ConfigError) as caught:
+            config.parse(text)
+        assert caught.value.hint
+
+
+def test_another_file_name() -> None:
+    with pytest.raises(ConfigError, match=r"^ci/dsci\.yaml:1: "):
+        config.parse("gate: x", file="ci/dsci.yaml")
+
+
+@pytest.mark.parametrize(("text", "value"), [("1s", 1), ("90s", 90), ("10m", 600), ("2h", 7200), ("010s", 10)])
+def test_durations(text: str, value: float) -> None:
+    assert config.seconds(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "10", "0s", "000m", "-1s", "1.5h", "1d", "1 s", "s1", "٣s", "1ss", "9" * 400 + "s"], ids=ascii
+)
+def test_no_durations(text: str) -> None:
+    with pytest.raises(ValueError):
+        config.seconds(text)
+
+
+def test_the_schema_knows_every_key() -> None:
+    schema = config.schema()
+    text = json.dumps(schema)
+    assert schema["title"] == "dsci.yaml"
+    assert schema["$schema"].endswith("2020-12/schema")
+    for key in (*Settings.__struct_encode_fields__, *ImageSettings.__struct_encode_fields__, "as"):
+        assert f'"{key}"' in text
+    assert "as_" not in text
+    assert '"additionalProperties": false' in text
+
+
+@given(st.text("01230smh.-ab", max_size=12))
+@hypothesis(max_examples=60)
+def test_any_duration_is_positive_or_a_value_error(text: str) -> None:
+    try:
+        value = config.seconds(text)
+    except ValueError:
+        return
+    assert value > 0

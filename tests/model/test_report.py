@@ -1,0 +1,239 @@
+"""What happened, told: documents that stay well formed whatever containers print."""
+
+from __future__ import annotations
+
+import json
+import re
+from xml.etree import ElementTree
+
+import pytest
+from builders import STACK, look
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from dsci.model.plan import Plan
+from dsci.model.report import (
+    Check,
+    Outcome,
+    Publication,
+    Report,
+    Status,
+    SuiteReport,
+    Verdict,
+    clean,
+    to_junit,
+    to_markdown,
+)
+
+PASSED, FAILED, SKIPPED = Verdict.PASSED, Verdict.FAILED, Verdict.SKIPPED
+
+
+def suite(*verdicts: Verdict, name: str = "ml/pytest", detail: str = "") -> SuiteReport:
+    checks = tuple(Check(name=f"check {n}", verdict=verdict, detail=detail) for n, verdict in enumerate(verdicts))
+    return SuiteReport(target="ml@linux/amd64", suite=name, checks=checks, seconds=1.5)
+
+
+# ------------------------------------------------------------------------------------------------- foreign text
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        pytest.param("plain\ttext\n", "plain\ttext\n", id="plain"),
+        pytest.param("a\r\nb\rc", "a\nb\nc", id="line ends"),
+        pytest.param("\x1b[1;31mred\x1b[0m", "red", id="colour"),
+        pytest.param("\x1b]0;title\x07x", "x", id="title, bell"),
+        pytest.param("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link", id="link"),
+        pytest.param("\x1bMx", "x", id="two-byte sequence"),
+        pytest.param("\x1b(Bx", "(Bx", id="an escape that is none loses its escape"),
+        pytest.param("\x9b31mred", "31mred", id="one-byte sequence"),
+        pytest.param("a\x00\x07\x08\x0b\x7f\x85b", "ab", id="control characters"),
+        pytest.param("\ud800x\udfff", "x", id="half surrogate pairs"),
+        pytest.param("\ufffex\uffff", "x", id="no characters"),
+        pytest.param("é 日本 🎉 \u00a0", "é 日本 🎉 \u00a0", id="everything else stays"),
+    ],
+)
+def test_cleaning(text: str, plain: str) -> None:
+    assert clean(text) == plain
+
+
+def test_the_end_of_a_long_text_is_kept() -> None:
+    assert clean("abcdef", 6) == "abcdef"
+    assert clean("abcdefg", 6) == "… 1 characters left out\nbcdefg"
+    assert len(clean("x" * 100_000)) < 17_000
+
+
+@given(st.text(max_size=60) | st.text("\x1b[];0m\x07\\\x9b\r\nABC", max_size=40))
+@hypothesis(max_examples=80)
+def test_clean_text_is_harmless_and_stays_as_it_is(text: str) -> None:
+    plain = clean(text)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", plain)
+    assert clean(plain) == plain
+
+
+# -------------------------------------------------------------------------------------------------------- suites
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "problem"),
+    [
+        ([PASSED], ""),
+        ([PASSED, SKIPPED], ""),
+        ([PASSED, FAILED], "check 1"),
+        ([FAILED, PASSED, FAILED, FAILED], "check 0 and 2 more"),
+        ([FAILED, SKIPPED], "check 0"),
+        ([], "no test ran"),
+        ([SKIPPED, SKIPPED], "every test was skipped"),
+    ],
+)
+def test_no_suite_passes_that_tested_nothing(verdicts: list[Verdict], problem: str) -> None:
+    report = suite(*verdicts)
+    assert report.problem == problem
+    assert [report.count(verdict) for verdict in Verdict] == [verdicts.count(verdict) for verdict in Verdict]
+
+
+# --------------------------------------------------------------------------------------------------------- JUnit
+
+
+def test_junit() -> None:
+    reports = [suite(PASSED, FAILED, SKIPPED, detail="\n  first <&> line\nsecond"), suite(name="ml/structure")]
+    root = ElementTree.fromstring(to_junit(reports))
+    assert root.attrib == {"name": "dsci", "tests": "3", "failures": "1"}
+    one, two = root.findall("testsuite")
+    assert one.attrib == {
+        "name": "ml@linux/amd64 ml/pytest",
+        "tests": "3",
+        "errors": "0",
+        "failures": "1",
+        "skipped": "1",
+        "time": "1.500",
+    }
+    assert (two.attrib["tests"], list(two)) == ("0", [])
+    passed, failed, skipped = one.findall("testcase")
+    assert passed.attrib == {"classname": "ml@linux/amd64 ml/pytest", "name": "check 0", "time": "0.000"}
+    assert list(passed) == []
+    (failure,) = failed
+    assert (failure.tag, failure.attrib["message"]) == ("failure", "first <&> line")
+    assert failure.text == "\n  first <&> line\nsecond"
+    (left_out,) = skipped
+    assert (left_out.tag, left_out.attrib["message"]) == ("skipped", "first <&> line")
+
+
+def test_junit_takes_any_iterable() -> None:
+    assert to_junit(report for report in [suite(PASSED)]) == to_junit([suite(PASSED)])
+
+
+_foreign = st.text(max_size=30) | st.text("<>&\"'\x1b[]!-\x00\n\r\t\ud800\ufffe{}", max_size=30)
+
+
+@given(
+    st.lists(
+        st.builds(
+            SuiteReport,
+            target=_foreign,
+            suite=_foreign,
+            checks=st.lists(
+                st.builds(Check, name=_foreign, verdict=st.sampled_from(Verdict), detail=_foreign), max_size=3
+            ).map(tuple),
+        ),
+        max_size=3,
+    )
+)
+@hypothesis(max_examples=80)
+def test_junit_is_well_formed_whatever_the_tests_print(reports: list[SuiteReport]) -> None:
+    root = ElementTree.fromstring(to_junit(reports))
+    assert [int(item.attrib["tests"]) for item in root] == [len(report.checks) for report in reports]
+    for element, report in zip(root, reports, strict=True):
+        assert element.attrib["name"] == clean(f"{report.target} {report.suite}")
+        for case, check in zip(element, report.checks, strict=True):
+            assert case.attrib["name"] == clean(check.name)
+            assert [child.tag for child in case] == {PASSED: [], FAILED: ["failure"], SKIPPED: ["skipped"]}[
+                check.verdict
+            ]
+            if check.verdict is FAILED:
+                assert (case[0].text or "") == clean(check.detail)
+
+
+# ------------------------------------------------------------------------------------------------------ documents
+
+
+def plan() -> Plan:
+    return look(STACK).plan(found={})
+
+
+def outcome(subject: str, status: Status, stage: str = "build", detail: str = "", seconds: float = 1.0) -> Outcome:
+    return Outcome(subject=subject, stage=stage, status=status, detail=detail, seconds=seconds)
+
+
+OK = outcome("base@linux/amd64", Status.OK)
+BROKEN = outcome("python@linux/amd64", Status.FAILED, "test", "E  assert `1`\n```\x1b[31mred", 2.25)
+BLOCKED = outcome("ml@linux/amd64", Status.BLOCKED)
+PUBLICATION = Publication(
+    image="base", version="1.0.0", reference="ghcr.io/a/base:1.0.0", digest="sha256:12", changed=True
+)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "failed"),
+    [((), False), ((OK,), False), ((OK, BLOCKED), False), ((OK, BROKEN, BLOCKED), True)],
+    ids=["nothing", "ok", "blocked alone", "failed"],
+)
+def test_a_failure_is_a_failure(outcomes: tuple[Outcome, ...], failed: bool) -> None:
+    report = Report(plan=plan(), outcomes=outcomes)
+    assert report.failed is failed
+    assert to_markdown(report).startswith("# dsci: failed\n" if failed else "# dsci: done\n")
+
+
+def test_the_report_as_json() -> None:
+    report = Report(plan=plan(), outcomes=(OK, BROKEN), suites=(suite(PASSED),), publications=(PUBLICATION,))
+    value = json.loads(report.to_json())
+    assert value["schema"] == 1
+    assert value["plan"] == json.loads(plan().to_json())
+    assert [item["status"] for item in value["outcomes"]] == ["ok", "failed"]
+    assert value["suites"][0]["checks"][0]["verdict"] == "passed"
+    assert report.to_json().startswith(b'{\n  "schema"')
+
+
+def test_the_report_for_people() -> None:
+    report = Report(
+        plan=plan(),
+        outcomes=(OK, outcome("base@linux/amd64", Status.OK, "test", seconds=0.5), BROKEN, BLOCKED),
+        publications=(PUBLICATION,),
+        notes=("one | two\nthree <b>", "`four`"),
+        seconds=12.34,
+    )
+    assert to_markdown(report) == (
+        "# dsci: failed\n\nCommit `ffffffffffff`, 12.3 s.\n\n"
+        "| target | action | why | result | seconds |\n|---|---|---|---|---|\n"
+        "| base@linux/amd64 | build | never built | ok (test) | 1.5 |\n"
+        "| python@linux/amd64 | build | parent base is built | failed (test) | 2.2 |\n"
+        "| r@linux/amd64 | build | parent base is built | – | 0.0 |\n"
+        "| ml@linux/amd64 | build | parent python is built | blocked (build) | 1.0 |\n"
+        "\n## python@linux/amd64: test failed\n\n"
+        "````text\nE  assert `1`\n```red\n````\n"
+        "\n## Released\n\n| reference | digest |\n|---|---|\n| `ghcr.io/a/base:1.0.0` | `sha256:12` |\n"
+        "\n- one \\| two three &lt;b&gt;\n- 'four'\n"
+    )
+
+
+def test_a_report_of_nothing_has_no_headings() -> None:
+    text = to_markdown(Report(plan=plan()))
+    assert text.count("#") == 1
+    assert text.endswith("| – | 0.0 |\n")
+
+
+def test_the_usual_fence_has_three_marks() -> None:
+    text = to_markdown(Report(plan=plan(), outcomes=(outcome("x", Status.FAILED, detail="a `b` ``c``"),)))
+    assert text.endswith("\n## x: build failed\n\n```text\na `b` ``c``\n```\n")
+
+
+@given(_foreign)
+@hypothesis(max_examples=60)
+def test_no_detail_gets_out_of_its_fence(detail: str) -> None:
+    text = to_markdown(Report(plan=Plan(commit="a" * 40, when=0, targets=(), releases=()), outcomes=(
+        outcome("x", Status.FAILED, detail=detail),)))  # fmt: skip
+    _, fence, rest = re.split("(`{3,})text\n", text, maxsplit=1)
+    body, end, after = rest.rpartition(f"\n{fence}\n")
+    assert (body, end, after) == (clean(detail), f"\n{fence}\n", "")
+    assert fence not in body
