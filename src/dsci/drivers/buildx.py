@@ -1,0 +1,387 @@
+"""BuildKit, through `docker buildx build`: one order in, one image or one failure out.
+
+The context is a tar on stdin, so no stale file can slip in; every name in the Dockerfile is pinned from outside and no
+Dockerfile is ever changed. With the containerd image store the result is an OCI layout exported once, whose digests
+are the ones that are tested and published; with the classic store it is what `docker save` gives, for which dsci
+writes the manifest (rule 12 of the semantics). What to build, and where it goes, is decided elsewhere.
+
+BuildKit tells its story as JSON: one object a line since 0.14, spread over lines before; plain text is mixed in when it
+fails. Source: https://github.com/docker/buildx/blob/master/docs/reference/buildx_build.md#progress
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import gzip
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tarfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dsci.drivers import process
+from dsci.drivers.ocitar import OciTar
+from dsci.drivers.runs import Run
+from dsci.errors import BuilderError
+from dsci.model.oci import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Digest, Manifest
+from dsci.ports import BuildFailure, BuildOrder, ImageSource, Progress
+
+#: Named contexts need buildx 0.8; `type=oci` with a name and `--progress=rawjson` need 0.12.
+OLDEST = (0, 12)
+
+_TAIL = 30
+_KEPT_TEXT = 200
+_LEVEL = 5
+_SECRET_LIMIT = 64 * 1024
+#: Shorter values are not hidden: stars for every `1` would hide the log instead.
+_SHORTEST = 6
+#: How long a builder may take to tell BuildKit that it is to stop.
+_PATIENCE = 10.0
+#: Steps that BuildKit takes for itself, not for the Dockerfile.
+_HOUSEKEEPING = ("[internal]", "[context ", "copy /context")
+#: What gRPC and HTTP say when the other side is no longer there.
+_GONE = re.compile(r"\bUnavailable\b|error reading from server|unexpected EOF|connection (?:reset|refused)")
+_AT_LINE = re.compile(r"\A(?P<file>\S.*):(?P<line>\d+)\Z")
+_INSTALL = "install the buildx plugin: https://github.com/docker/buildx#installing"
+_START = "start Docker, or point DOCKER_HOST or `docker context use` at a running engine"
+
+
+class Buildx:
+    """The buildx of the docker command on PATH, building in the engine that the docker command uses."""
+
+    def __init__(self, environment: Mapping[str, str], run: Run) -> None:
+        # SOURCE_DATE_EPOCH of the environment would silently enter the image; so would a foreign builder.
+        # Labels that buildx takes from Git by itself are facts of a commit, not of the content.
+        dropped = {"SOURCE_DATE_EPOCH", "BUILDX_BUILDER", "BUILDKIT_PROGRESS", "BUILDX_BAKE_ENTITLEMENTS_FS"}
+        dropped |= {"BUILDX_GIT_LABELS", "BUILDX_GIT_INFO"}
+        self._environment = {name: value for name, value in environment.items() if name not in dropped}
+        self._environment["BUILDX_METADATA_PROVENANCE"] = "disabled"
+        self._run = run
+        self._checked = False
+        self._count = 0
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    def check(self) -> str:
+        """The version of buildx. Raises BuilderError when it is missing or too old."""
+        ended = process.run(
+            ["docker", "buildx", "version"],
+            timeout=30,
+            env=self._environment,
+            hint="install Docker: https://docs.docker.com/engine/install/",
+        )
+        match = re.search(rb"v?(\d+)\.(\d+)\.\d+", ended.stdout)
+        if ended.returncode != 0 or match is None:
+            raise BuilderError("docker has no buildx: dsci builds with BuildKit", hint=_INSTALL)
+        version = (int(match[1]), int(match[2]))
+        if version < OLDEST:
+            raise BuilderError(
+                f"buildx {match[0].decode()} is too old; dsci needs {OLDEST[0]}.{OLDEST[1]} or newer", hint=_INSTALL
+            )
+        self._checked = True
+        return match[0].decode()
+
+    @contextlib.contextmanager
+    def build(
+        self, order: BuildOrder, context: Callable[[BinaryIO], None], progress: Progress
+    ) -> Iterator[ImageSource | BuildFailure]:
+        """Build, load the image into the engine as `order.local_name`, and give it as a source to publish from."""
+        if not self._checked:
+            self.check()
+        with self._lock:
+            self._count += 1
+            folder = self._run.scratch / f"build-{self._count}"
+        folder.mkdir()
+        try:
+            failure = self._solve(order, context, progress, folder)
+            if failure is not None:
+                yield failure
+            elif order.classic:
+                yield self._saved(order, folder)
+            else:
+                tar = folder / "image.tar"
+                with self._run.images:
+                    self._docker("load", "--quiet", "--input", str(tar))
+                yield OciTar(tar)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def cancel(self) -> None:
+        """End every build that is going on: the docker command tells BuildKit, which stops the steps."""
+        with self._lock:
+            self._stopped = True
+            for builder in self._running:
+                _signal(builder, signal.SIGTERM)
+
+    # ------------------------------------------------------------------------------------------------- solving
+
+    def _solve(
+        self, order: BuildOrder, context: Callable[[BinaryIO], None], progress: Progress, folder: Path
+    ) -> BuildFailure | None:
+        argv = ["docker", "buildx", "build", *self._flags(order, folder), "-"]
+        hidden = self._hidden(order)
+        if isinstance(hidden, BuildFailure):
+            return hidden
+        story = _Story(order, progress, hidden)
+        builder = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=self._environment,
+            start_new_session=True,
+        )
+        assert builder.stdin is not None and builder.stderr is not None
+        with self._lock:
+            self._running.add(builder)
+            if self._stopped:
+                _signal(builder, signal.SIGTERM)
+        fed: list[BaseException] = []
+        feeder = threading.Thread(target=_feed, args=(context, builder.stdin, fed), daemon=True)
+        feeder.start()
+        try:
+            for line in builder.stderr:
+                story.hear(line.decode(errors="replace").rstrip("\n"))
+            code = builder.wait()
+        finally:
+            _end(builder)
+            with self._lock:
+                self._running.discard(builder)
+            feeder.join()
+            builder.stderr.close()
+        if fed:
+            raise fed[0]
+        return None if code == 0 else story.failure()
+
+    def _flags(self, order: BuildOrder, folder: Path) -> list[str]:
+        name = str(order.local_name)
+        wanted = ["type=docker", f"name={name}"]
+        if not order.classic:
+            wanted = ["type=oci", _field(f"dest={folder / 'image.tar'}"), f"name={name}"]
+        context = self._environment.get("DOCKER_CONTEXT", "") if not self._environment.get("DOCKER_HOST") else ""
+        flags = [
+            f"--builder={context or self._current_context()}",
+            f"--file={order.dockerfile}",
+            f"--platform={order.platform}",
+            f"--network={order.network}",
+            "--progress=rawjson",
+            "--provenance=false",
+            "--sbom=false",
+            f"--output={','.join(wanted)}",
+            f"--build-arg=SOURCE_DATE_EPOCH={order.epoch}",
+        ]
+        flags += [f"--target={order.stage}"] if order.stage else []
+        flags += [f"--build-arg={name}={value}" for name, value in sorted(order.args.items())]
+        flags += [f"--label={name}={value}" for name, value in sorted(order.labels.items())]
+        flags += [f"--build-context={pin.name}={pin.source}" for pin in order.pins]
+        for secret in order.secrets:
+            source = _field(f"env={secret.env}" if secret.env else f"src={secret.file}")
+            flags.append(f"--secret={_field(f'id={secret.id}')},{source}")
+        return flags
+
+    def _hidden(self, order: BuildOrder) -> list[str] | BuildFailure:
+        """The values that must never be shown, longest first; a failure where one is not to be had."""
+        values: list[str] = []
+        for secret in order.secrets:
+            if secret.env is not None:
+                value = self._environment.get(secret.env)
+                if value is None:
+                    return BuildFailure(
+                        message=f"the secret {secret.id!r} is taken from ${secret.env}, which is not set"
+                    )
+            else:
+                try:
+                    value = Path(secret.file or "").read_text(errors="replace")[:_SECRET_LIMIT]
+                except OSError as error:
+                    said = error.strerror or "unreadable"
+                    return BuildFailure(message=f"the secret {secret.id!r} is taken from {secret.file}: {said}")
+            values += [line.strip() for line in value.splitlines()]
+        return sorted({value for value in values if len(value) >= _SHORTEST}, key=len, reverse=True)
+
+    def _current_context(self) -> str:
+        """The builder that lives in the engine itself: it is named like the docker context."""
+        if self._environment.get("DOCKER_HOST"):
+            return "default"
+        ended = process.run(["docker", "context", "show"], timeout=30, env=self._environment)
+        return ended.stdout.decode(errors="replace").strip() or "default"
+
+    # ------------------------------------------------------------------------------------------- classic store
+
+    def _saved(self, order: BuildOrder, folder: Path) -> ImageSource:
+        """What `docker save` gives, under a manifest that dsci writes once: that digest is published."""
+        tar = folder / "saved.tar"
+        self._docker("save", "--output", str(tar), str(order.local_name))
+        return SavedImage(tar, folder)
+
+    def _docker(self, *arguments: str) -> None:
+        ended = process.run(["docker", *arguments], timeout=3600, env=self._environment)
+        if ended.returncode != 0:
+            said = ended.stderr.decode(errors="replace").strip()
+            raise BuilderError(
+                f"docker {arguments[0]} failed: {said[-800:]}", hint="see the room left: docker system df"
+            )
+
+
+class SavedImage:
+    """An image of the classic store as an `ImageSource`: config as it was saved, layers compressed here.
+
+    The same layer always compresses to the same bytes (no time, no name in the gzip header), so that a child's copy of
+    its parent's layers has the parent's digests and is not sent again.
+    """
+
+    def __init__(self, tar: Path, folder: Path) -> None:
+        with tarfile.open(tar) as archive:
+            described = archive.extractfile("manifest.json")
+            assert described is not None
+            (entry,) = json.load(described)
+            saved = archive.extractfile(entry["Config"])
+            assert saved is not None
+            self._config = saved.read()
+            config = Descriptor.of(OCI_CONFIG, self._config)
+            self._files: dict[Digest, Path] = {}
+            layers: list[Descriptor] = []
+            for n, name in enumerate(entry["Layers"]):
+                layer = archive.extractfile(name)
+                assert layer is not None
+                layers.append(self._compress(layer, folder / f"layer-{n}"))
+        self.manifest = Manifest(config=config, layers=tuple(layers)).to_bytes()
+        self.descriptor = Descriptor.of(OCI_MANIFEST, self.manifest)
+
+    def _compress(self, layer: Any, path: Path) -> Descriptor:
+        with (
+            path.open("wb") as raw,
+            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=_LEVEL) as out,
+        ):
+            shutil.copyfileobj(layer, out, 1 << 20)
+        with path.open("rb") as written:
+            import hashlib
+
+            digest = Digest("sha256", hashlib.file_digest(written, "sha256").hexdigest())
+        self._files[digest] = path
+        return Descriptor(media_type=OCI_LAYER_GZIP, digest=digest, size=path.stat().st_size)
+
+    def open(self, blob: Descriptor) -> BinaryIO:
+        """A layer, or the config."""
+        if blob.digest in self._files:
+            return self._files[blob.digest].open("rb")
+        return io.BytesIO(self._config)
+
+
+def _end(builder: subprocess.Popen[bytes]) -> None:
+    """See that the docker command and its plugin are gone: asked first, so that BuildKit is told, then killed."""
+    if builder.poll() is not None:
+        return
+    _signal(builder, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        builder.wait(_PATIENCE)
+    # The plugin is a child of the docker command, in its session: it must not outlive it and hold our pipes.
+    _signal(builder, signal.SIGKILL)
+    builder.wait()
+
+
+def _signal(builder: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to a docker command and everything it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(builder.pid, number)
+
+
+def _field(text: str) -> str:
+    """A field of the comma-separated lists that buildx takes."""
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\n') else text
+
+
+def _feed(context: Callable[[BinaryIO], None], stdin: Any, errors: list[BaseException]) -> None:
+    """Write the context to BuildKit. That it stopped reading is its failure to tell, not ours."""
+    try:
+        with contextlib.suppress(BrokenPipeError), stdin:
+            context(stdin)
+    except BaseException as error:  # noqa: BLE001  (it is raised again in the thread that waits for the build)
+        errors.append(error)
+
+
+class _Story:
+    """What BuildKit tells: steps as they begin, and on failure the step, its last lines and its Dockerfile line."""
+
+    def __init__(self, order: BuildOrder, progress: Progress, hidden: Sequence[str] = ()) -> None:
+        """`hidden` are the values of secrets: a step that prints one shows stars."""
+        self._order = order
+        self._progress = progress
+        self._hidden = hidden
+        self._pending: list[str] = []
+        self._names: dict[str, str] = {}
+        self._logs: dict[str, list[str]] = {}
+        self._failed: list[tuple[str, str]] = []
+        self._text: list[str] = []
+
+    def hear(self, line: str) -> None:
+        """One line of stderr: a whole object, a part of one, or text."""
+        if self._pending or line == "{":
+            self._pending.append(line)
+            if line == "}":
+                whole, self._pending = "\n".join(self._pending), []
+                self._message(whole)
+        elif line.startswith("{") and line.endswith("}"):
+            self._message(line)
+        elif line.strip():
+            self._text = [*self._text[-_KEPT_TEXT:], line]
+
+    def _message(self, text: str) -> None:
+        try:
+            message = json.loads(text)
+        except ValueError:
+            self._text.append(text[:1000])
+            return
+        for vertex in message.get("vertexes") or ():
+            digest, name = vertex.get("digest", ""), str(vertex.get("name", ""))
+            if digest not in self._names and not name.startswith(_HOUSEKEEPING) and vertex.get("started"):
+                self._names[digest] = name
+                self._progress(self._hide(name))
+            error = vertex.get("error")
+            if error and "context canceled" not in error:
+                self._failed.append((digest, str(error)))
+                self._names.setdefault(digest, name)
+        for log in message.get("logs") or ():
+            with contextlib.suppress(binascii.Error, ValueError):
+                text = base64.b64decode(log.get("data", "")).decode(errors="replace")
+                kept = self._logs.setdefault(log.get("vertex", ""), [])
+                kept += text.rstrip("\n").split("\n")
+                del kept[:-_TAIL]
+
+    def _hide(self, text: str) -> str:
+        for value in self._hidden:
+            text = text.replace(value, "***")
+        return text
+
+    def failure(self) -> BuildFailure:
+        """Why it stopped. Raises BuilderError when it was not the Dockerfile's doing."""
+        errors = [line for line in self._text if line.startswith("ERROR: ")]
+        said = self._hide((errors[-1] if errors else "\n".join(self._text[-5:])).removeprefix("ERROR: "))
+        if "no space left on device" in said:
+            raise BuilderError(f"{self._order.subject}: the disk is full: {said}", hint="see `docker system df`")
+        if not self._failed and _GONE.search(said):
+            raise BuilderError(f"{self._order.subject}: the Docker Engine went away: {said}", hint=_START)
+        if "failed to solve" not in said and not self._failed:
+            if "Cannot connect to the Docker daemon" in said or "error during connect" in said:
+                raise BuilderError("cannot reach the Docker Engine", hint=_START)
+            raise BuilderError(f"{self._order.subject}: buildx failed: {said or 'it said nothing'}", hint=_INSTALL)
+        digest, error = self._failed[-1] if self._failed else ("", "")
+        # Other lines end in a number too, such as an address with a port.
+        name = self._order.dockerfile.rpartition("/")[2]
+        found = [match for line in self._text if (match := _AT_LINE.match(line))]
+        lines = [int(match["line"]) for match in found if match["file"].rpartition("/")[2] == name]
+        return BuildFailure(
+            message=said.removeprefix("failed to solve: ").strip() or self._hide(error),
+            step=self._hide(self._names.get(digest, "")),
+            line=lines[-1] if lines else None,
+            tail=tuple(self._hide(line) for line in self._logs.get(digest, ())[-_TAIL:]),
+        )

@@ -1,0 +1,470 @@
+"""The repository, through the `git` program: read in a few passes over whole sets, written only by a claim.
+
+Everything that Git tells is foreign text: paths may hold any byte but NUL, names may look like options, messages may
+look like anything. Answers are therefore split at NULs, arguments are lists, and object ids are checked before use.
+Nothing is fetched or deepened except the tags that a release must see, and no work tree is ever changed.
+What goes over the network runs through GitPython; transports that could run programs are refused by Git itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+import subprocess
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from dsci.drivers import process
+from dsci.errors import ConfigError, ConflictError, HistoryError
+from dsci.model.commits import Commit
+from dsci.model.tree import EXECUTABLE, FILE, SYMLINK, Tree, TreeEntry
+from dsci.model.version import Tag
+from dsci.ports import Claimed, Head, TagObject
+
+_TIMEOUT = 300.0
+_NETWORK_TIMEOUT = 120
+_OID = re.compile(r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+#: Up to the last @ of the host part: passwords may hold one too.
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
+_TRUST = re.compile(r"^\s*(git config --global --add safe\.directory .+)$", re.MULTILINE)
+#: What the user's own settings for `git log` must not change.
+_PLAIN = ("--root", "--no-show-signature", "--no-relative", "--ignore-submodules=none")
+_PUSH = ("--porcelain", "--no-follow-tags", "--no-recurse-submodules")
+#: Who claims releases. It is fixed, so that two runners who claim the same content make the same object.
+IDENTITY = "dsci <dsci@users.noreply.invalid>"
+
+
+class GitRepository:
+    """One repository, found from a folder upwards. Implements `ports.Git`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            "LC_ALL": "C",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+        }
+        self._head: Head | None = None
+        self._bare = False
+        self._objects: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._trees: dict[str, Tree] = {}
+
+    # ------------------------------------------------------------------------------------------------- reading
+
+    def head(self) -> Head:
+        """Where HEAD is. Raises HistoryError with the cure when there is no repository or no commit to stand on."""
+        if self._head is None:
+            self._head = self._read_head()
+        return self._head
+
+    def _read_head(self) -> Head:
+        if not self._folder.is_dir():
+            raise HistoryError(
+                f"there is no folder {self._folder}", hint="go into a Git repository, or name one with -C"
+            )
+        found = self._run("rev-parse", "--is-bare-repository", check=False)
+        if found.returncode != 0:
+            said = found.stderr.decode(errors="replace").strip()
+            if "dubious ownership" in said:
+                cure = _TRUST.search(said)
+                raise HistoryError(
+                    f"Git does not trust {self._folder}: it belongs to another user",
+                    hint=cure[1] if cure else f"git config --global --add safe.directory {self._folder.absolute()}",
+                )
+            raise HistoryError(
+                f"{self._folder} is not in a Git repository",
+                hint="dsci takes everything from Git: run `git init`, add your Dockerfiles and commit",
+            )
+        self._bare = found.stdout.strip() == b"true"
+        root = self._text("rev-parse", "--absolute-git-dir" if self._bare else "--show-toplevel")
+        commit = self._run("rev-parse", "--verify", "--quiet", "HEAD^{commit}", check=False)
+        if commit.returncode != 0:
+            raise HistoryError(f"the Git repository {root} has no commits", hint="git add your Dockerfiles and commit")
+        sha, when = self._text("log", "-1", "--no-show-signature", "--format=%H %ct", "HEAD").split()
+        branch = self._run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.decode(errors="replace")
+        remote = self._remote_name(branch.strip())
+        url = self._run("remote", "get-url", remote, check=False).stdout.decode(errors="replace") if remote else ""
+        return Head(
+            commit=sha,
+            when=int(when),
+            branch=branch.strip() or None,
+            root=root,
+            origin=_CREDENTIALS.sub("", url.strip()) or None,
+        )
+
+    def is_shallow(self) -> bool:
+        """Whether history is cut off."""
+        return self._text("rev-parse", "--is-shallow-repository") == "true"
+
+    def tree(self, commit: str) -> Tree:
+        """Every path of the commit's tree; read once per commit."""
+        with self._lock:
+            if commit not in self._trees:
+                out = self._run("ls-tree", "-r", "-z", "--full-tree", _checked(commit)).stdout
+                tree: dict[str, TreeEntry] = {}
+                for record in out.split(b"\0")[:-1]:
+                    meta, _, path = record.partition(b"\t")
+                    mode, _, oid = meta.decode("ascii").split(" ")
+                    tree[_path(path)] = TreeEntry(mode, oid)
+                self._trees[commit] = tree
+            return self._trees[commit]
+
+    def blob(self, oid: str) -> bytes:
+        """A blob's content, through one `cat-file` that stays open. Raises HistoryError when Git does not have it."""
+        with self._lock:
+            if self._objects is None or self._objects.poll() is not None:
+                self._objects = subprocess.Popen(
+                    ["git", "cat-file", "--batch"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    cwd=self._folder,
+                    env=self._environment,
+                )
+            stdin, stdout = self._objects.stdin, self._objects.stdout
+            assert stdin is not None and stdout is not None
+            header: list[str] = []
+            content = b""
+            with contextlib.suppress(BrokenPipeError):
+                stdin.write(_checked(oid).encode() + b"\n")
+                stdin.flush()
+                header = stdout.readline().decode(errors="replace").split()
+            if len(header) == 3:
+                # Whatever it is, it is read to its end: the next answer begins behind it.
+                content = stdout.read(int(header[2]))
+                stdout.read(1)
+            if len(header) != 3 or header[1] != "blob" or len(content) != int(header[2]):
+                raise HistoryError(
+                    f"Git does not have the content of {oid}",
+                    hint="a partial or damaged clone: run `git fetch --refetch` or clone again",
+                )
+            return content
+
+    def close(self) -> None:
+        """End the reader of objects."""
+        with self._lock:
+            if self._objects is not None:
+                self._objects.kill()
+                self._objects.wait()
+                for pipe in (self._objects.stdin, self._objects.stdout):
+                    if pipe is not None:
+                        pipe.close()
+                self._objects = None
+
+    def dirty(self) -> Mapping[str, TreeEntry | None]:
+        """Paths whose work tree differs from HEAD, untracked ones included; None for a path that is gone."""
+        root = Path(self.head().root)
+        if self._bare:
+            return {}
+        out = self._run(
+            "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=all"
+        ).stdout
+        paths: list[str] = []
+        for record in out.split(b"\0")[:-1]:
+            kind, _, rest = record.partition(b" ")
+            fields = {b"1": 7, b"u": 9}.get(kind, 0)
+            paths.append(_path(rest.split(b" ", fields)[-1]))
+        head = self.tree(self.head().commit)
+        # What lies behind a linked folder is not at this path for Git: the path is gone.
+        entries = self._entries(root, (path for path in paths if not _behind_link(root, path)))
+        return {path: entries.get(path) for path in sorted(set(paths)) if entries.get(path) != head.get(path)}
+
+    def hash_files(self, folder: str) -> Mapping[str, TreeEntry]:
+        """Every file at or below a path of the work tree, whether Git knows it or not."""
+        root = Path(self.head().root)
+        if folder.startswith("/") or ".." in PurePosixPath(folder).parts:
+            raise ConfigError(f"{folder} is not in the repository", hint="name a path from the repository's root")
+        start = root / folder
+        if start.is_file() or start.is_symlink():
+            names = [folder]
+        else:
+            paths = (path for path in sorted(start.rglob("*")) if path.is_symlink() or not path.is_dir())
+            names = [str(path.relative_to(root)) for path in paths]
+        return self._entries(root, names)
+
+    def _entries(self, root: Path, paths: Iterable[str]) -> dict[str, TreeEntry]:
+        """The entries that these paths would have if they were committed now; those that are no files are left out."""
+        found: dict[str, TreeEntry] = {}
+        modes: dict[str, str] = {}
+        for path in paths:
+            full = root / path
+            try:
+                mode = full.lstat().st_mode
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if stat.S_ISLNK(mode):
+                target = os.fsencode(full.readlink())
+                found[path] = TreeEntry(SYMLINK, self._text("hash-object", "--stdin", stdin=target))
+            elif stat.S_ISREG(mode):
+                modes[path] = EXECUTABLE if mode & stat.S_IXUSR else FILE
+        lines = b"".join(_quoted(path) + b"\n" for path in modes)
+        oids = self._text("hash-object", "--stdin-paths", stdin=lines, cwd=root).split() if modes else []
+        return found | {path: TreeEntry(mode, oid) for (path, mode), oid in zip(modes.items(), oids, strict=True)}
+
+    def worktree_blob(self, path: str) -> bytes:
+        """The content of a path of the work tree; the target of a link."""
+        full = Path(self.head().root) / path
+        return os.fsencode(full.readlink()) if full.is_symlink() else full.read_bytes()
+
+    def tags(self) -> tuple[Tag, ...]:
+        """Every tag that names a commit, with its own message when it is annotated."""
+        form = "%(refname:lstrip=2)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(*objecttype)%00%(contents)%00"
+        fields = self._run("for-each-ref", "refs/tags", f"--format={form}").stdout.split(b"\0")
+        merged = self._run("for-each-ref", "refs/tags", "--merged=HEAD", "--format=%(refname:lstrip=2)").stdout
+        reachable = {line.decode(errors="surrogateescape") for line in merged.split(b"\n")}
+        tags: list[Tag] = []
+        for n in range(0, len(fields) - 1, 6):
+            name, oid, kind, peeled, peeled_kind, message = (
+                field.decode(errors="surrogateescape") for field in fields[n : n + 6]
+            )
+            name = name.lstrip("\n")
+            if kind == "commit":
+                tags.append(Tag(name=name, oid=oid, commit=oid, message="", merged=name in reachable))
+                continue
+            if peeled_kind == "tag":
+                # A tag of a tag: Git before 2.45 shows only what it names directly.
+                end = self._run("rev-parse", "--verify", "--quiet", f"{oid}^{{commit}}", check=False)
+                peeled, peeled_kind = end.stdout.decode().strip(), "commit" if end.returncode == 0 else ""
+            if peeled_kind == "commit":
+                tags.append(Tag(name=name, oid=oid, commit=peeled, message=message, merged=name in reachable))
+        return tuple(tags)
+
+    def commits(self, since: Sequence[str]) -> tuple[Commit, ...]:
+        """History from HEAD, newest first, without what every one of `since` can reach; all of it when empty."""
+        exclude: list[str] = []
+        if since:
+            base = self._run("merge-base", "--octopus", "HEAD", *map(_checked, since), check=False)
+            exclude = ["--not", base.stdout.decode().split()[0]] if base.returncode == 0 else []
+        mark = secrets.token_hex(8)
+        out = self._run(
+            "log",
+            "-z",
+            f"--format={mark}%H%x00%P%x00%ct%x00%B%x00",
+            "--encoding=UTF-8",
+            "--name-only",
+            "--no-renames",
+            "--diff-merges=first-parent",
+            *_PLAIN,
+            "HEAD",
+            *exclude,
+            "--",
+        ).stdout
+        commits: list[Commit] = []
+        for record in out.split(mark.encode())[1:]:
+            sha, parents, when, message, rest = record.split(b"\0", 4)
+            paths = rest.removeprefix(b"\0").removeprefix(b"\n").split(b"\0")
+            commits.append(
+                Commit(
+                    sha=sha.decode(),
+                    parents=tuple(parents.decode().split()),
+                    when=int(when or 0),
+                    message=message.decode(errors="replace"),
+                    paths=tuple(_path(path) for path in paths if path),
+                )
+            )
+        return tuple(commits)
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        """Whether one commit can reach the other."""
+        ended = self._run("merge-base", "--is-ancestor", _checked(ancestor), _checked(descendant), check=False)
+        if ended.returncode not in (0, 1):
+            said = ended.stderr.decode(errors="replace").strip()
+            raise HistoryError(
+                f"Git cannot tell whether {ancestor[:12]} leads to {descendant[:12]}: {said[-500:]}",
+                hint="a commit is missing here: `git fetch --tags`, or clone again",
+            )
+        return ended.returncode == 0
+
+    def root_commit(self) -> str:
+        """The oldest first-parent commit: what tells one repository from another on this machine."""
+        return self._text("rev-list", "--max-parents=0", "--first-parent", "HEAD").split("\n")[-1]
+
+    # ------------------------------------------------------------------------------------------------- writing
+
+    def remote(self) -> str | None:
+        """The name of the remote that claims are pushed to: the branch's own, `origin`, or the only one."""
+        return self._remote_name(self.head().branch or "")
+
+    def _remote_name(self, branch: str) -> str | None:
+        names = self._text("remote").split()
+        own = self._run("config", f"branch.{branch}.remote", check=False).stdout.decode().strip() if branch else ""
+        if own in names:
+            return own
+        return "origin" if "origin" in names else names[0] if len(names) == 1 else None
+
+    def remote_tags(self) -> Mapping[str, str]:
+        """The remote's tags: name to object id, unpeeled. Raises HistoryError when it cannot be reached."""
+        remote = self.remote()
+        if remote is None:
+            return {}
+        out = self._network("ls-remote", "--tags", "--refs", "--", remote)
+        rows = (line.split("\t", 1) for line in out.split("\n") if "\t" in line)
+        return {name.removeprefix("refs/tags/"): oid for oid, name in rows}
+
+    def fetch_tags(self, names: Sequence[str]) -> None:
+        """Bring these tags, and no others. Raises ConflictError where one stands here with other content."""
+        remote = self.remote()
+        if remote is None or not names:
+            return
+        present = {tag.name: tag.oid for tag in self.tags()}
+        theirs = self.remote_tags()
+        for name in names:
+            if name in present and name in theirs and present[name] != theirs[name]:
+                raise ConflictError(
+                    f"the tag {name} is {present[name][:12]} here and {theirs[name][:12]} on {remote}",
+                    hint=f"the remote's tag is the claim: git tag -d {name}, then run dsci again",
+                )
+        refs = [f"refs/tags/{name}:refs/tags/{name}" for name in names]
+        flags = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--quiet")
+        self._network("fetch", *flags, "--", remote, *refs)
+
+    def check_push(self, name: str) -> None:
+        """Prove the right to push to the remote by a push that is not carried out."""
+        remote = self.remote()
+        if remote is None:
+            return
+        ref = f"{self.head().commit}:refs/tags/{name}"
+        said = self._try_network("push", "--dry-run", *_PUSH, "--", remote, ref)
+        if said and "already exists" not in said:
+            raise HistoryError(
+                f"this run may not push release tags to {remote}: {said}",
+                hint="give it the right: `contents: write` on GitHub, a token with write_repository on GitLab",
+            )
+
+    def make_tag(self, tag: TagObject) -> str:
+        """Write an annotated tag object with a fixed identity and date, without naming it; gives its id."""
+        message = tag.message.replace("\0", "").replace("\r\n", "\n").strip()
+        content = (
+            f"object {_checked(tag.commit)}\ntype commit\ntag {tag.name}\n"
+            f"tagger {IDENTITY} {tag.when} +0000\n\n{message}\n"
+        )
+        return self._text("mktag", stdin=content.encode(errors="surrogateescape"))
+
+    def claim(self, tags: Mapping[str, str]) -> Claimed:
+        """Create all these tags or none: on the remote if there is one (an atomic push), then here."""
+        if not tags:
+            return Claimed(won=True)
+        remote = self.remote()
+        if remote is not None:
+            refused = self._push(remote, tags)
+            if refused:
+                # What counts is what stands there: another run may have pushed the very same objects meanwhile, or
+                # the answer to our own push was lost.
+                theirs = self.remote_tags()
+                taken = {name: theirs[name] for name, oid in tags.items() if theirs.get(name, oid) != oid}
+                if not taken and any(name not in theirs for name in tags):
+                    raise HistoryError(
+                        f"pushing the release tags to {remote} failed: {refused}",
+                        hint="the push needs the right to create tags (contents: write, or a push token)",
+                    )
+                if taken:
+                    return Claimed(won=False, taken=taken, detail=refused)
+        return self._name_here(tags, strict=remote is None)
+
+    def _push(self, remote: str, tags: Mapping[str, str]) -> str:
+        """Push the tags atomically, or one by one where the server cannot; "" when all stand, else what was said."""
+        refs = [f"{oid}:refs/tags/{name}" for name, oid in sorted(tags.items())]
+        said = self._try_network("push", "--atomic", *_PUSH, "--", remote, *refs)
+        if "does not support --atomic" in said:
+            failures = [self._try_network("push", *_PUSH, "--", remote, ref) for ref in refs]
+            said = "\n".join(failure for failure in failures if failure)
+        return said
+
+    def _name_here(self, tags: Mapping[str, str], *, strict: bool) -> Claimed:
+        """Name the tags in this repository, in one transaction when this is the claim itself."""
+        present = {tag.name: tag.oid for tag in self.tags()}
+        taken = {name: present[name] for name, oid in tags.items() if present.get(name, oid) != oid}
+        if taken and strict:
+            return Claimed(won=False, taken=taken, detail="the tags stand here already")
+        wanted = {name: oid for name, oid in tags.items() if name not in present}
+        lines = "".join(f"create refs/tags/{name}\0{oid}\0" for name, oid in sorted(wanted.items()))
+        if wanted:
+            ended = self._run("update-ref", "-z", "--stdin", stdin=lines.encode(), check=False)
+            if ended.returncode != 0 and strict:
+                present = {tag.name: tag.oid for tag in self.tags()}
+                taken = {name: present[name] for name, oid in tags.items() if present.get(name, oid) != oid}
+                said = ended.stderr.decode(errors="replace").strip()
+                if not taken and any(name not in present for name in tags):
+                    raise HistoryError(f"Git could not create the release tags: {said}", hint="see `git fsck`")
+                return Claimed(won=not taken, taken=taken, detail=said)
+        return Claimed(won=True)
+
+    # -------------------------------------------------------------------------------------------------- running
+
+    def _run(
+        self, *arguments: str, stdin: bytes | None = None, check: bool = True, cwd: Path | None = None
+    ) -> process.Completed:
+        ended = process.run(
+            ["git", "-c", "core.quotePath=false", *arguments],
+            stdin=stdin,
+            timeout=_TIMEOUT,
+            env=self._environment,
+            cwd=cwd or self._folder,
+            kind=HistoryError,
+            hint="install Git 2.31 or newer",
+        )
+        if check and ended.returncode != 0:
+            said = ended.stderr.decode(errors="replace").strip()
+            raise HistoryError(f"git {arguments[0]} failed: {said[-1000:]}", hint="see `git fsck` and `git status`")
+        return ended
+
+    def _text(self, *arguments: str, stdin: bytes | None = None, cwd: Path | None = None) -> str:
+        return self._run(*arguments, stdin=stdin, cwd=cwd).stdout.decode(errors="surrogateescape").strip()
+
+    def _network(self, *arguments: str) -> str:
+        """Run a command that talks to the remote. Raises HistoryError with what the remote said."""
+        failed, out = self._remote_call(*arguments)
+        if failed:
+            raise HistoryError(
+                f"git {arguments[0]} failed: {failed}",
+                hint="check the remote's address (`git remote -v`) and your credentials for it",
+            )
+        return out
+
+    def _try_network(self, *arguments: str) -> str:
+        """The same, giving what was said when it failed, or ""."""
+        return self._remote_call(*arguments)[0]
+
+    def _remote_call(self, *arguments: str) -> tuple[str, str]:
+        import git
+
+        runner = git.cmd.Git(self._folder)
+        runner.update_environment(**self._environment)
+        status, out, err = runner.execute(
+            ["git", *arguments],
+            with_extended_output=True,
+            with_exceptions=False,
+            kill_after_timeout=_NETWORK_TIMEOUT,
+        )
+        if status == 0:
+            return "", str(out)
+        said = _CREDENTIALS.sub("", f"{err}\n{out}").strip()
+        return (said or f"exit code {status}")[-1500:], str(out)
+
+
+def _checked(oid: str) -> str:
+    """An object id, before it becomes an argument."""
+    if not _OID.match(oid):
+        raise HistoryError(f"{oid[:80]!r} is not an object id")
+    return oid
+
+
+def _behind_link(root: Path, path: str) -> bool:
+    return any((root / folder).is_symlink() for folder in list(PurePosixPath(path).parents)[:-1])
+
+
+def _quoted(path: str) -> bytes:
+    """A path as a line that Git reads back whatever is in it."""
+    raw = os.fsencode(path)
+    return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
+
+
+def _path(raw: bytes) -> str:
+    return raw.decode("utf-8", errors="surrogateescape")

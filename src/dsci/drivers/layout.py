@@ -1,0 +1,342 @@
+"""The embedded registry: OCI image layouts in a folder, one per repository, behind the same port as a remote one.
+
+Every change is a new file that is complete on disk before it gets its name, so a process that dies at any point leaves
+valid layouts; what it left half-written carries a lock that died with it and is swept by the next writer. index.json
+changes under a lock, so no writer loses another's tag, and it names a manifest only when everything below it is there.
+Nothing is ever changed in place: a blob that several repositories have is one file with several names. Removing what no
+tag reaches any more is nobody's job yet.
+
+Source: https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import mkstemp
+from typing import NoReturn
+
+from dsci.drivers.files import locked, sweep, sync_folder, write_whole
+from dsci.drivers.ocitar import IMAGE_NAME, LAYOUT_FILE, REF_NAME, write_oci_tar
+from dsci.drivers.verify import chunks, verified
+from dsci.errors import AuthError, ConfigError, RegistryError
+from dsci.model.oci import (
+    INDEX_TYPES,
+    MANIFEST_LIMIT,
+    MANIFEST_TYPES,
+    Descriptor,
+    Digest,
+    Index,
+    Manifest,
+    OciError,
+    load_manifest,
+)
+from dsci.model.reference import EMBEDDED, Reference, Repository
+from dsci.ports import ImageSource
+
+#: The largest blob that `blob` reads into memory.
+BLOB_LIMIT = 8 * 1024 * 1024
+_INDEX_LIMIT = 64 * 1024 * 1024
+#: What a layout's folder holds itself; a repository below another must not be called so.
+_OWN_NAMES = frozenset({"blobs", "index.json", "oci-layout"})
+#: Files of ours beside the layout's: no repository's path component begins with a dot.
+_LOCK, _WORKSHOP = ".lock", ".partial"
+_MOVE = "move its folder away, then push again"
+_RENAME = "give the image another repository"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_UNLINKABLE = frozenset({errno.EEXIST, errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP})
+
+
+class LayoutRegistry:
+    """Repositories as folders below `root`. Safe for threads and for processes that share the folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock = threading.Lock()
+        self._swept: set[Repository] = set()
+        self._turns: dict[tuple[Repository, Digest], threading.Lock] = {}
+        self.writes = 0
+        """Files written or linked so far: blobs, manifests and changes of an index."""
+
+    # ------------------------------------------------------------------------------------------------------- reading
+
+    def resolve(self, reference: Reference) -> Descriptor | None:
+        """The manifest or index that this tag or digest names now."""
+        for item in self._index(reference.repository).manifests:
+            if _is_named(item, reference):
+                return replace(item, annotations={})
+        return None
+
+    def manifest(self, reference: Reference) -> tuple[Descriptor, bytes] | None:
+        """The same with its bytes, verified."""
+        found = self.resolve(reference)
+        if found is None:
+            return None
+        if found.size > MANIFEST_LIMIT:
+            raise RegistryError(f"{reference}: a manifest of {found.size} bytes is over the limit of {MANIFEST_LIMIT}")
+        return found, self.blob(reference.repository, found)
+
+    def blob(self, repository: Repository, blob: Descriptor) -> bytes:
+        """A small blob, verified."""
+        if blob.size > BLOB_LIMIT:
+            raise RegistryError(f"{repository}@{blob.digest} has {blob.size} bytes, over the limit of {BLOB_LIMIT}")
+        with self.open_blob(repository, blob) as pieces:
+            return b"".join(pieces)
+
+    @contextlib.contextmanager
+    def open_blob(self, repository: Repository, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+        """A blob as a verified stream."""
+        path = self._blob_path(repository, blob.digest)
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            raise RegistryError(f"{path}: there is no such blob in {repository}", hint="push its image again") from None
+        except OSError as error:
+            _fail(path, error)
+        with file:
+            yield verified(chunks(file), blob, str(path))
+
+    def tags(self, repository: Repository) -> tuple[str, ...]:
+        """Every tag of the repository."""
+        named = (item.annotations.get(REF_NAME) for item in self._index(repository).manifests)
+        return tuple(sorted({tag for tag in named if tag}))
+
+    def export(self, reference: Reference, destination: Path) -> Descriptor:
+        """Write one tag as a tar that `docker load` takes."""
+        return write_oci_tar(self, reference, destination)
+
+    # ------------------------------------------------------------------------------------------------------- writing
+
+    def push_image(self, source: ImageSource, repository: Repository, tag: str | None = None) -> Descriptor:
+        """Write the blobs that are missing, then the manifest."""
+        what = f"{repository}@{source.descriptor.digest}"
+        if Digest.of(source.manifest) != source.descriptor.digest:
+            raise RegistryError(f"{what}: the manifest's bytes are not what its digest says", hint="build it again")
+        for blob in _below(what, source.manifest, source.descriptor.media_type):
+            with self._turn(repository, blob):
+                if not self._has(repository, blob):
+                    with _source(source, blob) as pieces:
+                        self._write_blob(repository, blob, pieces, "the image to push")
+        return self.push_manifest(repository, source.manifest, source.descriptor.media_type, tag)
+
+    def push_manifest(
+        self, repository: Repository, content: bytes, media_type: str, tag: str | None = None
+    ) -> Descriptor:
+        """Write these bytes and name them, unless they are so named."""
+        manifest = Descriptor.of(media_type, content)
+        reference = repository.tag(tag) if tag else repository.at(manifest.digest)
+        if len(content) > MANIFEST_LIMIT:
+            raise RegistryError(
+                f"{reference}: a manifest of {len(content)} bytes is over the limit of {MANIFEST_LIMIT}",
+                hint="shorten its annotations, or give the index fewer manifests",
+            )
+        below = _below(str(reference), content, media_type)
+        missing = [str(item.digest) for item in below if not self._has(repository, item)]
+        if missing:
+            raise RegistryError(
+                f"{reference}: {', '.join(missing[:3])} must be in {repository} first", hint="push it, then this again"
+            )
+        if not self._has(repository, manifest):
+            self._write_blob(repository, manifest, iter((content,)), str(reference))
+        self._name(reference, manifest)
+        return manifest
+
+    def push_blob(self, repository: Repository, content: bytes, media_type: str) -> Descriptor:
+        """Write a small blob, unless it is there."""
+        blob = Descriptor.of(media_type, content)
+        if not self._has(repository, blob):
+            self._write_blob(repository, blob, iter((content,) if content else ()), str(repository))
+        return blob
+
+    def mount(self, source: Repository, blob: Descriptor, repository: Repository) -> bool:
+        """Give another repository's blob a name here: a hard link, or a copy where the file system has none."""
+        if self._has(repository, blob):
+            return True
+        if not self._has(source, blob):
+            return False
+        path = self._blob_path(repository, blob.digest)
+        try:
+            self._prepare(repository, path.parent)
+            path.hardlink_to(self._blob_path(source, blob.digest))
+            sync_folder(path.parent)
+        except OSError as error:
+            if error.errno not in _UNLINKABLE:
+                _fail(path, error)
+            with self.open_blob(source, blob) as pieces:
+                self._write_blob(repository, blob, pieces, str(source))
+        else:
+            self._count()
+        return True
+
+    def check_push(self, repository: Repository) -> None:
+        """Write a file and remove it."""
+        folder = self._folder(repository)
+        while not folder.exists():
+            folder = folder.parent
+        try:
+            descriptor, name = mkstemp(dir=folder, prefix=".dsci-")
+            os.close(descriptor)
+            Path(name).unlink()
+        except OSError as error:
+            _fail(folder / "index.json", error)
+
+    def _name(self, reference: Reference, manifest: Descriptor) -> None:
+        """Have index.json name the manifest. What a tag named before stays reachable by its digest."""
+        repository, tag = reference.repository, reference.tag
+        path = self._folder(repository) / "index.json"
+        names = {REF_NAME: tag, IMAGE_NAME: f"{repository}:{tag}"} if tag else {}
+        try:
+            with locked(path.with_name(_LOCK)):
+                before = self._index(repository).manifests
+                if any(_is_named(item, reference) and item.digest == manifest.digest for item in before):
+                    return
+                after = [_unnamed(item) if tag and item.annotations.get(REF_NAME) == tag else item for item in before]
+                after.append(replace(manifest, annotations=names))
+                write_whole(path, (Index(manifests=_tidy(after)).to_bytes(),), path.with_name(_WORKSHOP))
+        except OSError as error:
+            _fail(path, error)
+        self._count()
+
+    # -------------------------------------------------------------------------------------------------------- files
+
+    def _folder(self, repository: Repository) -> Path:
+        parts = repository.path.split("/")
+        if _OWN_NAMES & set(parts):
+            taken = " or ".join(sorted(_OWN_NAMES & set(parts)))
+            raise ConfigError(
+                f"{repository}: a repository on this machine cannot have {taken} in its path", hint=_RENAME
+            )
+        if repository.registry != EMBEDDED:  # @ is in no path, so names of other registries cannot meet our own
+            parts.insert(0, f"@{repository.registry}")
+        return self.root.joinpath(*parts)
+
+    def _blob_path(self, repository: Repository, digest: Digest) -> Path:
+        return self._folder(repository) / "blobs" / digest.algorithm / digest.hex
+
+    def _has(self, repository: Repository, blob: Descriptor) -> bool:
+        path = self._blob_path(repository, blob.digest)
+        try:
+            size = path.stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            _fail(path, error)
+        return size == blob.size
+
+    def _index(self, repository: Repository) -> Index:
+        path = self._folder(repository) / "index.json"
+        try:
+            if path.stat().st_size > _INDEX_LIMIT:
+                raise RegistryError(f"{path} is larger than any index dsci writes", hint=_MOVE)
+            value = json.loads(path.read_bytes())
+            items = value["manifests"]
+            return Index(manifests=tuple(Descriptor.from_json(item) for item in items))
+        except (FileNotFoundError, NotADirectoryError):
+            return Index(manifests=())
+        except OSError as error:
+            _fail(path, error)
+        except (ValueError, KeyError, TypeError, RecursionError, OciError):
+            raise RegistryError(f"{path} is no index of an image layout", hint=_MOVE) from None
+
+    def _prepare(self, repository: Repository, folder: Path) -> None:
+        """Make a layout's folders and its two files, and sweep, once, what dead writers left."""
+        top = self._folder(repository)
+        workshop = top / _WORKSHOP
+        folder.mkdir(parents=True, exist_ok=True)
+        workshop.mkdir(exist_ok=True)
+        with self._lock:
+            first = repository not in self._swept
+            self._swept.add(repository)
+        if first:
+            sweep(workshop)
+        if not (top / "oci-layout").exists():
+            with locked(top / _LOCK):
+                if not (top / "index.json").exists():
+                    write_whole(top / "index.json", (Index(manifests=()).to_bytes(),), workshop)
+                write_whole(top / "oci-layout", (LAYOUT_FILE,), workshop)
+
+    def _write_blob(self, repository: Repository, blob: Descriptor, pieces: Iterable[bytes], where: str) -> None:
+        path = self._blob_path(repository, blob.digest)
+        try:
+            self._prepare(repository, path.parent)
+            write_whole(path, verified(pieces, blob, where), self._folder(repository) / _WORKSHOP)
+        except OSError as error:
+            _fail(path, error)
+        self._count()
+
+    def _turn(self, repository: Repository, blob: Descriptor) -> threading.Lock:
+        """Of several threads that want a blob written, one writes it."""
+        with self._lock:
+            return self._turns.setdefault((repository, blob.digest), threading.Lock())
+
+    def _count(self) -> None:
+        with self._lock:
+            self.writes += 1
+
+
+def _below(what: str, content: bytes, media_type: str) -> tuple[Descriptor, ...]:
+    """What a manifest or an index needs to be there before it."""
+    try:
+        inner = load_manifest(content).get("mediaType")
+        if media_type in INDEX_TYPES:
+            found = Index.from_bytes(content).manifests
+        elif media_type in MANIFEST_TYPES:
+            manifest = Manifest.from_bytes(content)
+            found = (manifest.config, *manifest.layers)
+        else:
+            raise OciError(f"{media_type[:100]!r} is no media type of a manifest")
+        if inner not in (None, media_type):  # CVE-2021-41190
+            raise OciError(f"it is pushed as {media_type}, but calls itself something else")
+    except OciError as error:
+        raise RegistryError(f"{what}: {error.message}", hint=error.hint) from None
+    return tuple({item.digest: item for item in found}.values())
+
+
+@contextlib.contextmanager
+def _source(source: ImageSource, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+    try:
+        stream = source.open(blob)
+    except OSError as error:
+        raise RegistryError(f"cannot read {blob.digest} of the image to push: {error.strerror}") from None
+    with stream:
+        yield chunks(stream)
+
+
+def _is_named(item: Descriptor, reference: Reference) -> bool:
+    if reference.digest is not None:
+        return item.digest == reference.digest
+    return item.annotations.get(REF_NAME) == (reference.tag or "latest")
+
+
+def _tidy(items: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
+    """Sorted by tag; without a tag only what no tag names, once."""
+    items = list(items)
+    tagged = {item.digest for item in items if REF_NAME in item.annotations}
+    bare = {item.digest: item for item in items if REF_NAME not in item.annotations and item.digest not in tagged}
+    kept = [*bare.values(), *(item for item in items if REF_NAME in item.annotations)]
+    return tuple(sorted(kept, key=lambda item: (item.annotations.get(REF_NAME, ""), item.digest)))
+
+
+def _unnamed(item: Descriptor) -> Descriptor:
+    return replace(item, annotations={k: v for k, v in item.annotations.items() if k not in (REF_NAME, IMAGE_NAME)})
+
+
+def _fail(path: Path, error: OSError) -> NoReturn:
+    """Translate what the file system said. The folder is named: it is what the user can do something about."""
+    folder = path.parent
+    if error.errno in _FULL:
+        raise RegistryError(
+            f"there is no room for {path.name} in {folder}: {error.strerror}",
+            hint=f"free some space (or quota) on the file system of {folder}, then run again: nothing is half-written",
+        ) from None
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        raise AuthError(
+            f"this user may not use {path}: {error.strerror}", hint=f"give it the right to {folder}, or choose another"
+        ) from None
+    raise RegistryError(f"cannot use {path}: {error.strerror}", hint=f"look after the folder {folder}") from None

@@ -1,0 +1,107 @@
+"""One authorized request to a registry, and what its answer's headers say.
+
+Between `transport`, which knows HTTP, and `registry` and `uploads`, which know the distribution specification: here a
+request gets the registry's address and our Authorization, and after a 401 a renewed one. Statuses are not judged here.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Collection, Mapping
+
+import requests
+
+from dsci.drivers.routes import origin
+from dsci.drivers.tokens import Authorizer, Scopes, login
+from dsci.drivers.transport import Body, Transport
+from dsci.errors import RegistryError
+from dsci.model.oci import Digest, OciError
+from dsci.model.reference import Repository
+
+
+class Wire:
+    """Sends requests about repositories. Safe for threads."""
+
+    def __init__(self, transport: Transport, authorizer: Authorizer) -> None:
+        self.transport = transport
+        self._authorizer = authorizer
+        self._lock = threading.Lock()
+        self.writes = 0
+
+    def url(self, repository: Repository, tail: str) -> str:
+        """A URL below the repository's name."""
+        return f"{self._authorizer.base(repository)}/v2/{repository.path}/{tail}"
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        repository: Repository,
+        scopes: Scopes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+    ) -> requests.Response:
+        """One exchange, authorized; after a 401 from the registry itself, once more with a renewed token."""
+        home = self._authorizer.base(repository)
+        header = self._authorizer.header(repository, scopes)
+        response = self._exchange(method, url, home, header, headers, body)
+        if response.status_code == 401 and origin(response.url) == origin(home):
+            posed = response.headers.get("WWW-Authenticate", "")
+            renewed = self._authorizer.renew(repository, scopes, posed, header)
+            if renewed is not None:
+                response.close()
+                response = self._exchange(method, url, home, renewed, headers, body)
+        return response
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        home: str,
+        authorization: str | None,
+        headers: Mapping[str, str] | None,
+        body: Body | None,
+    ) -> requests.Response:
+        if method not in ("GET", "HEAD"):
+            with self._lock:
+                self.writes += 1
+        return self.transport.exchange(method, url, home=home, authorization=authorization, headers=headers, body=body)
+
+    def failure(
+        self, response: requests.Response, repository: Repository, *, hint: str = "", restart: Collection[str] = ()
+    ) -> RegistryError:
+        """The error a response is; a refusal says who we were and how to become somebody else."""
+        denied = response.status_code in (401, 403)
+        who = self._authorizer.who(repository) if denied else ""
+        hint = login(repository) if denied else hint
+        return self.transport.failure(response, who=who, hint=hint, restart=restart)
+
+    def following(self, response: requests.Response) -> str:
+        """Where an upload goes on. Source: distribution-spec, "Pushing a blob in chunks"."""
+        response.close()
+        return self.transport.routes.follow(response.url, response.headers.get("Location"), "Location")
+
+
+def media_type(response: requests.Response) -> str:
+    """The Content-Type without its parameters."""
+    return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def said_digest(response: requests.Response) -> Digest | None:
+    """The Docker-Content-Digest, where there is a legal one."""
+    try:
+        return Digest.parse(response.headers.get("Docker-Content-Digest", "").strip())
+    except OciError:
+        return None
+
+
+def length(response: requests.Response) -> int | None:
+    """The Content-Length, where there is one."""
+    text = response.headers.get("Content-Length", "").strip()
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
+
+
+PORTAL = "is this a registry? A proxy's login page or a web server may have answered in its place"
+DAMAGED = "something between here and the registry alters content, or the registry is damaged: do not use it"

@@ -1,0 +1,136 @@
+"""A real registry on a loopback port: Debian's docker-registry, started with its own storage, ended by its own pid."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+CONFIG = """\
+version: 0.1
+log: {{level: info, accesslog: {{disabled: false}}}}
+storage:
+  filesystem: {{rootdirectory: "{storage}"}}
+  delete: {{enabled: true}}
+  cache: {{blobdescriptor: inmemory}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_TYPES = ", ".join(
+    f"application/vnd.{kind}+json"
+    for kind in (
+        "oci.image.index.v1",
+        "oci.image.manifest.v1",
+        "docker.distribution.manifest.v2",
+        "docker.distribution.manifest.list.v2",
+    )
+)
+
+
+class RealRegistry:
+    """One registry process. It picks its port itself, so that nobody else can take it."""
+
+    def __init__(self, folder: Path, *, extra: str = "") -> None:
+        program = os.environ.get("DSCI_TEST_REGISTRY_BIN") or shutil.which("docker-registry")
+        if not program:
+            raise AssertionError("docker-registry is not on PATH: run the tests with scripts/test, which installs it")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._program, self._folder = program, folder
+        self._extra = extra
+        self._process: subprocess.Popen[bytes] | None = None
+        self.address = ""
+        self.start()
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
+
+    def start(self) -> None:
+        """Start it, at the port of last time if there was one."""
+        config = self._folder / "config.yml"
+        port = self.address.rpartition(":")[2] or "0"
+        config.write_text(CONFIG.format(storage=self._folder / "storage", port=port) + self._extra)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [self._program, "serve", str(config)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
+            )
+        for _ in range(400):
+            found = re.search(r"listening on (127\.0\.0\.1:\d+)", self._log.read_text(errors="replace"))
+            if found:
+                self.address = found[1]
+                return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.025)
+        raise AssertionError(f"docker-registry did not start: {self._log.read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """End the process; the storage stays."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def writes(self) -> int:
+        """How many requests that change something it has answered since it was started."""
+        return len(re.findall(r'"(?:PUT|POST|PATCH|DELETE) /v2/', self._log.read_text(errors="replace")))
+
+    def tags(self, repository: str, *, public: bool = True) -> set[str]:
+        """The tags of a repository; those that dsci keeps for itself only if asked for."""
+        try:
+            with _OPENER.open(f"http://{self.address}/v2/{repository}/tags/list", timeout=10) as answer:
+                tags = set(json.load(answer)["tags"] or ())
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return set()
+            raise
+        return {tag for tag in tags if not (public and tag.startswith("dsci-"))}
+
+    def manifest(self, repository: str, reference: str) -> dict:
+        """A manifest or an index."""
+        request = urllib.request.Request(
+            f"http://{self.address}/v2/{repository}/manifests/{reference}", headers={"Accept": _TYPES}
+        )
+        with _OPENER.open(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def digest(self, repository: str, reference: str) -> str | None:
+        """What a tag names now."""
+        request = urllib.request.Request(
+            f"http://{self.address}/v2/{repository}/manifests/{reference}", headers={"Accept": _TYPES}, method="HEAD"
+        )
+        try:
+            with _OPENER.open(request, timeout=10) as answer:
+                return answer.headers["Docker-Content-Digest"]
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def delete_tag(self, repository: str, tag: str) -> None:
+        """Take a tag away, as a clean-up would, with whatever it names."""
+        folder = self._folder / "storage/docker/registry/v2/repositories" / repository / "_manifests"
+        link = folder / "tags" / tag / "current" / "link"
+        digest = link.read_text().partition(":")[2]
+        shutil.rmtree(folder / "tags" / tag)
+        shutil.rmtree(folder / "revisions" / "sha256" / digest, ignore_errors=True)
+
+    def collect(self) -> None:
+        """Forget what is kept in memory, by a new start."""
+        self.stop()
+        self.start()
