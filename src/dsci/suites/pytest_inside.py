@@ -1,0 +1,168 @@
+"""pytest inside the image, with nothing installed into it.
+
+The image's own Python runs the tests. pytest and what it needs are pure Python and come from dsci's own installation:
+they are copied into a volume beside the tests and put behind everything the image has on its path, so a package that
+the image brings is the one that is tested. The JUnit file that pytest writes is the verdict, checked against its exit
+code. An image without Python fails by name.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tarfile
+from collections.abc import Iterator
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from xml.etree import ElementTree
+
+from dsci.model.family import Suite
+from dsci.model.report import Check, Verdict, clean
+from dsci.model.tree import below
+from dsci.ports import Ran
+from dsci.suites.subject import Subject
+
+#: Where the volume is mounted in the container under test.
+MOUNT = "/dsci"
+
+_OUTPUT_LIMIT = 1024 * 1024
+_JUNIT = f"{MOUNT}/out/junit.xml"
+_RUN = f"""\
+import sys
+sys.dont_write_bytecode = True
+if sys.path[0] == "{MOUNT}":
+    del sys.path[0]
+sys.path.append("{MOUNT}/kit")
+try:
+    import pytest
+except Exception as error:
+    why = "%s: %s" % (type(error).__name__, error)
+    sys.exit("dsci: pytest cannot run in this image's Python %s: %s" % (sys.version.split()[0], why))
+sys.exit(pytest.main([
+    "-p", "no:cacheprovider", "--rootdir={MOUNT}/suite", "--import-mode=importlib", "-q", "-rs", "--color=no",
+    "-o", "junit_family=xunit2", "--junitxml={_JUNIT}", "{MOUNT}/suite",
+]))
+"""
+
+
+def run(subject: Subject, suite: Suite) -> Iterator[Check]:
+    """Run the test modules of a suite in one container; one check for each test."""
+    volume = _volume(subject, suite)
+    ran: Ran | None = None
+    for python in ("python3", "python"):
+        with subject.container(entrypoint=[python], command=[f"{MOUNT}/run.py"], volume=(MOUNT, volume)) as container:
+            ran = container.run(subject.timeout, _OUTPUT_LIMIT)
+            if ran.exit_code is None and "not found" in ran.reason:
+                continue
+            yield from _checks(suite, ran, container.copy_out(_JUNIT))
+            return
+    yield Check(
+        name=suite.name,
+        verdict=Verdict.FAILED,
+        detail="the image has no Python, so pytest cannot run inside it\n" + (ran.reason if ran else ""),
+    )
+
+
+def _checks(suite: Suite, ran: Ran, junit: bytes | None) -> Iterator[Check]:
+    output = clean(ran.stdout.decode(errors="replace") + ran.stderr.decode(errors="replace"))
+    failed = False
+    count = 0
+    for check in _read_junit(junit):
+        failed = failed or check.verdict is Verdict.FAILED
+        count += 1
+        yield check
+    if ran.exit_code is None:
+        yield Check(name=suite.name, verdict=Verdict.FAILED, detail=f"{ran.reason}\n{output}")
+    elif ran.exit_code != 0 and not failed:
+        why = "no test ran" if ran.exit_code == 5 else f"pytest ended with exit code {ran.exit_code}"
+        yield Check(name=suite.name, verdict=Verdict.FAILED, detail=f"{why}\n{output}")
+    elif ran.exit_code == 0 and not count:
+        yield Check(name=suite.name, verdict=Verdict.FAILED, detail=f"pytest left no record of its tests\n{output}")
+
+
+def _read_junit(junit: bytes | None) -> Iterator[Check]:
+    """The test cases of a JUnit file; one that is not XML gives none."""
+    if junit is None:
+        return
+    try:
+        root = ElementTree.fromstring(junit)
+    except ElementTree.ParseError:
+        return
+    for case in root.iter("testcase"):
+        name = "::".join(filter(None, (case.get("classname", ""), case.get("name", ""))))
+        verdict, detail = Verdict.PASSED, ""
+        for child in case:
+            if child.tag in ("failure", "error"):
+                verdict, detail = Verdict.FAILED, child.text or child.get("message") or ""
+            elif child.tag == "skipped" and verdict is Verdict.PASSED:
+                verdict, detail = Verdict.SKIPPED, child.get("message") or ""
+        yield Check(name=name, verdict=verdict, seconds=_seconds(case.get("time")), detail=clean(detail))
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        return max(0.0, float(text or 0))
+    except ValueError:
+        return 0.0
+
+
+def _volume(subject: Subject, suite: Suite) -> bytes:
+    """The tar for the volume: the kit, the suite's files and a folder that anybody may write to."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        folders: set[str] = set()
+        for path, data in sorted(_kit().items()):
+            _add(archive, f"kit/{path}", data, folders)
+        for path in suite.files:
+            mode = 0o755 if subject.executable(path) else 0o644
+            _add(archive, f"suite/{below(suite.path, path) or path}", subject.read(path), folders, mode)
+        _add(archive, "run.py", _RUN.encode(), folders)
+        # pytest looks for settings upwards from the suite: what the image has at its root is not meant for it.
+        _add(archive, "pytest.ini", b"[pytest]\n", folders)
+        out = tarfile.TarInfo("out")
+        out.type, out.mode = tarfile.DIRTYPE, 0o1777
+        archive.addfile(out)
+    return content.getvalue()
+
+
+def _add(archive: tarfile.TarFile, path: str, data: bytes, folders: set[str], mode: int = 0o644) -> None:
+    parts = path.split("/")[:-1]
+    for end in range(1, len(parts) + 1):
+        folder = "/".join(parts[:end])
+        if folder not in folders:
+            folders.add(folder)
+            info = tarfile.TarInfo(folder)
+            info.type, info.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(info)
+    info = tarfile.TarInfo(path)
+    info.size, info.mode = len(data), mode
+    archive.addfile(info, io.BytesIO(data))
+
+
+@cache
+def _kit() -> dict[str, bytes]:
+    """The Python files of pytest and everything it requires here, by their paths below site-packages."""
+    files: dict[str, bytes] = {}
+    todo, seen = ["pytest"], set[str]()
+    while todo:
+        name = todo.pop()
+        if name.lower() in seen:
+            continue
+        seen.add(name.lower())
+        distribution = metadata.distribution(name)
+        for file in distribution.files or ():
+            described = file.parts[0].endswith(".dist-info") and file.name in ("METADATA", "entry_points.txt")
+            if not file.parts[0].startswith("..") and (file.suffix == ".py" or described):
+                files[file.as_posix()] = Path(str(file.locate())).read_bytes()
+        todo += _required(distribution)
+    return files
+
+
+def _required(distribution: metadata.Distribution) -> list[str]:
+    """The names of what a distribution needs on Linux with this Python, extras left out."""
+    from packaging.requirements import Requirement
+
+    environment = {"extra": "", "sys_platform": "linux", "python_version": "{}.{}".format(*sys.version_info[:2])}
+    wanted = [Requirement(text) for text in distribution.requires or ()]
+    return [item.name for item in wanted if item.marker is None or item.marker.evaluate(environment)]

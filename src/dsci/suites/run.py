@@ -1,0 +1,37 @@
+"""One suite against one image: chooses the kind, times it, and lets no suite pass that tested nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from dsci.errors import ConfigError
+from dsci.model.family import Suite
+from dsci.model.report import Check, SuiteReport, Verdict
+from dsci.suites import pytest_inside, structure
+from dsci.suites.subject import Subject
+
+
+def run(suite: Suite, subject: Subject, *, target: str) -> SuiteReport:
+    """Run a suite to its end. What is wrong with the suite itself is a failed check, so that others go on.
+
+    Raises BuilderError when the engine fails: that is nobody's verdict.
+    """
+    began = time.monotonic()
+    checks: list[Check] = []
+    try:
+        for check in _checks(suite, subject):
+            checks.append(check)
+    except ConfigError as error:
+        detail = f"{error.message}\n{error.hint}".strip()
+        checks.append(Check(name=suite.name, verdict=Verdict.FAILED, detail=detail))
+    return SuiteReport(target=target, suite=suite.name, checks=tuple(checks), seconds=time.monotonic() - began)
+
+
+def _checks(suite: Suite, subject: Subject) -> Iterator[Check]:
+    match suite.kind:
+        case "structure":
+            text = subject.read(suite.path).decode("utf-8", errors="replace")
+            return structure.run(subject, structure.parse(text, file=suite.path))
+        case _:
+            return pytest_inside.run(subject, suite)

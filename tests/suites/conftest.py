@@ -1,0 +1,90 @@
+"""Images to run suites in, built once a session; subjects that look at them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from tests import realengine
+from tests.realengine import NATIVE
+
+from dsci.drivers.engine import DockerEngine
+from dsci.drivers.runs import Run
+from dsci.model.reference import Reference
+from dsci.suites.subject import Subject
+
+PLAIN = r"""
+FROM debian:bookworm-slim
+RUN mkdir -p /t/a /t/c/d && echo hello > /t/c/x && ln -s ../x /t/c/d/up && ln -s ../c/d /t/a/deep \
+ && ln -s deep/up /t/a/chain && ln -s x /t/c/rel && ln -s /t/c/x /t/abs && ln -s self /t/self \
+ && ln -s /no/where /t/dangling && ln -s /t/c /t/folder-link && mkfifo /t/pipe \
+ && cp /bin/true /t/setuid && chmod 4755 /t/setuid && mkdir /t/sticky && chmod 1777 /t/sticky \
+ && cp /bin/true /t/owned && chown 12:34 /t/owned && chmod 2750 /t/owned && : > /t/empty && chmod 000 /t/empty \
+ && printf 'a\nb\nlast' > /t/lines && printf 'caf\351\n' > /t/latin && echo dollar > '/t/$HOMEDIR' \
+ && head -c 17000000 /dev/zero > /t/large \
+ && printf '#!/bin/sh\necho ENTRY "$@"\n' > /entry.sh && chmod +x /entry.sh
+ENV GREETING="hello world" EMPTY="" NUM=1.10 HOMEDIR=/t/c EQ=a=b=c
+LABEL version=1.10 plain=x multi="a b" empty=""
+WORKDIR /t
+USER 1234:5678
+EXPOSE 8080 53/udp 443/tcp
+VOLUME ["/data", "/t/vol"]
+ENTRYPOINT ["/entry.sh", "entry"]
+CMD ["cmd", "x y"]
+"""
+#: Nothing but what a base image has.
+BARE = "FROM debian:bookworm-slim\nCMD ls -la\n"
+PYTHON = """
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*
+"""
+
+
+@pytest.fixture(scope="session")
+def plain() -> Iterator[Reference]:
+    with realengine.image(PLAIN) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def bare() -> Iterator[Reference]:
+    with realengine.image(BARE) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def python() -> Iterator[Reference]:
+    with realengine.image(PYTHON) as name:
+        yield name
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    run = Run(tmp_path / "state")
+    yield run
+    run.close()
+
+
+Subjects = Callable[..., Subject]
+
+
+@pytest.fixture
+def subject(run: Run) -> Subjects:
+    """Makes a subject of an image and a suite's files."""
+
+    def make(
+        image: Reference, files: Mapping[str, str | bytes] | None = None, *, timeout: float = 60, executable: str = ""
+    ) -> Subject:
+        contents = {path: text.encode() if isinstance(text, str) else text for path, text in (files or {}).items()}
+        return Subject(
+            engine=DockerEngine(os.environ, run),
+            image=image,
+            platform=NATIVE,
+            timeout=timeout,
+            read=contents.__getitem__,
+            executable=lambda path: path == executable,
+        )
+
+    return make

@@ -1,0 +1,108 @@
+"""container-structure-test's rules that need no engine: what a file may say, and how Go reads modes and patterns."""
+
+from __future__ import annotations
+
+import pytest
+
+from dsci.errors import ConfigError
+from dsci.ports import FileEntry
+from dsci.suites import structure
+
+
+def _entry(mode: int, kind: str = "file") -> FileEntry:
+    return FileEntry(kind=kind, mode=mode, uid=0, gid=0, size=0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        (_entry(0o644), "-rw-r--r--"),
+        (_entry(0o755), "-rwxr-xr-x"),
+        (_entry(0o4755), "urwxr-xr-x"),
+        (_entry(0o2755), "grwxr-xr-x"),
+        (_entry(0o755, "directory"), "drwxr-xr-x"),
+        (_entry(0o1777, "directory"), "dtrwxrwxrwx"),
+        (_entry(0o777, "symlink"), "Lrwxrwxrwx"),
+        (_entry(0), "----------"),
+    ],
+)
+def test_modes_as_go_writes_them(entry: FileEntry, text: str) -> None:
+    assert structure.go_mode(entry) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expanded"),
+    [
+        ("$HOME/x", "/home/me/x"),
+        ("${HOME}x", "/home/mex"),
+        ("$UNSET.", "."),
+        ("awk {print $1}", "awk {print }"),
+        ("a $$ b", "a  b"),
+        ("$(date)", "$(date)"),
+        ("no dollar", "no dollar"),
+    ],
+)
+def test_variables_are_replaced_as_os_expand_does(text: str, expanded: str) -> None:
+    assert structure.expand(text, {"HOME": "/home/me"}) == expanded
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        ("b", "abc", True),
+        ("^b", "abc", False),
+        ("c$", "abc\n", False),
+        (r"\pL+", "é", True),
+        ("[[:alpha:]]", "a", True),
+        (r"\Qa.b\E", "a.b", True),
+        (r"\Qa.b\E", "axb", False),
+    ],
+)
+def test_patterns_are_gos(pattern: str, text: str, found: bool) -> None:
+    assert structure.matches(pattern, text) is found
+
+
+def test_scalars_stay_as_they_are_written() -> None:
+    text = """
+schemaVersion: "2.0.0"
+metadataTest:
+  envVars:
+    - {key: PYTHON, value: 3.10}
+    - {key: ANSWER, value: yes}
+    - {key: OCTAL, value: 0123}
+commandTests:
+  - {name: n, command: c, args: [1.10, 007, true]}
+"""
+    tests = structure.parse(text, file="s.yaml")
+    assert tests.metadata_test is not None
+    assert [item.value for item in tests.metadata_test.env_vars] == ["3.10", "yes", "0123"]
+    assert tests.command_tests[0].args == ("1.10", "007", "true")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("commandTests: []\n", "schemaVersion"),
+        ('schemaVersion: "1.0.0"\n', "s.yaml:1: schemaVersion '1.0.0' is not known"),
+        (
+            'schemaVersion: "2.0.0"\ncommandTest: []\n',
+            "s.yaml:2: unknown key 'commandTest' (did you mean 'commandTests'?)",
+        ),
+        ('schemaVersion: "2.0.0"\nschemaVersion: "2.0.0"\n', "s.yaml:2: duplicate key 'schemaVersion'"),
+        ('schemaVersion: "2.0.0"\ncommandTests:\n  - {name: a, command: [x]}\n', "s.yaml:3: commandTests.0.command"),
+        (
+            'schemaVersion: "2.0.0"\ncommandTests:\n  - name: a\n    command: x\n    setup: [[y]]\n',
+            "s.yaml:5: setup is not carried out",
+        ),
+        ('schemaVersion: "2.0.0"\nlicenseTests: [{debian: true}]\n', "unknown key 'licenseTests'"),
+        ('schemaVersion: "2.0.0"\ncontainerRunOptions: {privileged: true}\n', "unknown key 'containerRunOptions'"),
+        (
+            'schemaVersion: "2.0.0"\ncommandTests:\n  - {name: a, command: x, expectedOutput: ["("]}\n',
+            "is no regular expression",
+        ),
+    ],
+)
+def test_what_a_file_may_not_say(text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        structure.parse(text, file="s.yaml")
+    assert says in caught.value.message
