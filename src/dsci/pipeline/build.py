@@ -1,0 +1,307 @@
+"""Building one target: from Git objects to an image that stands under its key.
+
+The context is written as a tar straight from Git; every sibling and base the Dockerfile names is pinned to the content
+that the plan's key was computed from. The result is pushed under a tag of this run and then, if nobody was faster,
+under its key: the first writer wins and everybody uses what stands there (rule 11). Dirty targets never leave the
+engine. Suites and releases are other modules' work.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import msgspec
+
+from dsci.errors import ConfigError, RegistryError
+from dsci.model import keys
+from dsci.model.config import SecretSettings
+from dsci.model.family import TargetId
+from dsci.model.inputs import ContextFile
+from dsci.model.oci import OCI_MANIFEST, Descriptor, Digest, Manifest
+from dsci.model.receipt import BaseUsed, Receipt, to_artifact
+from dsci.model.reference import EMBEDDED, Reference, Repository
+from dsci.model.tree import EXECUTABLE, SUBMODULE, SYMLINK
+from dsci.pipeline.observe import read_receipt
+from dsci.pipeline.snapshot import Snapshot
+from dsci.ports import Builder, BuildFailure, BuildOrder, BuildSecret, Console, Engine, Git, ImageSource, Pin, Registry
+
+_LFS = b"version https://git-lfs.github.com/spec/"
+_LFS_LIMIT = 1024
+_DOCKERFILE = ".dsci.Dockerfile"
+_BASE_NAME = "org.opencontainers.image.base.name"
+_BASE_DIGEST = "org.opencontainers.image.base.digest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """Everything that work on targets needs: the snapshot it is done for and whom to ask."""
+
+    now: Snapshot
+    pins: keys.Pins
+    keys: Mapping[TargetId, str | None]
+    suites: Mapping[TargetId, str]
+    git: Git
+    engine: Engine
+    builder: Builder
+    registry: Registry
+    console: Console
+    epochs: Mapping[TargetId, int]
+    """SOURCE_DATE_EPOCH of each target in seconds: the date of the last commit that touched its inputs."""
+    network: str = "default"
+    private: frozenset[TargetId] = frozenset()
+    """Targets that never leave the engine: uncommitted work, what may not be pushed, and all that stands on them."""
+    nonce: str
+    """What tells this run's names in the engine and the registry from those of another run at the same time."""
+
+    def local_name(self, target: TargetId) -> Reference:
+        """The name a target's image has in the engine: unique for its content and this run, never a public one."""
+        content = self.keys[target] or self.now.sources.full[target]
+        state = "private-" if target in self.private else ""
+        return self._local(target).tag(f"dsci-{state}{content[:32]}-{self.nonce}")
+
+    def kept_name(self, target: TargetId) -> Reference:
+        """The name under which an image stays in the engine, for whoever asked to have it."""
+        image = self.now.family.images[target.image]
+        arch = "" if len(image.platforms) == 1 else f"-{str(target.platform).replace('/', '-')}"
+        return self._local(target).tag(f"dev{arch}{image.suffix}")
+
+    def _local(self, target: TargetId) -> Repository:
+        return Repository(EMBEDDED, self.now.family.images[target.image].repository.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A target's image: the platform manifest that was built, tested and shipped as one digest."""
+
+    descriptor: Descriptor
+    adopted: bool = False
+    """Whether another run had built the same key first, and its image is used."""
+
+
+def build(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) -> Built | BuildFailure:
+    """Build a target whose parents' images are in the engine, and put it under its key unless it is private.
+
+    Raises BuilderError, RegistryError and ConfigError (an input that cannot be sent); a failing Dockerfile is a value.
+    """
+    order = _order(shop, target, digests)
+    console = shop.console
+
+    def context(stream: BinaryIO) -> None:
+        write_context(shop, target, order.dockerfile, stream)
+
+    with shop.builder.build(order, context, lambda text: console.step(str(target), text)) as result:
+        if isinstance(result, BuildFailure):
+            return result
+        if target in shop.private:
+            return Built(descriptor=result.descriptor)
+        return _keep(shop, target, result, digests, order)
+
+
+def _order(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) -> BuildOrder:
+    node, image = shop.now.family.nodes[target], shop.now.family.images[target.image]
+    inside = shop.now.inputs[target].in_context(image.dockerfile)
+    pins = [
+        Pin(name=name, source=f"docker-image://{shop.local_name(sibling)}") for name, sibling in node.siblings.items()
+    ]
+    own = shop.pins[target]
+    pins += [
+        Pin(name=base.name, source=f"docker-image://{base.reference.repository.at(own[base.key])}")
+        for base in node.bases
+        if base.reference.digest is None and base.key in own
+    ]
+    args = dict(image.args)
+    if node.syntax is not None and (pin := own.get((str(node.syntax), target.platform))) is not None:
+        args["BUILDKIT_SYNTAX"] = str(node.syntax.repository.at(pin))
+    labels = {}
+    if node.parent is not None:
+        parent = shop.now.family.images[node.parent.image].repository
+        labels = {_BASE_NAME: str(parent), _BASE_DIGEST: str(digests[node.parent])}
+    elif node.lineage is not None:
+        labels = {_BASE_NAME: str(node.lineage.reference)}
+        if node.lineage.key in own:
+            labels[_BASE_DIGEST] = str(own[node.lineage.key])
+    return BuildOrder(
+        subject=str(target),
+        dockerfile=inside or _DOCKERFILE,
+        dockerfile_shown=image.dockerfile,
+        stage=image.stage,
+        platform=target.platform,
+        args=args,
+        labels=labels,
+        pins=tuple(sorted(pins, key=lambda pin: pin.name)),
+        secrets=tuple(_secret(shop, secret) for secret in image.secrets),
+        local_name=shop.local_name(target),
+        epoch=shop.epochs[target],
+        classic=shop.engine.mode == "classic",
+        network=shop.network,
+    )
+
+
+def _secret(shop: Workshop, given: SecretSettings) -> BuildSecret:
+    """A secret as the settings have it; a relative file is looked for from the repository's root."""
+    file = given.file
+    if file is not None and not file.startswith("/"):
+        file = f"{shop.git.head().root}/{file}"
+    return BuildSecret(id=given.id, env=given.env, file=file)
+
+
+def _keep(
+    shop: Workshop, target: TargetId, source: ImageSource, digests: Mapping[TargetId, Digest], order: BuildOrder
+) -> Built:
+    """Push under this run's own tag, then under the key if it is free; what the key names then is the image."""
+    repository = shop.now.family.images[target.image].repository
+    key = shop.keys[target]
+    assert key is not None
+    keyed = repository.tag(keys.key_tag(key))
+    shop.console.step(str(target), f"push {source.descriptor.digest.short}")
+    shop.registry.push_image(source, repository, f"{keyed.tag}-{shop.nonce}")
+    if shop.registry.resolve(keyed) is None:
+        shop.registry.push_manifest(repository, source.manifest, source.descriptor.media_type, keyed.tag)
+    present = shop.registry.resolve(keyed)
+    if present is None:
+        raise RegistryError(
+            f"{keyed} was written and is not there", hint="the registry loses writes: see its log", temporary=True
+        )
+    mine = receipt(shop, target, present.digest, digests, order.epoch)
+    if present.digest == source.descriptor.digest:
+        write_receipt(shop, target, present, mine)
+        return Built(descriptor=present)
+    theirs = read_receipt(shop.registry, repository, key, keys.NO_SUITES)
+    if theirs is not None and (theirs.image, theirs.parents, theirs.bases) == (mine.image, mine.parents, mine.bases):
+        return Built(descriptor=present, adopted=True)
+    if theirs is None and _base_digest(shop, repository, present) == order.labels.get(_BASE_DIGEST):
+        # Its builder died before it could write the receipt; it stands on what ours stands on.
+        write_receipt(shop, target, present, mine)
+        return Built(descriptor=present, adopted=True)
+    # The key's image stands on a parent that is gone: ours replaces it from here on, under its own digest. The key's
+    # tag stays what it was, since nothing keyed is ever overwritten.
+    own = source.descriptor
+    write_receipt(shop, target, own, msgspec.structs.replace(mine, image=str(own.digest)))
+    return Built(descriptor=own)
+
+
+def _base_digest(shop: Workshop, repository: Repository, image: Descriptor) -> str | None:
+    """What an image says it stands on."""
+    found = shop.registry.manifest(repository.at(image.digest))
+    if found is None:
+        return None
+    config = shop.registry.blob(repository, Manifest.from_bytes(found[1]).config)
+    value = json.loads(config)
+    labels = (value.get("config") or {}).get("Labels") or {}
+    found_label = labels.get(_BASE_DIGEST)
+    return str(found_label) if found_label is not None else None
+
+
+def receipt(shop: Workshop, target: TargetId, image: Digest, digests: Mapping[TargetId, Digest], epoch: int) -> Receipt:
+    """What a target was built of, with no verdict yet."""
+    node, key = shop.now.family.nodes[target], shop.keys[target]
+    assert key is not None
+    own = shop.pins[target]
+    return Receipt(
+        target=str(target),
+        key=key,
+        source_key=shop.now.sources.full[target],
+        image=str(image),
+        parents={str(need): str(digests[need]) for need in node.needs},
+        bases=tuple(
+            BaseUsed(name=str(base.reference), platform=str(base.platform), digest=str(own[base.key]))
+            for base in node.bases
+        ),
+        inputs=inputs_record(shop.now, target),
+        epoch=epoch,
+        store=shop.engine.mode,
+    )
+
+
+def inputs_record(now: Snapshot, target: TargetId) -> dict[str, str]:
+    """The names of a target's inputs and their ids, for `why`: files, arguments, settings."""
+    image, node = now.family.images[target.image], now.family.nodes[target]
+    record = {f"file {file.source}": f"{file.entry.mode} {file.entry.oid}" for file in now.files[target]}
+    record |= {f"generated {file.path}": file.entry.oid for file in now.generated[target]}
+    record[f"dockerfile {image.dockerfile}"] = now.tree[image.dockerfile].oid
+    record |= {f"argument {name}": image.args[name] for name in node.recipe.args if name in image.args}
+    return record | ({"stage": image.stage} if image.stage else {})
+
+
+def write_receipt(shop: Workshop, target: TargetId, subject: Descriptor, record: Receipt) -> None:
+    """Attach a receipt to an image, under the tag where it is looked for."""
+    repository = shop.now.family.images[target.image].repository
+    artifact = to_artifact(record, subject)
+    for media_type, content in artifact.blobs:
+        shop.registry.push_blob(repository, content, media_type)
+    tag = keys.receipt_tag(record.key, record.suites)
+    shop.registry.push_manifest(repository, artifact.manifest, OCI_MANIFEST, tag)
+
+
+# ---------------------------------------------------------------------------------------------------- context
+
+
+def write_context(shop: Workshop, target: TargetId, dockerfile: str, stream: BinaryIO) -> None:
+    """The build context as a tar: Git objects, fixed owners and times, modes 755 and 644 whatever the umask was.
+
+    Raises ConfigError for what Git does not hold the content of: submodules and LFS pointers.
+    """
+    image, epoch = shop.now.family.images[target.image], shop.epochs[target]
+    with tarfile.open(fileobj=stream, mode="w|") as archive:
+        folders: set[str] = set()
+        for file in shop.now.files[target]:
+            _add(archive, file.path, _content(shop, file), file.entry.mode, epoch, folders)
+        for file in shop.now.generated[target]:
+            _add(archive, file.path, _content(shop, file, generated=True), file.entry.mode, epoch, folders)
+        if dockerfile == _DOCKERFILE:
+            # The ignore file hides the Dockerfile, or it lies outside the context: BuildKit reads it from the tar.
+            entry = shop.now.tree[image.dockerfile]
+            hidden = ContextFile(path=dockerfile, source=image.dockerfile, entry=entry)
+            _add(archive, dockerfile, _content(shop, hidden), entry.mode, epoch, folders)
+
+
+def _content(shop: Workshop, file: ContextFile, *, generated: bool = False) -> bytes:
+    if file.entry.mode == SUBMODULE:
+        raise ConfigError(
+            f"{file.source} is a submodule: its files are not in this repository's objects",
+            hint="name it in .dockerignore, or copy what the image needs into the repository",
+        )
+    from_work_tree = generated or file.source in shop.now.changed
+    content = shop.git.worktree_blob(file.source) if from_work_tree else shop.git.blob(file.entry.oid)
+    if len(content) < _LFS_LIMIT and content.startswith(_LFS):
+        raise ConfigError(
+            f"{file.source} is a Git LFS pointer: the file itself is not in Git",
+            hint="name it in .dockerignore, or have the Dockerfile fetch the file",
+        )
+    return content
+
+
+def _add(archive: tarfile.TarFile, path: str, content: bytes, mode: str, epoch: int, folders: set[str]) -> None:
+    parts = path.split("/")[:-1]
+    for end in range(1, len(parts) + 1):
+        folder = "/".join(parts[:end])
+        if folder not in folders:
+            folders.add(folder)
+            info = tarfile.TarInfo(folder)
+            info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, epoch
+            archive.addfile(info)
+    info = tarfile.TarInfo(path)
+    info.mtime = epoch
+    if mode == SYMLINK:
+        info.type, info.mode = tarfile.SYMTYPE, 0o777
+        info.linkname = content.decode("utf-8", errors="surrogateescape")
+        archive.addfile(info)
+        return
+    info.size, info.mode = len(content), 0o755 if mode == EXECUTABLE else 0o644
+    archive.addfile(info, io.BytesIO(content))
+
+
+def failure_text(order_dockerfile: str, failure: BuildFailure) -> str:
+    """A failed build as a person wants to read it: what, where, and the step's last lines."""
+    where = f"{order_dockerfile}:{failure.line}: " if failure.line else f"{order_dockerfile}: "
+    message = re.sub(r"failed to compute cache key: failed to calculate checksum of ref \S+ ", "", failure.message)
+    lines = [f"{where}{message}"]
+    if failure.step:
+        lines.append(f"in {failure.step}")
+    return "\n".join([*lines, *(f"  | {line}" for line in failure.tail)])

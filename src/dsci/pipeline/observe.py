@@ -1,0 +1,377 @@
+"""Facts: what Git, the registry and the bases say now, gathered in a few passes.
+
+`observe` lays beside the snapshot of HEAD what is claimed, what is found by key and what changed since. Nothing is
+decided and nothing is written here. Where a plan only wants to look, an answer that cannot be had becomes "unknown",
+with its reason; where work follows, it is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from dsci.errors import AuthError, ConfigError, DsciError, HistoryError, RegistryError
+from dsci.model import commits as commits_model
+from dsci.model import config, family, keys, version
+from dsci.model.commits import Change, Commit
+from dsci.model.family import Family, TargetId
+from dsci.model.oci import INDEX_TYPES, Digest, Index, OciError, Platform
+from dsci.model.plan import Facts, Found, Pending, release_tags
+from dsci.model.receipt import Receipt, from_manifest
+from dsci.model.reference import Reference, Repository
+from dsci.model.tree import TreeEntry
+from dsci.model.version import Released, TagFormat
+from dsci.pipeline.snapshot import Snapshot, Source, snapshot
+from dsci.ports import Git, Head, Registry
+
+_LOOKUPS = 8
+
+T = TypeVar("T")
+
+
+# ------------------------------------------------------------------------------------------------------ facts
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Whom the facts are asked of."""
+
+    source: Source
+    registry: Registry | None
+    """None: stay offline."""
+    resolve: Callable[[Reference, Platform], Digest | None] | None
+    """Finds an external base's platform manifest now; None: stay offline."""
+    lenient: bool
+    """Whether an answer that cannot be had is "unknown" instead of an error."""
+
+
+def observe(
+    world: World, *, overlay: Mapping[str, TreeEntry | None] | None = None, history: bool = True
+) -> tuple[Snapshot, Facts]:
+    """Read HEAD, its claims, its history and what the registry holds. Raises HistoryError on a shallow clone."""
+    git = world.source.git
+    head = git.head()
+    now = snapshot(world.source, head.commit, overlay=overlay)
+    groups = tuple(sorted(family.group_members(now.family.images.values())))
+    claims: Mapping[str, tuple[Released, ...]] = dict.fromkeys(groups, ())
+    since: Mapping[str, tuple[Change, ...]] = claims_of_nothing(groups)
+    touched: Mapping[str, tuple[Change, ...]] = claims_of_nothing(groups)
+    if history:
+        if git.is_shallow():
+            raise HistoryError(
+                "this clone is shallow: versions come from history, and it is cut off here",
+                hint="fetch it all: `git fetch --unshallow --tags`, `fetch-depth: 0` in GitHub's checkout,"
+                " GIT_DEPTH: 0 in GitLab",
+            )
+        form = TagFormat.of(now.settings.versioning, groups)
+        claims = version.released(git.tags(), form, groups)
+        since, touched = _history(git, now, claims)
+    last = {group: next((claim for claim in claims[group] if claim.tag.merged), None) for group in groups}
+    warnings: list[str] = []
+    pins, unpinned = _pins(world, now, last, warnings)
+    found_keys = keys.keys(now.family, now.sources, pins, generated=now.generated)
+    suites = {target: keys.suites_digest(now.family.suites(target), now.tree) for target in now.family.nodes}
+    return now, Facts(
+        commit=head.commit,
+        when=head.when,
+        settings=now.settings,
+        sources=now.sources,
+        own_changes=_own_changes(world.source, now, last),
+        keys=found_keys,
+        suites=suites,
+        pins=pins,
+        unpinned=unpinned,
+        found=_found(world, now, found_keys, suites),
+        claims=claims,
+        since=since,
+        touched=touched,
+        descendants=_descendants(git, head, claims),
+        unconverged=_unconverged(world, now.family, claims, warnings),
+        dirty=now.dirty,
+        warnings=tuple(warnings),
+    )
+
+
+def uncommitted(git: Git, now: Snapshot) -> tuple[str, ...]:
+    """The images whose inputs differ in the work tree from the commit that the snapshot was made of."""
+    dirty = git.dirty()
+    touched = {target.image for target, given in now.inputs.items() if any(given.touches(path) for path in dirty)}
+    return tuple(sorted(touched))
+
+
+def claims_of_nothing(groups: Iterable[str]) -> Mapping[str, tuple[Change, ...]]:
+    """No changes for any group."""
+    return dict.fromkeys(groups, ())
+
+
+def _history(
+    git: Git, now: Snapshot, claims: Mapping[str, Sequence[Released]]
+) -> tuple[Mapping[str, tuple[Change, ...]], Mapping[str, tuple[Change, ...]]]:
+    """One pass over history: the changes since each group's last release, and those that touch its inputs."""
+    last = {group: next((claim for claim in found if claim.tag.merged), None) for group, found in claims.items()}
+    starts = sorted({claim.tag.commit for claim in last.values() if claim is not None})
+    everything = any(claim is None for claim in last.values())
+    commits = git.commits([] if everything else starts)
+    changes = [commits_model.read(commit) for commit in commits]
+    known: Mapping[str, Commit] = {commit.sha: commit for commit in commits}
+    reached = {start: version.ancestors(start, known) for start in starts}
+    since: dict[str, tuple[Change, ...]] = {}
+    touched: dict[str, tuple[Change, ...]] = {}
+    for group, members in family.group_members(now.family.images.values()).items():
+        claim = last[group]
+        before = reached[claim.tag.commit] if claim else frozenset()
+        since[group] = tuple(change for change in changes if change.commit.sha not in before)
+        filters = [now.inputs[target] for member in members for target in member.targets]
+        touched[group] = tuple(
+            change
+            for change in since[group]
+            if any(given.touches(path) for path in change.commit.paths for given in filters)
+        )
+    return since, touched
+
+
+def _own_changes(source: Source, now: Snapshot, last: Mapping[str, Released | None]) -> Mapping[TargetId, str]:
+    """How each target's own source differs from its last release, by running today's dsci on that commit too."""
+    snapshots: dict[str, Snapshot | None] = {}
+    found: dict[TargetId, str] = {}
+    for target in now.family.order:
+        claim = last[now.family.images[target.image].group]
+        if claim is None or (claim.tag.commit == source.git.head().commit and not now.dirty):
+            continue
+        commit = claim.tag.commit
+        if commit not in snapshots:
+            try:
+                snapshots[commit] = snapshot(source, commit)
+            except ConfigError:
+                snapshots[commit] = None
+        found[target] = _difference(snapshots[commit], now, target, str(claim.version))
+    return found
+
+
+def _difference(then: Snapshot | None, now: Snapshot, target: TargetId, release: str) -> str:
+    if then is None:
+        return f"the sources of {release} cannot be read any more"
+    if target not in then.sources.own:
+        return f"new since {release}"
+    if then.sources.own[target] == now.sources.own[target]:
+        return ""
+    old = {file.source: file.entry for file in then.files[target]}
+    new = {file.source: file.entry for file in now.files[target]}
+    for files, at in ((old, then), (new, now)):
+        path = at.family.images[target.image].dockerfile
+        files[path] = at.tree[path]
+    changed = sorted(path for path in {**old, **new} if old.get(path) != new.get(path))
+    if not changed:
+        return f"{config.FILE_NAME} changed its settings"
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"{changed[0]} changed{more}"
+
+
+def _pins(
+    world: World, now: Snapshot, last: Mapping[str, Released | None], warnings: list[str]
+) -> tuple[keys.Pins, Mapping[TargetId, str]]:
+    """Every base's digest: as dsci.lock has it, else its last release, else as resolved now, once (rule 2)."""
+    resolved: dict[tuple[str, Platform], Digest | None] = {}
+    why: dict[tuple[str, Platform], str] = {}
+    pins: dict[TargetId, dict[tuple[str, Platform], Digest]] = {}
+    unpinned: dict[TargetId, str] = {}
+    for target in now.family.order:
+        node = now.family.nodes[target]
+        claim = last[now.family.images[target.image].group]
+        pins[target] = {}
+        for reference, platform in external(node):
+            key = (str(reference), platform)
+            digest = now.locked.get(key) or (claim.bases.get(key) if claim else None)
+            if digest is None:
+                if key not in resolved:
+                    where = _named_at(now, target, reference)
+                    resolved[key], why[key] = _resolve_now(world, reference, platform, where)
+                digest = resolved[key]
+            if digest is None:
+                unpinned.setdefault(target, why[key])
+            else:
+                pins[target][key] = digest
+    warnings += sorted({text for key, text in why.items() if text and resolved[key] is None})
+    return pins, unpinned
+
+
+def external(node: family.Node) -> list[tuple[Reference, Platform]]:
+    """Everything that a target's Dockerfile takes from outside the family, its frontend included."""
+    wanted = [(base.reference, base.platform) for base in node.bases]
+    return [*wanted, (node.syntax, node.id.platform)] if node.syntax else wanted
+
+
+def _named_at(now: Snapshot, target: TargetId, reference: Reference) -> str:
+    """`file:line` of the first place in a target's Dockerfile that names this base."""
+    node = now.family.nodes[target]
+    names = {base.name for base in node.bases if base.reference == reference}
+    line = next((source.line for source in node.recipe.sources if source.name in names), 1)
+    return f"{now.family.images[target.image].dockerfile}:{line}"
+
+
+def _resolve_now(world: World, reference: Reference, platform: Platform, where: str) -> tuple[Digest | None, str]:
+    if world.resolve is None:
+        return None, f"base {reference.familiar} is not resolved: offline"
+    try:
+        digest = world.resolve(reference, platform)
+    except RegistryError as error:
+        if not world.lenient:
+            error.message = f"{where}: base {reference.familiar} is not resolved: {error.message}"
+            raise
+        return None, f"base {reference.familiar} is not resolved: {error.message}"
+    if digest is None:
+        text = f"base {reference.familiar} does not exist for {platform}"
+        if not world.lenient:
+            raise ConfigError(f"{where}: {text}", hint="correct its name, or log in if the image is private")
+        return None, text
+    return digest, ""
+
+
+def resolve_in(registry: Registry, reference: Reference, platform: Platform) -> Digest | None:
+    """The platform manifest that a reference names in a registry now."""
+    found = registry.manifest(reference)
+    if found is None:
+        return None
+    descriptor, content = found
+    if descriptor.media_type not in INDEX_TYPES:
+        return descriptor.digest
+    chosen = Index.from_bytes(content).select(platform)
+    return chosen.digest if chosen else None
+
+
+# --------------------------------------------------------------------------------------------------- registry
+
+
+def _found(
+    world: World, now: Snapshot, known: Mapping[TargetId, str | None], suites: Mapping[TargetId, str]
+) -> Mapping[TargetId, Found]:
+    """What stands under every key, asked side by side."""
+    registry = world.registry
+    targets = [target for target in now.family.order if known[target] is not None and target not in now.dirty]
+    if registry is None:
+        return {target: Found(unknown="offline") for target in now.family.order}
+
+    def look(target: TargetId) -> Found:
+        key = known[target]
+        assert key is not None
+        repository = now.family.images[target.image].repository
+        try:
+            return proven(world, repository, lambda: look_up(registry, repository, key, suites[target]))
+        except RegistryError as error:
+            if not world.lenient:
+                raise
+            return Found(unknown=error.message)
+
+    with ThreadPoolExecutor(_LOOKUPS) as pool:
+        answers = dict(zip(targets, pool.map(look, targets), strict=True))
+    return {target: answers.get(target, Found()) for target in now.family.order}
+
+
+def proven(world: World, repository: Repository, read: Callable[[], T]) -> T:
+    """Read from a repository; where that is refused, prove the right to push to it and read again (rule 22).
+
+    Many registries answer 401 or 403 for a repository that does not exist yet: only who may push knows that it is so.
+    """
+    try:
+        return read()
+    except AuthError:
+        if world.lenient or world.registry is None:
+            raise
+        world.registry.check_push(repository)
+        return read()
+
+
+def look_up(registry: Registry, repository: Repository, key: str, suites: str) -> Found:
+    """The image of a key and its receipt: two requests when all is well.
+
+    A receipt says which image it is about; the key's own tag counts only where there is none.
+    """
+    tested = read_receipt(registry, repository, key, suites)
+    built = None
+    if tested is None and suites != keys.NO_SUITES:
+        built = read_receipt(registry, repository, key, keys.NO_SUITES)
+    known = tested or built
+    name = repository.at(Digest.parse(known.image)) if known else repository.tag(keys.key_tag(key))
+    image = registry.resolve(name)
+    return Found(image=image.digest, tested=tested, built=built) if image else Found()
+
+
+def read_receipt(registry: Registry, repository: Repository, key: str, suites: str) -> Receipt | None:
+    """The receipt of (key, suites), or None where there is none, or something else stands in its place."""
+    found = registry.manifest(repository.tag(keys.receipt_tag(key, suites)))
+    if found is None:
+        return None
+    try:
+        receipt = from_manifest(found[1])
+    except OciError:
+        return None  # Whatever stands under the tag, it is no receipt: the target is built or tested again.
+    return receipt if receipt.key == key and receipt.suites == suites else None
+
+
+def _descendants(git: Git, head: Head, claims: Mapping[str, Sequence[Released]]) -> frozenset[str]:
+    """Commits of unmerged claims that stand on HEAD: a newer run has overtaken this one."""
+    unmerged = {claim.tag.commit for found in claims.values() for claim in found if not claim.tag.merged}
+    return frozenset(commit for commit in unmerged if git.is_ancestor(head.commit, commit))
+
+
+def _unconverged(
+    world: World, assembled: Family, claims: Mapping[str, Sequence[Released]], warnings: list[str]
+) -> tuple[Pending, ...]:
+    """Claims that some registry does not show, oldest first; looked for from the newest claim backwards."""
+    if world.registry is None:
+        return ()
+    registry = world.registry
+
+    def look(group: str) -> list[Pending]:
+        pending: list[Pending] = []
+        for claim in claims[group]:
+            if not claim.by_dsci:
+                continue
+            first = assembled.images[group].repository if group in assembled.images else None
+            ask = partial(missing_tags, registry, assembled, claim, claims[group])
+            missing = proven(world, first, ask) if first else ask()
+            if not missing:
+                break
+            pending.append(Pending(claim=claim, missing=missing))
+        return pending
+
+    found: list[Pending] = []
+    with ThreadPoolExecutor(_LOOKUPS) as pool:
+        for group, answer in zip(claims, pool.map(_softly(look, world.lenient), claims), strict=True):
+            if isinstance(answer, DsciError):
+                warnings.append(f"whether the tags of {group} are in place is unknown: {answer.message}")
+            else:
+                found += answer
+    return tuple(sorted(found, key=lambda pending: pending.claim.version))
+
+
+def _softly(look: Callable[[str], list[Pending]], lenient: bool) -> Callable[[str], list[Pending] | DsciError]:
+    def run(group: str) -> list[Pending] | DsciError:
+        try:
+            return look(group)
+        except RegistryError as error:
+            if not lenient:
+                raise
+            return error
+
+    return run
+
+
+def missing_tags(registry: Registry, assembled: Family, claim: Released, claims: Sequence[Released]) -> tuple[str, ...]:
+    """The references that should name a claimed release's index and do not."""
+    missing: list[str] = []
+    members = family.group_members(assembled.images.values())[claim.group]
+    for member in members:
+        digest = claim.digests.get(member.name)
+        if digest is None:
+            continue
+        for repository in member.repositories:
+            for tag in release_tags(assembled, claim, claims):
+                reference = repository.tag(f"{tag.name}{member.suffix}")
+                present = registry.resolve(reference)
+                if present is None or present.digest != digest:
+                    missing.append(str(reference))
+    return tuple(missing)

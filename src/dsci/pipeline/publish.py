@@ -1,0 +1,189 @@
+"""Names in registries: what must stand before a claim, and what follows from it.
+
+`stand` puts a release's index under a unique tag of the primary registry; nobody sees it yet. `converge` makes every
+registry show a claimed release: copies, then immutable tags, then (after all of them) the floating ones, forward only.
+Everything here can be repeated: what is right already is not written again (rules 15 and 18 of the semantics).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dsci.errors import ConflictError, RegistryError
+from dsci.model.family import Family, Image, TargetId, group_members
+from dsci.model.keys import index_tag
+from dsci.model.oci import OCI_INDEX, Descriptor, Digest, Index
+from dsci.model.plan import PlannedRelease, release_tags
+from dsci.model.reference import Reference, Repository
+from dsci.model.report import Publication
+from dsci.model.version import Released
+from dsci.pipeline.transfer import copy_image
+from dsci.ports import Console, Registry
+
+_ANNOTATION = "org.opencontainers.image."
+_SETTLE = 3
+
+
+def release_index(
+    image: Image, release: PlannedRelease, images: Mapping[TargetId, Descriptor], *, when: int, source: str | None
+) -> Index:
+    """The index of a release: one manifest per declared platform, and the release's facts as annotations (rule 9).
+
+    `when` is the commit's date in seconds: equal content at one commit gives equal bytes, whoever writes them.
+    """
+    missing = [str(target.platform) for target in image.targets if target not in images]
+    if missing:
+        raise RegistryError(f"{image.name} {release.version}: no image for {', '.join(missing)}")
+    annotations = {
+        f"{_ANNOTATION}version": release.version,
+        f"{_ANNOTATION}revision": release.commit,
+        f"{_ANNOTATION}created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when)),
+        f"{_ANNOTATION}ref.name": f"{image.group}-{release.version}",
+    }
+    if source:
+        annotations[f"{_ANNOTATION}source"] = source
+    manifests = tuple(replace(images[target], platform=target.platform, annotations={}) for target in image.targets)
+    return Index(manifests=manifests, annotations=annotations)
+
+
+def stand(registry: Registry, image: Image, index: Index) -> Digest:
+    """Put an index into the primary registry under a tag that only its content decides; gives its digest."""
+    content = index.to_bytes()
+    digest = Digest.of(content)
+    reference = image.repository.tag(index_tag(digest))
+    if registry.resolve(reference) is None:
+        registry.push_manifest(image.repository, content, OCI_INDEX, reference.tag)
+    return digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Name:
+    """A public name that a claimed release should have."""
+
+    claim: Released
+    reference: Reference
+    digest: Digest
+    primary: Repository
+    moving: bool
+
+
+def converge(
+    registry: Registry,
+    family: Family,
+    claims: Sequence[Released],
+    everything: Mapping[str, Sequence[Released]],
+    console: Console,
+) -> tuple[Publication, ...]:
+    """Make every registry show these claims; `everything` holds all claims of each group, for the floats.
+
+    Raises ConflictError when an immutable tag names other content already; nothing is ever overwritten.
+    """
+    names = [name for claim in claims for name in _names(family, claim, everything[claim.group])]
+    published: list[Publication] = []
+    written: dict[tuple[bool, Repository, Digest], list[str]] = {}
+    for name in names:
+        _copy(registry, name)
+    for name in sorted(names, key=lambda name: name.moving):
+        changed = _move(registry, name) if name.moving else _fix(registry, name)
+        if changed:
+            written.setdefault((name.moving, name.reference.repository, name.digest), []).append(
+                str(name.reference.tag)
+            )
+        published.append(
+            Publication(
+                image=name.claim.group,
+                version=str(name.claim.version),
+                reference=str(name.reference),
+                digest=str(name.digest),
+                changed=changed,
+            )
+        )
+    for (_, repository, digest), tags in written.items():
+        console.say(f"tagged {repository}: {' '.join(tags)} → {digest.short}")
+    return tuple(published)
+
+
+def _names(family: Family, claim: Released, claims: Sequence[Released]) -> list[_Name]:
+    names: list[_Name] = []
+    planned = release_tags(family, claim, claims)
+    for member in group_members(family.images.values())[claim.group]:
+        digest = claim.digests.get(member.name)
+        if digest is None:
+            continue
+        names += [
+            _Name(
+                claim=claim,
+                reference=repository.tag(f"{tag.name}{member.suffix}"),
+                digest=digest,
+                primary=member.repository,
+                moving=tag.moving,
+            )
+            for repository in member.repositories
+            for tag in planned
+        ]
+    return names
+
+
+def _copy(registry: Registry, name: _Name) -> None:
+    """Have the release's content in a registry that is not the primary one, under its unique tag."""
+    repository = name.reference.repository
+    if repository == name.primary:
+        return
+    unique = index_tag(name.digest)
+    if registry.resolve(repository.tag(unique)) is None:
+        copy_image(registry, name.primary.at(name.digest), registry, repository, unique)
+
+
+def _fix(registry: Registry, name: _Name) -> bool:
+    """Write an immutable tag, unless it is there. Other content under it is a conflict, never overwritten."""
+    present = registry.resolve(name.reference)
+    if present is not None:
+        if present.digest == name.digest:
+            return False
+        raise ConflictError(
+            f"{name.reference} names {present.digest} already, but {name.claim.tag.name} claims {name.digest}",
+            hint="somebody wrote this tag outside dsci: delete it in the registry, then run dsci release again",
+        )
+    _put(registry, name)
+    return True
+
+
+def _move(registry: Registry, name: _Name) -> bool:
+    """Point a floating tag at its release, and see that it stays there."""
+    changed = False
+    for _ in range(_SETTLE):
+        present = registry.resolve(name.reference)
+        if present is not None and present.digest == name.digest:
+            return changed
+        _put(registry, name)
+        changed = True
+    raise RegistryError(
+        f"{name.reference} does not stay where it is put",
+        hint="another release is moving it at the same time: run dsci release again",
+        temporary=True,
+    )
+
+
+def _put(registry: Registry, name: _Name) -> None:
+    repository = name.reference.repository
+    found = registry.manifest(repository.at(name.digest))
+    if found is None:
+        raise RegistryError(
+            f"{name.claim.tag.name} claims {name.digest}, which {repository} does not have",
+            hint="a clean-up of the registry may have removed it: restore it, or release a new version",
+        )
+    registry.push_manifest(repository, found[1], found[0].media_type, name.reference.tag)
+
+
+def read_back(registry: Registry, published: Sequence[Publication]) -> None:
+    """Ask the registries once more for every name. Raises RegistryError for one that is not as it was written."""
+    for item in published:
+        present = registry.resolve(Reference.parse(item.reference))
+        if present is None or str(present.digest) != item.digest:
+            raise RegistryError(
+                f"{item.reference} is {present.digest if present else 'gone'}, expected {item.digest}",
+                hint="run dsci release again: it finishes what is claimed",
+                temporary=True,
+            )

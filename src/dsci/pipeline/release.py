@@ -1,0 +1,352 @@
+"""The way of `dsci release`: observe, plan, build, test, stand, claim, converge.
+
+Git's tags are the lock and the record; everything before the claim is invisible, everything after it can be repeated.
+Each run first finishes what earlier runs claimed. A claim that somebody else won is adopted, and the plan is made anew
+(rules 18 to 21 of the semantics).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import semver
+
+from dsci.errors import ConflictError, DsciError, RegistryError
+from dsci.model import plan as planning
+from dsci.model import version
+from dsci.model.family import TargetId, group_members
+from dsci.model.oci import Digest, Platform
+from dsci.model.plan import Facts, Plan, PlannedRelease, Request
+from dsci.model.reference import Repository
+from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport, clean
+from dsci.model.version import Released, TagFormat
+from dsci.pipeline import observe as observing
+from dsci.pipeline import publish
+from dsci.pipeline.build import Workshop
+from dsci.pipeline.observe import World
+from dsci.pipeline.run import Runner, Work
+from dsci.pipeline.snapshot import Snapshot, snapshot
+from dsci.ports import Builder, Console, Engine, Registry, TagObject
+
+#: How often a lost claim is planned anew (rule 20).
+REPLANS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hands:
+    """Whom effects are had through."""
+
+    registry: Registry
+    engine: Engine
+    builder: Builder
+    console: Console
+    nonce: str
+    """The part of this run's id that goes into names."""
+
+
+@dataclass(kw_only=True)
+class _Tally:
+    """What a release has come to, over all its replans."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    suites: list[SuiteReport] = field(default_factory=list)
+    publications: list[Publication] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    errors: list[DsciError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def release(
+    world: World,
+    hands: Hands,
+    *,
+    keep: bool = False,
+    announce: Callable[[Plan], None] = lambda plan: None,
+    trouble: Callable[[DsciError], None] = lambda error: None,
+) -> Report:
+    """Release what HEAD holds, telling each plan before it is carried out.
+
+    `trouble` is told of every error that was an engine's or a registry's doing. Raises ConflictError when claims were
+    lost REPLANS times.
+    """
+    began = time.monotonic()
+    tally = _Tally()
+    for attempt in range(REPLANS + 1):
+        _synchronise(world, hands, tally)
+        now, facts = observing.observe(world)
+        if attempt == 0 and (touched := observing.uncommitted(world.source.git, now)):
+            hands.console.warn(f"uncommitted changes in {', '.join(touched)} are not part of this release")
+        plan = planning.make(now.family, facts, Request())
+        for text in plan.warnings:
+            hands.console.warn(text)
+        if plan.has_work:
+            announce(plan)
+        tally.notes += [f"{name}: superseded by a later commit" for name in plan.superseded]
+        if not plan.has_work or _attempt(world, hands, now, facts, plan, tally, keep=keep):
+            for error in tally.errors:
+                trouble(error)
+            return Report(
+                plan=plan,
+                outcomes=tuple(tally.outcomes),
+                suites=tuple(tally.suites),
+                publications=tuple(tally.publications),
+                released=tuple(dict.fromkeys(tally.released)),
+                seconds=round(time.monotonic() - began, 3),
+                notes=tuple(dict.fromkeys(tally.notes)),
+            )
+        hands.console.say("another release was faster: planning again with what it claimed")
+    raise ConflictError(
+        f"other releases won the claim {REPLANS + 1} times",
+        hint="run dsci release again; in CI, let releases of one repository wait for each other",
+    )
+
+
+def _synchronise(world: World, hands: Hands, tally: _Tally) -> None:
+    """Know the remote's claims, and give it those that were made here without it (rule 19)."""
+    git = world.source.git
+    if git.remote() is None:
+        return
+    now = snapshot(world.source, git.head().commit)
+    groups = tuple(sorted(group_members(now.family.images.values())))
+    form = TagFormat.of(now.settings.versioning, groups)
+    theirs = git.remote_tags()
+    ours = {tag.name: tag for tag in git.tags()}
+    wanted = [name for name in theirs if form.read(name, groups) and name not in ours]
+    if wanted:
+        git.fetch_tags(wanted)
+        hands.console.say(f"fetched {len(wanted)} release tags from {git.remote()}")
+    claims = version.released(ours.values(), form, groups)
+    unpushed = {
+        claim.tag.name: claim.tag.oid
+        for found in claims.values()
+        for claim in found
+        if claim.by_dsci and claim.tag.name not in theirs
+    }
+    if unpushed:
+        claimed = git.claim(unpushed)
+        if not claimed.won:
+            raise ConflictError(
+                f"{', '.join(sorted(claimed.taken))}: claimed here without the remote, and otherwise on the remote",
+                hint="the remote's tag is the claim: delete the local one with `git tag -d`, then run dsci again",
+            )
+        hands.console.say(f"pushed {', '.join(sorted(unpushed))} to {git.remote()}")
+        tally.notes.append(f"pushed earlier local claims: {', '.join(sorted(unpushed))}")
+
+
+def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan, tally: _Tally, *, keep: bool) -> bool:
+    """Carry a plan out; False when its claim was lost and the plan must be made anew."""
+    wanted = [item for item in plan.releases if not item.claimed]
+    _preflight(world, hands, now, plan)
+    if facts.unconverged:
+        pending = [item.claim for item in facts.unconverged]
+        _converge(hands, now, pending, facts.claims, tally)
+    work = work_on(world, hands, now, facts, plan, keep=keep)
+    tally.outcomes += work.outcomes
+    tally.suites += work.suites
+    tally.errors += work.errors
+    ready = _gate(hands, now, wanted, work, tally)
+    if not ready:
+        return True
+    made = _claims(world, hands, now, facts, ready, work)
+    claimed = world.source.git.claim({claim.tag.name: claim.tag.oid for claim in made})
+    if not claimed.won:
+        hands.console.warn(f"{', '.join(sorted(claimed.taken))} was claimed by another release")
+        return False
+    where = world.source.git.remote()
+    tally.notes += [] if where else ["there is no Git remote: the claim is in this clone alone until one is pushed to"]
+    for claim in made:
+        hands.console.say(f"claimed {claim.tag.name}" + (f" on {where}" if where else " (here: no remote)"))
+    everything = {
+        group: (*(claim for claim in made if claim.group == group), *found) for group, found in facts.claims.items()
+    }
+    _converge(hands, now, made, _refreshed(world, now, everything), tally)
+    return True
+
+
+def _refreshed(
+    world: World, now: Snapshot, fallback: Mapping[str, Sequence[Released]]
+) -> Mapping[str, Sequence[Released]]:
+    """All claims as they stand after ours: a float must not pass over a newer one made meanwhile."""
+    git = world.source.git
+    groups = tuple(fallback)
+    form = TagFormat.of(now.settings.versioning, groups)
+    remote = git.remote_tags()
+    known = {tag.name for tag in git.tags()}
+    missing = [name for name in remote if name not in known and form.read(name, groups)]
+    if missing:
+        git.fetch_tags(missing)
+    return version.released(git.tags(), form, groups)
+
+
+def _preflight(world: World, hands: Hands, now: Snapshot, plan: Plan) -> None:
+    """Prove every right that will be needed, before an hour of building (rule 19)."""
+    wanted = [item for item in plan.releases if not item.claimed]
+    repositories = {name for item in plan.releases for name in item.destinations}
+    repositories |= {
+        str(now.family.images[item.image].repository) for item in plan.targets if item.action in ("build", "test")
+    }
+    for name in sorted(repositories):
+        hands.registry.check_push(Repository.parse(name))
+    if wanted:
+        world.source.git.check_push(wanted[0].git_tag)
+
+
+def work_on(
+    world: World,
+    hands: Hands,
+    now: Snapshot,
+    facts: Facts,
+    plan: Plan,
+    *,
+    keep: bool = False,
+    tests: bool = True,
+    bring: frozenset[str] = frozenset(),
+    private: frozenset[TargetId] = frozenset(),
+) -> Work:
+    """Build and test the plan's targets; `bring` names images to be in the engine at the end."""
+    if bring or any(item.action in ("build", "test") for item in plan.targets):
+        hands.engine.sweep()
+        hands.console.say(hands.engine.version())
+    elif not plan.releases:
+        return Work()
+    shop = workshop(world, hands, now, facts, private)
+    return Runner(shop, plan, jobs=now.settings.builder.jobs, tests=tests, keep=keep, bring=bring).run()
+
+
+def private_targets(hands: Hands, now: Snapshot, facts: Facts, plan: Plan) -> frozenset[TargetId]:
+    """What a local build keeps to this machine: uncommitted work, and images that may not or cannot be pushed."""
+    private = set(now.dirty)
+    refused: set[Repository] = set()
+    for item in plan.targets:
+        target = TargetId.parse(item.id)
+        repository = now.family.images[target.image].repository
+        if item.action == "reuse" or target in private:
+            continue
+        if facts.keys[target] is None or facts.found[target].unknown or repository in refused:
+            private.add(target)
+            continue
+        try:
+            hands.registry.check_push(repository)
+        except RegistryError as error:
+            hands.console.warn(f"{repository} stays untouched, {item.image} is for this machine alone: {error.message}")
+            refused.add(repository)
+            private.add(target)
+    return frozenset(private | now.family.descendants(private))
+
+
+def workshop(
+    world: World, hands: Hands, now: Snapshot, facts: Facts, private: frozenset[TargetId] = frozenset()
+) -> Workshop:
+    """Everything that work on a snapshot's targets needs."""
+    return Workshop(
+        now=now,
+        pins=facts.pins,
+        keys=facts.keys,
+        suites=facts.suites,
+        git=world.source.git,
+        engine=hands.engine,
+        builder=hands.builder,
+        registry=hands.registry,
+        console=hands.console,
+        epochs=_epochs(now, facts),
+        network=now.settings.builder.network,
+        private=private,
+        nonce=hands.nonce,
+    )
+
+
+def _epochs(now: Snapshot, facts: Facts) -> Mapping[TargetId, int]:
+    """The date of the last commit that touched a target's inputs or its parents'; HEAD's where none is known."""
+    found: dict[TargetId, int] = {}
+    for target in now.family.order:
+        own = [change.commit.when for change in facts.touched[now.family.images[target.image].group]]
+        above = [found[need] for need in now.family.nodes[target].needs]
+        found[target] = max(own + above, default=facts.when)
+    return found
+
+
+def _gate(
+    hands: Hands, now: Snapshot, wanted: Sequence[PlannedRelease], work: Work, tally: _Tally
+) -> list[PlannedRelease]:
+    """The releases that may be claimed after what came of the targets (rule 21)."""
+    if not wanted or not work.bad:
+        return list(wanted)
+    bad = {target.image for target in work.bad}
+    if now.settings.gate == "lineage":
+        parts = now.family.components(target.image for target in now.family.nodes)
+        held = {name for part in parts if part & bad for name in part}
+    else:
+        held = set(now.family.images)
+    ready: list[PlannedRelease] = []
+    for item in wanted:
+        if held.isdisjoint(item.members):
+            ready.append(item)
+            continue
+        own = bad & set(item.members)
+        detail = f"{', '.join(sorted(own or bad))} did not pass (gate: {now.settings.gate})"
+        outcome = Outcome(
+            subject=f"{item.image} {item.version}", stage="release", status=Status.BLOCKED, detail=clean(detail)
+        )
+        tally.outcomes.append(outcome)
+        hands.console.end(outcome.subject, "release", "blocked", 0.0, detail)
+    return ready
+
+
+def _claims(
+    world: World, hands: Hands, now: Snapshot, facts: Facts, ready: Sequence[PlannedRelease], work: Work
+) -> list[Released]:
+    """Let every release's index stand, and write the tag objects that would claim them."""
+    git = world.source.git
+    made: list[Released] = []
+    for item in ready:
+        members = [now.family.images[name] for name in item.members]
+        digests: dict[str, Digest] = {}
+        keys: dict[str, str] = {}
+        bases: dict[tuple[str, Platform], Digest] = {}
+        for image in members:
+            index = publish.release_index(image, item, work.images, when=facts.when, source=git.head().origin)
+            digests[image.name] = publish.stand(hands.registry, image, index)
+            for target in image.targets:
+                key = facts.keys[target]
+                assert key is not None
+                keys[str(target)] = key
+                bases |= facts.pins[target]
+        message = f"{notes(item)}\n\n" + version.claim_trailers(digests, keys, bases, group=item.image)
+        tag = TagObject(name=item.git_tag, commit=item.commit, when=facts.when, message=message)
+        oid = git.make_tag(tag)
+        made.append(
+            Released(
+                group=item.image,
+                version=semver.Version.parse(item.version),
+                tag=version.Tag(name=item.git_tag, oid=oid, commit=item.commit, message=message, merged=True),
+                digests=digests,
+                keys=keys,
+                bases=bases,
+            )
+        )
+    return made
+
+
+def notes(item: PlannedRelease) -> str:
+    """The release note that the Git tag carries."""
+    lines = [f"{item.image} {item.version}", ""]
+    lines += [f"{name} {number} (parent)" for name, number in sorted(item.parents.items())]
+    lines += [f"- {subject}" for subject in item.changes]
+    if len(lines) == 2:
+        lines.append(item.reason)
+    return "\n".join(lines)
+
+
+def _converge(
+    hands: Hands,
+    now: Snapshot,
+    claims: Sequence[Released],
+    everything: Mapping[str, Sequence[Released]],
+    tally: _Tally,
+) -> None:
+    published = publish.converge(hands.registry, now.family, claims, everything, hands.console)
+    publish.read_back(hands.registry, published)
+    tally.publications += published
+    tally.released += [claim.tag.name for claim in claims]

@@ -1,0 +1,154 @@
+"""A commit as images, inputs and source keys.
+
+One tree of Git objects is read into a family: settings, Dockerfiles and ignore files are parsed, each target's context
+is listed and hashed. The work tree's changes can be laid over it, for local builds. Nothing is asked but Git.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from dsci.errors import ConfigError
+from dsci.model import config, discover, edges, family, inputs, keys, lock
+from dsci.model.config import Settings
+from dsci.model.family import Family, TargetId
+from dsci.model.inputs import ContextFile, Inputs
+from dsci.model.keys import SourceKeys
+from dsci.model.oci import Platform
+from dsci.model.tree import Tree, TreeEntry, below
+from dsci.model.yamlfile import Location
+from dsci.ports import Git
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """How a repository is read: what its folders and files do not say themselves."""
+
+    git: Git
+    project: str
+    platform: Platform
+    registries: tuple[str, ...] = ()
+    """Registries given by the caller; they replace the configured ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A commit (and perhaps the work tree's changes over it) as images, inputs and source keys."""
+
+    settings: Settings
+    family: Family
+    tree: Tree
+    inputs: Mapping[TargetId, Inputs]
+    files: Mapping[TargetId, tuple[ContextFile, ...]]
+    generated: Mapping[TargetId, tuple[ContextFile, ...]]
+    sources: SourceKeys
+    locked: lock.Bases = field(default_factory=dict)
+    """What dsci.lock pins."""
+    dirty: Mapping[TargetId, str] = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()
+    """Paths whose content comes from the work tree."""
+
+
+def snapshot(source: Source, commit: str, *, overlay: Mapping[str, TreeEntry | None] | None = None) -> Snapshot:
+    """Read a commit; `overlay` lays changed paths of the work tree over it. Raises ConfigError for what cannot be."""
+    git = source.git
+    tree = _overlaid(git.tree(commit), overlay or {})
+    changed = frozenset(path for path, entry in (overlay or {}).items() if entry is not None)
+
+    def read(path: str) -> str:
+        content = git.worktree_blob(path) if path in changed else git.blob(tree[path].oid)
+        return content.decode("utf-8", errors="replace")
+
+    settings, location = Settings(), Location(config.FILE_NAME, {})
+    if config.FILE_NAME in tree:
+        settings, location = config.parse(read(config.FILE_NAME))
+    if source.registries:
+        settings = _with_registries(settings, source.registries)
+    images = discover.discover(settings, location, tree, project=source.project, platform=source.platform)
+    dockerfiles = {image.dockerfile: read(image.dockerfile) for image in images.values()}
+    assembled = edges.assemble(images, dockerfiles, configured=bool(settings.registries))
+    filters: dict[TargetId, Inputs] = {}
+    files: dict[TargetId, tuple[ContextFile, ...]] = {}
+    generated: dict[TargetId, tuple[ContextFile, ...]] = {}
+    own: dict[TargetId, str] = {}
+    for target, node in assembled.nodes.items():
+        image = images[target.image]
+        ignore_file = inputs.ignore_file_of(image, tree)
+        filters[target] = Inputs.of(image, node.recipe, ignore_file, read(ignore_file) if ignore_file else "")
+        files[target] = filters[target].files(tree)
+        _check_names(files[target])
+        generated[target] = _generated(git, image, commit) if image.inputs else ()
+        own[target] = keys.own_key(image, node, files[target], tree[image.dockerfile].oid)
+    return Snapshot(
+        settings=settings,
+        family=assembled,
+        tree=tree,
+        inputs=filters,
+        files=files,
+        generated=generated,
+        sources=keys.source_keys(assembled, own),
+        locked=lock.parse(read(lock.FILE_NAME)) if lock.FILE_NAME in tree else {},
+        dirty=_dirty(assembled, filters, overlay or {}),
+        changed=changed,
+    )
+
+
+def _check_names(files: Iterable[ContextFile]) -> None:
+    """Raises ConfigError for a file whose name is no text: no key, plan or receipt could name it."""
+    for file in files:
+        if not file.path.isascii() and file.path.encode(errors="replace").decode() != file.path:
+            raise ConfigError(
+                f"{_shown(file.source)}: the name of this file is not UTF-8",
+                hint="rename it, or hide it with a pattern in .dockerignore",
+            )
+
+
+def _shown(path: str) -> str:
+    """A path from Git as it can be shown: bytes that are no text as `\\xe9`."""
+    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _with_registries(settings: Settings, registries: tuple[str, ...]) -> Settings:
+    return msgspec.structs.replace(settings, registries=registries)
+
+
+def _overlaid(tree: Tree, overlay: Mapping[str, TreeEntry | None]) -> Tree:
+    if not overlay:
+        return tree
+    merged = dict(tree)
+    for path, entry in overlay.items():
+        if entry is None:
+            merged.pop(path, None)
+        else:
+            merged[path] = entry
+    return merged
+
+
+def _generated(git: Git, image: family.Image, commit: str) -> tuple[ContextFile, ...]:
+    """The declared generated files (rule 8), as they lie in the work tree of HEAD; none of an older commit."""
+    if commit != git.head().commit:
+        return ()
+    found: list[ContextFile] = []
+    for given in image.inputs:
+        below_path = given.path.strip("/").removeprefix("./")
+        for path, entry in git.hash_files(below_path).items():
+            rest = below(below_path, path) if path != below_path else ""
+            target = "/".join(filter(None, (given.as_.strip("/"), rest)))
+            found.append(ContextFile(path=target, source=path, entry=entry))
+    return tuple(sorted(found))
+
+
+def _dirty(
+    assembled: Family, filters: Mapping[TargetId, Inputs], overlay: Mapping[str, TreeEntry | None]
+) -> Mapping[TargetId, str]:
+    """Targets with changed inputs, the first such path, and everything that stands on them."""
+    found: dict[TargetId, str] = {}
+    for target in assembled.order:
+        own = next((path for path in sorted(overlay) if filters[target].touches(path)), None)
+        above = next((found[need] for need in assembled.nodes[target].needs if need in found), None)
+        if own or above:
+            found[target] = own or above or ""
+    return found

@@ -1,0 +1,122 @@
+"""Testing one target: the inherited suites, inside the very image that ships.
+
+The image is brought into the engine by digest if it is not there, and its identity is checked before anything runs in
+it. When every suite passed, a receipt says so for ever; a failure leaves none, so the next run tests again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from msgspec.structs import replace
+
+from dsci.errors import BuilderError, ConfigError
+from dsci.model.family import Suite, TargetId
+from dsci.model.keys import NO_SUITES
+from dsci.model.oci import Descriptor, Digest, Manifest
+from dsci.model.receipt import Receipt, SuiteResult
+from dsci.model.report import SuiteReport, Verdict
+from dsci.model.tree import EXECUTABLE, FILE
+from dsci.pipeline.build import Workshop, receipt, write_receipt
+from dsci.pipeline.observe import read_receipt
+from dsci.pipeline.transfer import RegistrySource
+from dsci.suites import run as suite_runner
+from dsci.suites.subject import Subject
+
+_RELOADS = 2
+
+#: Suites of one target that run side by side; each check has a container of its own.
+_AT_ONCE = 3
+
+
+def ensure_local(shop: Workshop, target: TargetId, image: Descriptor) -> None:
+    """Have a target's image in the engine, and be sure that it is this one. Raises BuilderError when it is not."""
+    name = shop.local_name(target)
+    if shop.engine.image_id(name) in _identities(shop, target, image):
+        return
+    shop.console.step(str(target), f"load {image.digest.short} into the engine")
+    repository = shop.now.family.images[target.image].repository
+    shop.engine.load(RegistrySource(shop.registry, repository, image.digest), name)
+    found = shop.engine.image_id(name)
+    if found not in _identities(shop, target, image):
+        raise BuilderError(
+            f"{target}: the engine shows {found} where {image.digest} was loaded",
+            hint="what is tested must be what ships: see the engine's log, then try again",
+        )
+
+
+def _identities(shop: Workshop, target: TargetId, image: Descriptor) -> tuple[str, ...]:
+    """The id the engine gives this image: the manifest's digest, or on the classic store the config's (rule 12)."""
+    if shop.engine.mode == "containerd":
+        return (str(image.digest),)
+    repository = shop.now.family.images[target.image].repository
+    found = shop.registry.manifest(repository.at(image.digest))
+    return (str(Manifest.from_bytes(found[1]).config.digest),) if found else ()
+
+
+def test(
+    shop: Workshop, target: TargetId, image: Descriptor, digests: Mapping[TargetId, Digest]
+) -> tuple[SuiteReport, ...]:
+    """Run every suite of a target, and attach the receipt when all of them passed."""
+
+    def one(suite: Suite) -> SuiteReport:
+        shop.console.step(str(target), f"suite {suite.name}")
+        subject = Subject(
+            engine=shop.engine,
+            image=shop.local_name(target),
+            platform=target.platform,
+            timeout=suite.timeout,
+            read=lambda path: _read(shop, path),
+            executable=lambda path: shop.now.tree[path].mode == EXECUTABLE,
+        )
+        return _run(shop, target, image, suite, subject)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        reports = tuple(pool.map(one, shop.now.family.suites(target)))
+    private = target in shop.private or any(
+        path in shop.now.changed for suite in shop.now.family.suites(target) for path in suite.files
+    )
+    if not private and shop.suites[target] != NO_SUITES and not any(report.problem for report in reports):
+        results = tuple(
+            SuiteResult(
+                name=report.suite,
+                passed=report.count(Verdict.PASSED),
+                skipped=report.count(Verdict.SKIPPED),
+                seconds=round(report.seconds, 3),
+            )
+            for report in reports
+        )
+        record = _built(shop, target, image, digests)
+        write_receipt(shop, target, image, replace(record, suites=shop.suites[target], results=results))
+    return reports
+
+
+def _built(shop: Workshop, target: TargetId, image: Descriptor, digests: Mapping[TargetId, Digest]) -> Receipt:
+    """The receipt of the image's build; one made of what is known now, if it was lost."""
+    repository, key = shop.now.family.images[target.image].repository, shop.keys[target]
+    assert key is not None
+    found = read_receipt(shop.registry, repository, key, NO_SUITES)
+    if found is not None and found.image == str(image.digest):
+        return found
+    return receipt(shop, target, image.digest, digests, shop.epochs[target])
+
+
+def _run(shop: Workshop, target: TargetId, image: Descriptor, suite: Suite, subject: Subject) -> SuiteReport:
+    """One suite; again from a fresh load where the engine lost the image's layers to another run's clean-up."""
+    for _ in range(_RELOADS):
+        try:
+            return suite_runner.run(suite, subject, target=str(target))
+        except BuilderError as error:
+            if not error.temporary or target in shop.private:
+                raise
+        shop.engine.remove_image(shop.local_name(target))
+        ensure_local(shop, target, image)
+    return suite_runner.run(suite, subject, target=str(target))
+
+
+def _read(shop: Workshop, path: str) -> bytes:
+    """A suite's file. Raises ConfigError for a link: a change of what it leads to would go unnoticed."""
+    if shop.now.tree[path].mode not in (FILE, EXECUTABLE):
+        raise ConfigError(f"{path} is a link or a submodule, and a suite takes files only", hint="put the file there")
+    return shop.git.worktree_blob(path) if path in shop.now.changed else shop.git.blob(shop.now.tree[path].oid)

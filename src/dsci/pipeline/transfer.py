@@ -1,0 +1,83 @@
+"""Images from one registry to another, byte for byte.
+
+A copy is what was tested, never a rebuild: the manifests' bytes and the blobs go over as they are, children before the
+index that names them, and what the other side has already is not read. Only the Registry port is spoken here; which
+images go where is for `publish` and `release` to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import BinaryIO
+
+from dsci.errors import RegistryError
+from dsci.model.oci import INDEX_TYPES, Descriptor, Digest, Index, Manifest
+from dsci.model.reference import Reference, Repository
+from dsci.ports import Registry
+from dsci.streams import reader
+
+_NESTING = 4
+
+
+class RegistrySource:
+    """An image in a registry, as an `ImageSource`: blobs are read when they are wanted, verified on the way."""
+
+    def __init__(self, registry: Registry, repository: Repository, digest: Digest) -> None:
+        """Find the image's manifest. Raises RegistryError when it does not exist."""
+        self._registry = registry
+        self._repository = repository
+        self.descriptor, self.manifest = _find(registry, repository.at(digest))
+
+    def open(self, blob: Descriptor) -> BinaryIO:
+        """The content of a blob; closing it ends the transfer."""
+        return reader(_chunks(self._registry.open_blob(self._repository, blob)))
+
+
+def copy_image(
+    source: Registry, reference: Reference, target: Registry, repository: Repository, tag: str | None = None
+) -> Descriptor:
+    """Copy an image or an index with all its images, under `tag` or by digest only; gives what it is called there.
+
+    Within one registry blobs are mounted where it lets us. What stands there already is not written again.
+    """
+    found, content = _find(source, reference)
+    return _copy(source, reference.repository, found, content, target, repository, tag, 0)
+
+
+def _copy(
+    source: Registry,
+    origin: Repository,
+    item: Descriptor,
+    content: bytes,
+    target: Registry,
+    repository: Repository,
+    tag: str | None,
+    depth: int,
+) -> Descriptor:
+    if depth > _NESTING:
+        raise RegistryError(f"{origin.at(item.digest)}: indexes nested more than {_NESTING} deep")
+    if item.media_type in INDEX_TYPES:
+        for child in Index.from_bytes(content).manifests:
+            if target.resolve(repository.at(child.digest)) is None:
+                below, text = _find(source, origin.at(child.digest))
+                _copy(source, origin, below, text, target, repository, None, depth + 1)
+        return target.push_manifest(repository, content, item.media_type, tag)
+    if source is target and target.resolve(repository.at(item.digest)) is None:
+        manifest = Manifest.from_bytes(content)
+        for blob in {blob.digest: blob for blob in (manifest.config, *manifest.layers)}.values():
+            target.mount(origin, blob, repository)
+    return target.push_image(RegistrySource(source, origin, item.digest), repository, tag)
+
+
+def _find(registry: Registry, reference: Reference) -> tuple[Descriptor, bytes]:
+    found = registry.manifest(reference)
+    if found is None:
+        raise RegistryError(f"{reference} does not exist", hint="build and push it first, or check its name")
+    return found
+
+
+def _chunks(blob: AbstractContextManager[Iterator[bytes]]) -> Iterator[bytes]:
+    """The chunks of a blob; it is opened by the first read, and closed with the generator."""
+    with blob as pieces:
+        yield from pieces
