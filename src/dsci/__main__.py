@@ -1,0 +1,5 @@
+"""`python -m dsci` is `dsci`."""
+
+from dsci.cli import main
+
+main()

@@ -1,0 +1,252 @@
+"""Commands that only look: `plan`, `tags`, `version`, `why`, `schema`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import msgspec
+
+from dsci.cli import render
+from dsci.cli.console import harmless
+from dsci.cli.options import as_json, check_names, images, registry
+from dsci.cli.wiring import Session
+from dsci.model import config
+from dsci.model import plan as planning
+from dsci.model.plan import Facts, Plan, PlannedTarget, Request
+from dsci.model.report import clean
+from dsci.pipeline import observe as observing
+from dsci.pipeline.snapshot import Snapshot
+
+_HAS_WORK = 10
+
+offline = click.option("--offline", is_flag=True, help="Ask neither registries nor the engine.")
+
+
+class _TagRow(msgspec.Struct, kw_only=True):
+    """An image in the answer of `dsci tags`."""
+
+    image: str
+    repository: str
+    version: str | None
+    tags: list[str]
+    next_version: str | None
+    next_tags: list[str]
+
+
+class _CommitRow(msgspec.Struct, kw_only=True):
+    """A commit in the answer of `dsci version`."""
+
+    sha: str
+    subject: str
+    bump: str
+
+
+class _VersionRow(msgspec.Struct, kw_only=True):
+    """An image in the answer of `dsci version`."""
+
+    image: str
+    current: str | None
+    next: str | None
+    bump: str
+    reason: str
+    since: str | None
+    commits: list[_CommitRow]
+    not_counted: int
+
+
+class _WhyRow(msgspec.Struct, kw_only=True):
+    """A target in the answer of `dsci why`."""
+
+    id: str
+    action: str
+    reason: str
+    key: str | None
+    source_key: str
+    stands_on: list[PlannedTarget]
+    bases: dict[str, str]
+    suites: tuple[str, ...]
+    release: str | None
+    release_reason: str
+
+
+def _observe(session: Session, names: tuple[str, ...] = ()) -> tuple[Snapshot, Facts, Plan]:
+    now, facts = observing.observe(session.world)
+    check_names(names, now.family)
+    return now, facts, planning.make(now.family, facts, Request(select=frozenset(names)))
+
+
+def _print(value: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+@click.command()
+@images
+@registry
+@as_json
+@offline
+@click.option("--exit-code", is_flag=True, help=f"Exit {_HAS_WORK} when there is work to do.")
+@click.pass_context
+def plan(
+    context: click.Context,
+    names: tuple[str, ...],
+    registries: tuple[str, ...],
+    json: bool,
+    offline: bool,
+    exit_code: bool,
+) -> None:
+    """Show what `release` would do, and why; nothing is changed.
+
+    Registries that do not answer, and bases that cannot be resolved, are "unknown" here and never an error.
+    """
+    with Session.of(context, registries=registries, offline=offline, lenient=True) as session:
+        now, _, value = _observe(session, names)
+        for text in value.warnings:
+            session.console.warn(text)
+        if touched := observing.uncommitted(session.git, now):
+            session.console.warn(f"uncommitted changes in {', '.join(touched)} are not part of this plan")
+        click.echo(value.to_json().decode() if json else render.plan(value))
+        if exit_code and value.has_work:
+            sys.exit(_HAS_WORK)
+
+
+@click.command(short_help="Show the tags that images have, and those to come.")
+@images
+@registry
+@as_json
+@click.pass_context
+def tags(context: click.Context, names: tuple[str, ...], registries: tuple[str, ...], json: bool) -> None:
+    """Show the tags that each image's newest release has, and those the next one will get."""
+    with Session.of(context, registries=registries, offline=True, lenient=True) as session:
+        now, facts, value = _observe(session, names)
+        coming = {item.image: item for item in value.releases}
+        rows = []
+        for group in sorted(facts.claims):
+            if names and group not in names:
+                continue
+            claim = next((claim for claim in facts.claims[group] if claim.tag.merged), None)
+            present = planning.release_tags(now.family, claim, facts.claims[group]) if claim else ()
+            following = coming.get(group)
+            rows.append(
+                _TagRow(
+                    image=group,
+                    repository=str(now.family.images[group].repository),
+                    version=str(claim.version) if claim else None,
+                    tags=[tag.name for tag in present],
+                    next_version=following.version if following else None,
+                    next_tags=list(following.tags) if following else [],
+                )
+            )
+        if json:
+            _print(rows)
+            return
+        lines: list[tuple[str, str, str]] = []
+        for row in rows:
+            lines.append((row.image, row.version or "–", " ".join(row.tags) or "no release yet"))
+            if row.next_version:
+                lines.append(("", f"→ {row.next_version}", " ".join(row.next_tags)))
+        click.echo(render.table(lines, indent=""))
+
+
+@click.command(short_help="Show the versions of images, and those to come.")
+@images
+@as_json
+@click.option("--next", "show", flag_value="next", help="Print only the version that comes next.")
+@click.option("--current", "show", flag_value="current", help="Print only the version that is released.")
+@click.option("--explain", is_flag=True, help="Show where each version started and every commit that counted.")
+@click.pass_context
+def version(context: click.Context, names: tuple[str, ...], json: bool, show: str | None, explain: bool) -> None:
+    """Show each image's released version, and the one its history asks for next."""
+    with Session.of(context, offline=True, lenient=True) as session:
+        _, facts, value = _observe(session, names)
+        coming = {item.image: item for item in value.releases}
+        rows = []
+        for group in sorted(facts.claims):
+            if names and group not in names:
+                continue
+            claim = next((claim for claim in facts.claims[group] if claim.tag.merged), None)
+            following = coming.get(group)
+            current = str(claim.version) if claim else None
+            rows.append(
+                _VersionRow(
+                    image=group,
+                    current=current,
+                    next=following.version if following else current,
+                    bump=following.bump if following else "none",
+                    reason=following.reason if following else value.unreleased.get(group, "superseded"),
+                    since=claim.tag.name if claim else None,
+                    commits=[
+                        _CommitRow(sha=change.commit.sha, subject=change.commit.subject, bump=str(change.bump))
+                        for change in facts.touched[group]
+                    ],
+                    not_counted=len(facts.since[group]) - len(facts.touched[group]),
+                )
+            )
+        if json:
+            _print(rows)
+        elif show:
+            for row in rows:
+                number = row.next if show == "next" else row.current
+                click.echo(number or "" if len(rows) == 1 else f"{row.image} {number or '–'}")
+        else:
+            lines: list[tuple[str, str, str]] = []
+            for row in rows:
+                step = f"{row.current or '–'} → {row.next}" if row.next != row.current else str(row.next)
+                if not explain:
+                    lines.append((row.image, step, row.reason))
+                else:
+                    click.echo(render.table([(row.image, step, row.reason)], indent=""))
+                    click.echo(f"  from {row.since or 'the beginning of history'}")
+                    for commit in row.commits:
+                        click.echo(f"  {commit.sha[:7]} {commit.bump:5} {harmless(clean(commit.subject, 90))}")
+                    others = f"{row.not_counted} other commit{'s' if row.not_counted > 1 else ''}"
+                    if row.not_counted:
+                        click.echo(f"  {others} since then touched none of its inputs")
+            if lines:
+                click.echo(render.table(lines, indent=""))
+
+
+@click.command()
+@click.argument("image")
+@registry
+@as_json
+@click.pass_context
+def why(context: click.Context, image: str, registries: tuple[str, ...], json: bool) -> None:
+    """Explain what would be done to an IMAGE, and what it is made of."""
+    with Session.of(context, registries=registries, lenient=True) as session:
+        now, _, value = _observe(session, (image,))
+        release = next((item for item in value.releases if item.image == image), None)
+        above = {str(need) for need in now.family.ancestors(now.family.images[image].targets)}
+        rows = [
+            _WhyRow(
+                id=item.id,
+                action=item.action,
+                reason=item.reason,
+                key=item.key,
+                source_key=item.source_key,
+                stands_on=[other for other in value.targets if other.id in above],
+                bases=item.bases,
+                suites=item.suites,
+                release=release.version if release else None,
+                release_reason=release.reason if release else value.unreleased.get(image, ""),
+            )
+            for item in value.targets
+            if item.image == image
+        ]
+        if json:
+            _print(rows)
+            return
+        for row in rows:
+            click.echo(f"{row.id}: {row.action}, because {row.reason}")
+            details = [("key", row.key or "not known"), ("source key", row.source_key)]
+            details += [("stands on", f"{need.id}: {need.action}, {need.reason}") for need in row.stands_on]
+            details += [("base", f"{name} at {digest}") for name, digest in row.bases.items()]
+            details.append(("suites", ", ".join(row.suites) or "none"))
+            details.append(("release", f"{row.release or 'none'}: {row.release_reason}"))
+            click.echo(render.table(details))
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of dsci.yaml."""
+    _print(config.schema())

@@ -1,0 +1,81 @@
+"""Plans and reports as text for people. What is shown is decided here, what is true is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dsci.cli.console import harmless
+from dsci.model.plan import Plan, PlannedRelease
+from dsci.model.report import Report, Status, clean
+
+
+def table(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> str:
+    """Columns as wide as their widest cell; the last one as it is."""
+    rows = [[harmless(clean(cell, 400)).replace("\n", " ") for cell in row] for row in rows]
+    if not rows:
+        return ""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(indent + line for line in lines)
+
+
+def plan(value: Plan) -> str:
+    """A plan as a review: each target with its verdict and reason, each release with its tags, totals."""
+    lines = [f"Plan for {value.commit[:12]}", ""]
+    lines.append(table((item.id, item.action, item.reason) for item in value.targets))
+    fresh = [item for item in value.releases if not item.claimed]
+    unfinished = [item for item in value.releases if item.claimed]
+    if unfinished:
+        lines += ["", "To be finished (claimed before, not all tags in place)", ""]
+        lines.append(table((item.image, item.version, item.reason) for item in unfinished))
+    if fresh:
+        lines += ["", "Releases", ""]
+        lines.append(table((item.image, _step(item), item.reason) for item in fresh))
+        lines += ["", "Tags", ""]
+        lines.append(table((item.image, " ".join(item.tags), f"git {item.git_tag}") for item in fresh))
+    for name in value.superseded:
+        lines += ["", f"{name}: a later commit has released it already"]
+    counts = {action: sum(item.action == action for item in value.targets) for action in _ACTIONS}
+    totals = ", ".join(f"{count} to {action}" for action, count in counts.items() if count)
+    lines += ["", f"{totals}; {len(fresh)} to release" if value.has_work else "Nothing to do."]
+    return "\n".join(lines)
+
+
+_ACTIONS = ("build", "test", "retag", "reuse")
+
+
+def _step(item: PlannedRelease) -> str:
+    return f"{item.previous} → {item.version} ({item.bump})" if item.previous else f"{item.version} (first)"
+
+
+def report(value: Report) -> str:
+    """What a run came to."""
+    lines: list[str] = []
+    if value.publications:
+        lines += ["Released", ""]
+        names: dict[tuple[str, str, str], list[str]] = {}
+        for item in value.publications:
+            repository, _, tag = item.reference.rpartition(":")
+            names.setdefault((item.image, repository, item.digest), []).append(tag)
+        lines += [
+            table(
+                (image, repository, " ".join(tags), digest[:19]) for (image, repository, digest), tags in names.items()
+            ),
+            "",
+        ]
+    failed = [outcome for outcome in value.outcomes if outcome.status is Status.FAILED]
+    blocked = [outcome for outcome in value.outcomes if outcome.status is Status.BLOCKED]
+    if failed:
+        lines.append(f"Failed: {', '.join(f'{outcome.subject} ({outcome.stage})' for outcome in failed)}")
+    if blocked:
+        lines.append(f"Held back: {', '.join(outcome.subject for outcome in blocked)}")
+    lines += [f"Note: {note}" for note in value.notes]
+    if not value.plan.has_work and not value.publications:
+        lines.append("Nothing to do: every image stands as it should.")
+    elif not value.failed:
+        checks = sum(len(suite.checks) for suite in value.suites)
+        built = sum(outcome.stage == "build" and outcome.status is Status.OK for outcome in value.outcomes)
+        parts = [f"{built} built", f"{checks} checks passed" if checks else ""]
+        parts.append(f"{len(value.released)} released" if value.plan.releases else "")
+        lines.append(f"{', '.join(part for part in parts if part)} in {value.seconds:.1f} s")
+    return "\n".join(lines)

@@ -1,0 +1,251 @@
+"""The composition root: arguments and environment in, a world of drivers out.
+
+Everything is made lazily, so that a command touches only what it needs: `dsci plan` of a released family never speaks
+to the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dsci.cli import render
+from dsci.cli.console import PlainConsole
+from dsci.drivers.git import GitRepository
+from dsci.drivers.layout import LayoutRegistry
+from dsci.drivers.runs import Run
+from dsci.errors import BuilderError, RegistryError
+from dsci.model.oci import Descriptor, Digest, OciError, Platform
+from dsci.model.plan import Plan
+from dsci.model.reference import DOCKER_HUB, EMBEDDED, Reference, Repository
+from dsci.pipeline.observe import World, resolve_in
+from dsci.pipeline.snapshot import Source
+from dsci.ports import Console, ImageSource, Registry
+
+if TYPE_CHECKING:
+    from dsci.drivers.buildx import Buildx
+    from dsci.drivers.registry import HttpRegistry
+    from dsci.pipeline.release import Hands
+
+
+@dataclass(kw_only=True)
+class Session:
+    """One call of dsci."""
+
+    folder: Path
+    debug: bool
+    registries: tuple[str, ...] = ()
+    offline: bool = False
+    lenient: bool = False
+
+    @classmethod
+    def of(cls, context: click.Context, **options: Any) -> Session:
+        """The session of a command, from the group's options and its own."""
+        return cls(folder=Path(context.obj["folder"]), debug=context.obj["debug"], **options)
+
+    def __enter__(self) -> Session:
+        self._closing = contextlib.ExitStack()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    @cached_property
+    def state(self) -> Path:
+        """dsci's folder in the user's state folder (XDG Base Directory specification)."""
+        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        return Path(home) / "dsci"
+
+    @cached_property
+    def console(self) -> Console:
+        """Where the story is told: a live display for a person, lines for a log."""
+        if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not self.debug:
+            from dsci.cli.live import LiveConsole
+
+            live = LiveConsole()
+            self._closing.callback(live.close)
+            return live
+        return PlainConsole()
+
+    def announce(self, plan: Plan) -> None:
+        """Show a plan on stderr before it is carried out. Raises BuilderError when it needs what is not there."""
+        self.console.say(render.plan(plan) + "\n")
+        if any(item.action == "build" for item in plan.targets):
+            self._buildx.check()
+
+    @cached_property
+    def git(self) -> GitRepository:
+        """The repository."""
+        repository = GitRepository(self.folder)
+        self._closing.callback(repository.close)
+        return repository
+
+    @cached_property
+    def project(self) -> str:
+        """What the repository is called: by its remote, or by its folder."""
+        head = self.git.head()
+        name = re.split(r"[/:\\]", (head.origin or head.root).rstrip("/"))[-1]
+        return name.removesuffix(".git") or "project"
+
+    @cached_property
+    def source(self) -> Source:
+        """How the repository is read."""
+        native = Platform.parse(f"linux/{platform.machine() or 'amd64'}")
+        return Source(git=self.git, project=self.project, platform=native, registries=self.registries)
+
+    @cached_property
+    def run(self) -> Run:
+        """This process's run: its id, its scratch folder, its lock."""
+        try:
+            run = Run(self.state)
+        except OSError as error:
+            raise BuilderError(
+                f"dsci cannot keep its state in {self.state}: {error.strerror}",
+                hint="make room there, or let XDG_STATE_HOME name a folder that can be written",
+            ) from None
+        self._closing.callback(run.close)
+        run.sweep()
+        return run
+
+    @cached_property
+    def http(self) -> HttpRegistry:
+        """Registries over HTTP."""
+        return self._http(())
+
+    def _http(self, insecure: tuple[str, ...]) -> HttpRegistry:
+        from dsci.drivers.keychain import Keychain
+        from dsci.drivers.registry import HttpRegistry
+        from dsci.drivers.routes import Network
+
+        registry = HttpRegistry(
+            keychain=Keychain.from_environment(os.environ, Path.home()),
+            network=Network.from_environment(os.environ),
+            insecure=insecure,
+            attempts=1 if self.lenient else 5,
+            trace=(lambda text: click.echo(text, err=True)) if self.debug else None,
+        )
+        self._closing.callback(registry.close)
+        return registry
+
+    @cached_property
+    def registry(self) -> Routes:
+        """Every registry: the embedded one for images that were given none, HTTP for the rest."""
+        root = self.state / "registry" / self.git.root_commit()[:12]
+        return Routes(LayoutRegistry(root), lambda: self.http)
+
+    @cached_property
+    def hands(self) -> Hands:
+        """Whom effects are had through."""
+        from dsci.drivers.engine import DockerEngine
+        from dsci.pipeline.release import Hands
+
+        return Hands(
+            registry=self.registry,
+            engine=DockerEngine(os.environ, self.run),
+            builder=self._buildx,
+            console=self.console,
+            nonce=self.run.nonce,
+        )
+
+    @cached_property
+    def _buildx(self) -> Buildx:
+        from dsci.drivers.buildx import Buildx
+
+        return Buildx(os.environ, self.run)
+
+    @cached_property
+    def world(self) -> World:
+        """Whom facts are asked of."""
+        return World(
+            source=self.source,
+            registry=self.registry if not self.offline else None,
+            resolve=self.resolve if not self.offline else None,
+            lenient=self.lenient,
+        )
+
+    def resolve(self, reference: Reference, wanted: Platform) -> Digest | None:
+        """A base's platform manifest now: through the engine's mirrors first, then from its own registry."""
+        for url in self._mirrors if reference.repository.registry == DOCKER_HUB else ():
+            scheme, _, host = url.rstrip("/").rpartition("://")
+            registry = self._http((host,) if scheme == "http" else ())
+            with contextlib.suppress(RegistryError, OciError):
+                mirrored = Reference(Repository(host, reference.repository.path), reference.tag, reference.digest)
+                found = resolve_in(registry, mirrored, wanted)
+                if found is not None:
+                    return found
+        return resolve_in(self.http, reference, wanted)
+
+    @cached_property
+    def _mirrors(self) -> tuple[str, ...]:
+        try:
+            return self.hands.engine.mirrors()
+        except BuilderError:
+            if self.lenient:
+                return ()
+            raise
+
+
+class Routes:
+    """A registry that is the embedded one or a remote one, by each name's host. Implements `ports.Registry`."""
+
+    def __init__(self, embedded: LayoutRegistry, remote: Callable[[], HttpRegistry]) -> None:
+        self.embedded = embedded
+        self._remote = remote
+
+    def _of(self, repository: Repository) -> Registry:
+        return self.embedded if repository.registry == EMBEDDED else self._remote()
+
+    def resolve(self, reference: Reference) -> Descriptor | None:
+        """See `ports.Registry`."""
+        return self._of(reference.repository).resolve(reference)
+
+    def manifest(self, reference: Reference) -> tuple[Descriptor, bytes] | None:
+        """See `ports.Registry`."""
+        return self._of(reference.repository).manifest(reference)
+
+    def blob(self, repository: Repository, blob: Descriptor) -> bytes:
+        """See `ports.Registry`."""
+        return self._of(repository).blob(repository, blob)
+
+    def open_blob(self, repository: Repository, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
+        """See `ports.Registry`."""
+        return self._of(repository).open_blob(repository, blob)
+
+    def push_image(self, source: ImageSource, repository: Repository, tag: str | None = None) -> Descriptor:
+        """See `ports.Registry`."""
+        return self._of(repository).push_image(source, repository, tag)
+
+    def push_manifest(
+        self, repository: Repository, content: bytes, media_type: str, tag: str | None = None
+    ) -> Descriptor:
+        """See `ports.Registry`."""
+        return self._of(repository).push_manifest(repository, content, media_type, tag)
+
+    def push_blob(self, repository: Repository, content: bytes, media_type: str) -> Descriptor:
+        """See `ports.Registry`."""
+        return self._of(repository).push_blob(repository, content, media_type)
+
+    def mount(self, source: Repository, blob: Descriptor, repository: Repository) -> bool:
+        """See `ports.Registry`; content does not cross from one kind of registry to the other this way."""
+        if (source.registry == EMBEDDED) != (repository.registry == EMBEDDED):
+            return False
+        return self._of(repository).mount(source, blob, repository)
+
+    def tags(self, repository: Repository) -> tuple[str, ...]:
+        """See `ports.Registry`."""
+        return self._of(repository).tags(repository)
+
+    def check_push(self, repository: Repository) -> None:
+        """See `ports.Registry`."""
+        self._of(repository).check_push(repository)
