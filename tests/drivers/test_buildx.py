@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -336,6 +337,54 @@ def test_the_first_of_several_failures_is_told(builder: Buildx, order: Orders) -
 def test_an_unknown_stage_is_a_failure(builder: Buildx, order: Orders) -> None:
     failure = fail(builder, order(stage="none"), BASE)
     assert "none" in failure.message
+
+
+_LOST = (
+    'process "/bin/sh -c true" did not complete successfully: runc run failed: unable to start container process: '
+    "waiting for init preliminary setup: read init-p: connection reset by peer"
+)
+
+
+@engine_needed
+@pytest.mark.parametrize(
+    ("said", "times", "calls", "built"),
+    [
+        pytest.param(_LOST, 1, 2, True, id="once"),
+        pytest.param(_LOST, 2, 2, False, id="twice"),
+        pytest.param(
+            'process "/bin/sh -c x" did not complete successfully: exit code: 1', 1, 1, False, id="an exit code"
+        ),
+    ],
+)
+def test_a_step_that_runc_could_not_start_is_tried_once_more(
+    run: Run, order: Orders, tmp_path: Path, said: str, times: int, calls: int, built: bool
+) -> None:
+    """The docker command in front of the real one fails the first builds as BuildKit then does."""
+    count, real = tmp_path / "calls", shutil.which("docker")
+    count.touch()
+    vertex = {"digest": "sha256:1", "name": "[2/2] RUN true", "started": "2026-01-01T00:00:00Z", "error": said}
+    script = f"""
+if [ "$1 $2" = "buildx build" ]; then
+  echo call >>'{count}'
+  if [ "$(wc -l <'{count}')" -le {times} ]; then
+    cat >/dev/null
+    printf "%s\\n" '{json.dumps({"vertexes": [vertex]})}' >&2
+    echo 'ERROR: failed to solve: {said}' >&2
+    exit 1
+  fi
+fi
+exec '{real}' "$@"
+"""
+    builder = Buildx(fake_docker(tmp_path / "bin", script), run)
+    heard: list[str] = []
+    with builder.build(order(), context(BASE + "RUN echo here >/there\n"), heard.append) as result:
+        assert isinstance(result, BuildFailure) is not built
+        if isinstance(result, BuildFailure):
+            assert said in result.message
+        else:
+            assert Built(result).content("there") == "here\n"
+    assert count.read_text() == "call\n" * calls
+    assert ("runc could not start the step: trying it once more" in heard) is (calls == 2)
 
 
 def test_no_engine_is_no_failure_of_the_dockerfile(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

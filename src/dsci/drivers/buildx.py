@@ -50,6 +50,9 @@ _PATIENCE = 10.0
 _HOUSEKEEPING = ("[internal]", "[context ", "copy /context")
 #: What gRPC and HTTP say when the other side is no longer there.
 _GONE = re.compile(r"\bUnavailable\b|error reading from server|unexpected EOF|connection (?:reset|refused)")
+#: runc lost a step's process before it began: the machine's doing, and the next try starts it.
+#: Source: https://github.com/opencontainers/runc/blob/main/libcontainer/process_linux.go
+_NOT_STARTED = re.compile(r"unable to start container process: .*(?:waiting for init preliminary setup|init-p: )")
 _AT_LINE = re.compile(r"\A(?P<file>\S.*):(?P<line>\d+)\Z")
 _INSTALL = "install the buildx plugin: https://github.com/docker/buildx#installing"
 _START = "start Docker, or point DOCKER_HOST or `docker context use` at a running engine"
@@ -104,6 +107,9 @@ class Buildx:
         folder.mkdir()
         try:
             failure = self._solve(order, context, progress, folder)
+            if failure is not None and _NOT_STARTED.search(failure.message) and not self._stopped:
+                progress("runc could not start the step: trying it once more")
+                failure = self._solve(order, context, progress, folder)
             if failure is not None:
                 yield failure
             elif order.classic:
