@@ -276,7 +276,10 @@ class TagObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """How a claim ended: `won` all, or the names somebody else holds (with their object ids)."""
+    """How a claim ended: `won` all, or the names somebody else holds (with their object ids).
+
+    A claim that was won has a `detail` only where its record could not be written.
+    """
 
     won: bool
     taken: Mapping[str, str] = field(default_factory=dict)
@@ -334,8 +337,11 @@ class Git(Protocol):
     def make_tag(self, tag: TagObject) -> str:
         """Write the tag object, without naming it; gives its id."""
 
-    def claim(self, tags: Mapping[str, str]) -> Claimed:
-        """Create all these tags (name to object id) or none: on the remote if there is one, then here."""
+    def claim(self, tags: Mapping[str, str], record: Mapping[str, bytes] | None = None) -> Claimed:
+        """Create all these tags (name to object id) or none: on the remote if there is one, then here.
+
+        `record` (path to content) is appended to the ledger's branch with them; it never decides who won.
+        """
 
 
 # ----------------------------------------------------------------------------------------------------------- console

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from tests.drivers.repository import CLEAN, Repo
 
-from dsci.drivers.git import IDENTITY, GitRepository
+from dsci.drivers.git import IDENTITY, LEDGER, GitRepository
 from dsci.errors import ConfigError, ConflictError, HistoryError
 from dsci.model.tree import EXECUTABLE, FILE, SUBMODULE, SYMLINK, TreeEntry
 from dsci.ports import TagObject
@@ -975,7 +975,7 @@ def test_a_push_whose_answer_was_lost_is_won(world: World, tmp_path: Path) -> No
     clone.config(remote__origin__receivepack=str(deaf))
     tags = objects(repository, "a-v1", "b-v1")
     probe = objects(repository, "probe")
-    assert repository._push("origin", probe), "a push must look failed here, or this test shows nothing"
+    assert repository._push("origin", probe, {}), "a push must look failed here, or this test shows nothing"
     assert repository.claim(tags).won
     assert world.remote.refs() == tags | probe and clone.refs() == tags
 
@@ -1030,6 +1030,134 @@ def test_what_stands_here_only_is_pushed_by_a_later_claim(world: World) -> None:
     assert world.remote.refs() == {}
     clone.git("remote", "add", "origin", f"file://{world.remote.folder}")
     assert repository.claim(tags).won and world.remote.refs() == tags
+
+
+# ---------------------------------------------------------------------------------------------------- the ledger
+
+
+RECORD = {"releases/a/1.0.0.json": b'{"a": 1}\n', "releases/b/1.0.0.json": b'{"b": 1}\n'}
+LEDGER_REF = f"refs/heads/{LEDGER}"
+
+
+def recorded(repo: Repo, ref: str = LEDGER_REF) -> dict[str, str]:
+    """What the ledger holds: path to content."""
+    names = repo.git("ls-tree", "-r", "--name-only", ref).split("\n")
+    return {name: repo.git("show", f"{ref}:{name}") for name in names if name}
+
+
+def shown(record: dict[str, bytes]) -> dict[str, str]:
+    return {path: content.decode().removesuffix("\n") for path, content in record.items()}
+
+
+def test_a_claim_is_recorded_on_its_branch_and_nothing_else_moves(world: World) -> None:
+    clone, repository = world.runner()
+    clone.write({"staged": "1\n", "loose": "1\n"})
+    clone.git("add", "staged")
+    before = clone.git("status", "--porcelain"), world.remote.refs("refs/heads/main")
+    assert repository.claim(objects(repository, "a-v1", "b-v1"), RECORD).won
+    assert recorded(world.remote) == shown(RECORD)
+    assert world.remote.git("rev-list", "--count", LEDGER_REF) == "1", "a history of its own"
+    assert world.remote.git("log", "--format=%an <%ae> %s", LEDGER_REF) == f"{IDENTITY} chore: record a 1.0.0, b 1.0.0"
+    assert (clone.git("status", "--porcelain"), world.remote.refs("refs/heads/main")) == before
+    assert LEDGER_REF not in clone.git("for-each-ref", "refs/heads"), "no branch of the user's appears"
+
+
+def test_racers_with_the_same_content_record_the_same_commit(world: World) -> None:
+    (_, first), (_, second) = world.runner(), world.runner()
+    tags = objects(first, "a-v1")
+    assert first.claim(tags, RECORD).won
+    ledger = world.remote.git("rev-parse", LEDGER_REF)
+    assert objects(second, "a-v1") == tags and second.claim(tags, RECORD).won
+    assert world.remote.git("rev-parse", LEDGER_REF) == ledger
+
+
+@pytest.mark.parametrize("atomic", ["true", "false"])
+def test_contention_for_the_ledger_loses_no_claim(world: World, atomic: str) -> None:
+    """Six releases of six images at once: all win, all are recorded, none is planned anew (rule 19)."""
+    world.remote.config(receive__advertiseAtomic=atomic)
+    runners = [world.runner()[1] for _ in range(6)]
+    wanted = [objects(runner, f"i{n}-v1") for n, runner in enumerate(runners)]
+    records = [{f"releases/i{n}/1.0.0.json": b"%d\n" % n} for n in range(6)]
+    gate = threading.Barrier(len(runners))
+
+    def race(n: int) -> bool:
+        gate.wait()
+        claimed = runners[n].claim(wanted[n], records[n])
+        return claimed.won and not claimed.detail
+
+    with ThreadPoolExecutor(len(runners)) as pool:
+        assert all(pool.map(race, range(len(runners))))
+    assert len(world.remote.refs()) == 6
+    assert recorded(world.remote) == {
+        path: content.decode().strip() for one in records for path, content in one.items()
+    }
+
+
+def test_a_lost_claim_is_not_recorded(world: World) -> None:
+    (_, first), (_, second) = world.runner(), world.runner()
+    assert first.claim(objects(first, "a-v1", message="theirs"), {"releases/a/1.0.0.json": b"theirs\n"}).won
+    assert not second.claim(objects(second, "a-v1", "b-v1"), RECORD).won
+    assert recorded(world.remote) == {"releases/a/1.0.0.json": "theirs"}
+
+
+def test_what_is_recorded_is_never_rewritten(world: World) -> None:
+    (_, first), (_, second) = world.runner(), world.runner()
+    assert first.claim({}, RECORD).won
+    changed = dict.fromkeys(RECORD, b"changed\n") | {"releases/c/1.0.0.json": b"c\n"}
+    assert second.claim({}, changed).won
+    assert recorded(world.remote) == shown(RECORD) | {"releases/c/1.0.0.json": "c"}
+    before = world.remote.git("rev-parse", LEDGER_REF)
+    assert second.claim({}, changed).won and world.remote.git("rev-parse", LEDGER_REF) == before
+
+
+def test_the_record_of_a_local_claim_goes_to_the_remote_with_it(world: World) -> None:
+    clone, repository = world.runner()
+    tags = objects(repository, "a-v1")
+    clone.git("remote", "remove", "origin")
+    assert repository.claim(tags, RECORD).won and recorded(clone) == shown(RECORD)
+    assert clone.git("status", "--porcelain") == "" and clone.git("symbolic-ref", "HEAD") == "refs/heads/main"
+    taken = repository.claim(objects(repository, "a-v1", message="other"), {"releases/x/1.0.0.json": b"x\n"})
+    assert not taken.won and recorded(clone) == shown(RECORD)
+    clone.git("remote", "add", "origin", f"file://{world.remote.folder}")
+    assert repository.claim(tags, RECORD).won
+    assert world.remote.refs() == tags and recorded(world.remote) == shown(RECORD)
+
+
+def test_local_racers_record_everything(repo: Repo, opened: Opened) -> None:
+    """Processes of one clone without a remote: the transaction holds the tags and the ledger."""
+    runners = [opened(repo.folder) for _ in range(4)]
+    wanted = [objects(runner, f"i{n}-v1") for n, runner in enumerate(runners)]
+    records = [{f"releases/i{n}/1.0.0.json": b"%d\n" % n} for n in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(claimed.won for claimed in pool.map(GitRepository.claim, runners, wanted, records))
+    assert len(repo.refs()) == 4 and len(recorded(repo)) == 4
+
+
+def test_a_protected_ledger_stops_an_atomic_claim_and_says_the_way_out(world: World) -> None:
+    world.remote.hook("update", f'case "$1" in */{LEDGER}) echo "branches are frozen" >&2; exit 1;; esac')
+    _, repository = world.runner()
+    with pytest.raises(HistoryError, match="branches are frozen") as caught:
+        repository.claim(objects(repository, "a-v1"), RECORD)
+    assert "ledger: none" in caught.value.hint and world.remote.refs() == {}
+    assert repository.claim(objects(repository, "a-v1")).won
+
+
+def test_a_protected_ledger_without_atomic_pushes_is_told_and_the_claim_stands(world: World) -> None:
+    world.remote.config(receive__advertiseAtomic="false")
+    world.remote.hook("update", f'case "$1" in */{LEDGER}) echo "branches are frozen" >&2; exit 1;; esac')
+    _, repository = world.runner()
+    claimed = repository.claim(objects(repository, "a-v1"), RECORD)
+    assert claimed.won and "was not written" in claimed.detail and "branches are frozen" in claimed.detail
+    assert set(world.remote.refs()) == {"a-v1"}
+
+
+def test_a_shallow_clone_stays_as_shallow_as_it_is(world: World) -> None:
+    (_, first), (clone, second) = world.runner(), world.runner("--depth=1")
+    assert first.claim(objects(first, "a-v1"), {"releases/a/1.0.0.json": b"a\n"}).won
+    before = (clone.folder / ".git" / "shallow").read_text() if second.is_shallow() else ""
+    assert second.claim(objects(second, "b-v1"), {"releases/b/1.0.0.json": b"b\n"}).won
+    assert ((clone.folder / ".git" / "shallow").read_text() if second.is_shallow() else "") == before
+    assert set(recorded(world.remote)) == {"releases/a/1.0.0.json", "releases/b/1.0.0.json"}
 
 
 # ----------------------------------------------------------------------------------------- remote tags, rights

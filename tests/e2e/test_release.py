@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -245,6 +246,43 @@ def test_without_a_remote_and_then_with_one(small: Project) -> None:
     assert small.tags() == set()
     again = small.release()
     assert again.json["outcomes"] == [] and small.tags() == {f"{name}-v1.0.0" for name in DOCKERFILES}
+    assert set(_ledger(small)) == {f"{name} 1.0.0" for name in DOCKERFILES}
+
+
+def _ledger(project: Project) -> dict[str, dict]:
+    """What the remote's ledger holds: `IMAGE VERSION` to the entry."""
+    project.git("fetch", "--quiet", "origin", "+refs/heads/dsci-ledger:refs/probe")
+    names = project.git("ls-tree", "-r", "--name-only", "refs/probe").split()
+    entries = [json.loads(project.git("show", f"refs/probe:{name}")) for name in names]
+    return {f"{entry['image']} {entry['version']}": entry for entry in entries}
+
+
+def test_every_claim_is_recorded(done: Project) -> None:
+    done.commit("fix(ml): one", {"images/ml/model.txt": "v2\n"})
+    done.release()
+    ledger = _ledger(done)
+    assert set(ledger) == {f"{name} 1.0.0" for name in DOCKERFILES} | {"ml 1.0.1"}
+    for name, version in (entry.split() for entry in ledger):
+        entry = ledger[f"{name} {version}"]
+        assert entry["digests"] == {name: done.digest(name, version)}
+        assert entry["object"] == done.git("rev-parse", f"{name}-v{version}")
+        assert entry["commit"] == done.git("rev-parse", f"{name}-v{version}^{{commit}}")
+
+
+def test_a_ledger_that_was_lost_is_no_lock(done: Project) -> None:
+    """Somebody removed the branch: releases go on, and record what they claim."""
+    done.git("push", "--quiet", "origin", ":refs/heads/dsci-ledger")
+    done.commit("fix(ml): one", {"images/ml/model.txt": "v2\n"})
+    assert done.release().json["released"] == ["ml-v1.0.1"]
+    assert set(_ledger(done)) == {"ml 1.0.1"}
+
+
+def test_ledger_none_pushes_tags_alone(small: Project) -> None:
+    settings = (small.folder / "dsci.yaml").read_text()
+    small.commit("chore: no ledger", {"dsci.yaml": settings + "ledger: none\n"})
+    small.release()
+    assert small.tags() == {f"{name}-v1.0.0" for name in DOCKERFILES}
+    assert "dsci-ledger" not in small.git("ls-remote", "origin")
 
 
 def test_an_older_commit_after_a_newer_one_is_superseded(done: Project) -> None:

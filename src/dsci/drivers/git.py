@@ -14,7 +14,9 @@ import re
 import secrets
 import stat
 import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -33,9 +35,14 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 _TRUST = re.compile(r"^\s*(git config --global --add safe\.directory .+)$", re.MULTILINE)
 #: What the user's own settings for `git log` must not change.
 _PLAIN = ("--root", "--no-show-signature", "--no-relative", "--ignore-submodules=none")
+_FETCH = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--quiet")
 _PUSH = ("--porcelain", "--no-follow-tags", "--no-recurse-submodules")
 #: Who claims releases. It is fixed, so that two runners who claim the same content make the same object.
 IDENTITY = "dsci <dsci@users.noreply.invalid>"
+#: The branch that records every claim.
+LEDGER = "dsci-ledger"
+#: How often a record is appended anew because another run was faster.
+_LEDGER_TRIES = 12
 
 
 class GitRepository:
@@ -322,8 +329,7 @@ class GitRepository:
                     hint=f"the remote's tag is the claim: git tag -d {name}, then run dsci again",
                 )
         refs = [f"refs/tags/{name}:refs/tags/{name}" for name in names]
-        flags = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--quiet")
-        self._network("fetch", *flags, "--", remote, *refs)
+        self._network("fetch", *_FETCH, "--", remote, *refs)
 
     def check_push(self, name: str) -> None:
         """Prove the right to push to the remote by a push that is not carried out."""
@@ -347,65 +353,164 @@ class GitRepository:
         )
         return self._text("mktag", stdin=content.encode(errors="surrogateescape"))
 
-    def claim(self, tags: Mapping[str, str]) -> Claimed:
-        """Create all these tags or none: on the remote if there is one (an atomic push), then here."""
-        if not tags:
+    def claim(self, tags: Mapping[str, str], record: Mapping[str, bytes] | None = None) -> Claimed:
+        """Create all these tags or none: on the remote if there is one (an atomic push), then here.
+
+        The same push or transaction appends `record` (path to content) to the branch `dsci-ledger`, where what is
+        recorded already stays as it is. The tags alone decide who won.
+        """
+        record = record or {}
+        if not tags and not record:
             return Claimed(won=True)
         remote = self.remote()
-        if remote is not None:
-            refused = self._push(remote, tags)
-            if refused:
-                # What counts is what stands there: another run may have pushed the very same objects meanwhile, or
-                # the answer to our own push was lost.
-                theirs = self.remote_tags()
-                taken = {name: theirs[name] for name, oid in tags.items() if theirs.get(name, oid) != oid}
-                if not taken and any(name not in theirs for name in tags):
-                    raise HistoryError(
-                        f"pushing the release tags to {remote} failed: {refused}",
-                        hint="the push needs the right to create tags (contents: write, or a push token)",
-                    )
-                if taken:
-                    return Claimed(won=False, taken=taken, detail=refused)
-        return self._name_here(tags, strict=remote is None)
+        if remote is None:
+            return self._claim_here(tags, record)
+        refused = self._push(remote, tags, record)
+        if refused:
+            # What counts is what stands there: another run may have pushed the very same objects meanwhile, or
+            # the answer to our own push was lost.
+            theirs = self.remote_tags()
+            taken = {name: theirs[name] for name, oid in tags.items() if theirs.get(name, oid) != oid}
+            if taken:
+                return Claimed(won=False, taken=taken, detail=refused)
+            if any(name not in theirs for name in tags):
+                raise HistoryError(
+                    f"pushing the release tags to {remote} failed: {refused}",
+                    hint="the push needs the right to create tags"
+                    + (f" and to push the branch {LEDGER} (or write `ledger: none`)" if record else "")
+                    + ": contents: write, or a push token",
+                )
+            missing = self._missing(self._fetch_ledger(remote), record) if record else {}
+            refused = f"{LEDGER} on {remote} was not written: {refused}" if missing else ""
+        self._name_here(tags)
+        return Claimed(won=True, detail=refused)
 
-    def _push(self, remote: str, tags: Mapping[str, str]) -> str:
-        """Push the tags atomically, or one by one where the server cannot; "" when all stand, else what was said."""
+    def _push(self, remote: str, tags: Mapping[str, str], record: Mapping[str, bytes]) -> str:
+        """Push the tags and what is to be recorded; "" when all stands, else what was said.
+
+        Another run that recorded its own claim meanwhile is no loser's fault: its record is fetched and appended to.
+        """
         refs = [f"{oid}:refs/tags/{name}" for name, oid in sorted(tags.items())]
+        said = ""
+        for attempt in range(_LEDGER_TRIES):
+            before = self._fetch_ledger(remote) if record else None
+            after = self._append(before or self._ref(f"refs/heads/{LEDGER}"), record) if record else None
+            branch = [f"{after}:refs/heads/{LEDGER}"] if after != before else []
+            if not refs and not branch:
+                return ""
+            said = self._push_refs(remote, [*refs, *branch])
+            if not said or not branch or self._ledger_at(remote) in (before, after):
+                break
+            time.sleep(secrets.randbelow(100 * (attempt + 1)) / 1000)
+        return said
+
+    def _push_refs(self, remote: str, refs: Sequence[str]) -> str:
+        """Push atomically, or one by one where the server cannot; "" when all stand, else what was said."""
         said = self._try_network("push", "--atomic", *_PUSH, "--", remote, *refs)
         if "does not support --atomic" in said:
             failures = [self._try_network("push", *_PUSH, "--", remote, ref) for ref in refs]
             said = "\n".join(failure for failure in failures if failure)
         return said
 
-    def _name_here(self, tags: Mapping[str, str], *, strict: bool) -> Claimed:
-        """Name the tags in this repository, in one transaction when this is the claim itself."""
+    def _claim_here(self, tags: Mapping[str, str], record: Mapping[str, bytes]) -> Claimed:
+        """Claim in this repository: one transaction for the tags and the ledger."""
+        for _ in range(_LEDGER_TRIES):
+            before = self._ref(f"refs/heads/{LEDGER}")
+            after = self._append(before, record) if record else before
+            said = self._name_here(tags, (before, after))
+            present = {tag.name: tag.oid for tag in self.tags()}
+            taken = {name: present[name] for name, oid in tags.items() if present.get(name, oid) != oid}
+            if taken:
+                return Claimed(won=False, taken=taken, detail=said or "the tags stand here already")
+            if not said:
+                return Claimed(won=True)
+            if self._ref(f"refs/heads/{LEDGER}") == before:
+                break
+        raise HistoryError(f"Git could not create the release tags: {said}", hint="see `git fsck`")
+
+    def _name_here(self, tags: Mapping[str, str], ledger: tuple[str | None, str | None] = (None, None)) -> str:
+        """Name the tags, and move the ledger's branch, in one transaction; "" or what Git said against it.
+
+        A tag that stands here with other content is left alone, and then nothing is named.
+        """
         present = {tag.name: tag.oid for tag in self.tags()}
-        taken = {name: present[name] for name, oid in tags.items() if present.get(name, oid) != oid}
-        if taken and strict:
-            return Claimed(won=False, taken=taken, detail="the tags stand here already")
-        wanted = {name: oid for name, oid in tags.items() if name not in present}
-        lines = "".join(f"create refs/tags/{name}\0{oid}\0" for name, oid in sorted(wanted.items()))
-        if wanted:
-            ended = self._run("update-ref", "-z", "--stdin", stdin=lines.encode(), check=False)
-            if ended.returncode != 0 and strict:
-                present = {tag.name: tag.oid for tag in self.tags()}
-                taken = {name: present[name] for name, oid in tags.items() if present.get(name, oid) != oid}
-                said = ended.stderr.decode(errors="replace").strip()
-                if not taken and any(name not in present for name in tags):
-                    raise HistoryError(f"Git could not create the release tags: {said}", hint="see `git fsck`")
-                return Claimed(won=not taken, taken=taken, detail=said)
-        return Claimed(won=True)
+        lines = [f"create refs/tags/{name}\0{oid}\0" for name, oid in sorted(tags.items()) if present.get(name) != oid]
+        before, after = ledger
+        if after is not None and after != before:
+            lines.append(f"update refs/heads/{LEDGER}\0{after}\0{before or '0' * len(after)}\0")
+        if not lines:
+            return ""
+        ended = self._run("update-ref", "-z", "--stdin", stdin="".join(lines).encode(), check=False)
+        return ended.stderr.decode(errors="replace").strip() or "refused" if ended.returncode else ""
+
+    # --------------------------------------------------------------------------------------------------- ledger
+
+    def _ref(self, name: str) -> str | None:
+        """The commit that a ref names here, or None."""
+        found = self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", check=False)
+        return found.stdout.decode().strip() if found.returncode == 0 else None
+
+    def _tracked(self, remote: str) -> str | None:
+        return self._ref(f"refs/remotes/{remote}/{LEDGER}")
+
+    def _ledger_at(self, remote: str) -> str | None:
+        """Where the remote's ledger stands, or None when it has none."""
+        said = self._network("ls-remote", "--refs", "--", remote, f"refs/heads/{LEDGER}").split("\n")
+        return next((line.split("\t")[0] for line in said if line.endswith(f"\trefs/heads/{LEDGER}")), None)
+
+    def _fetch_ledger(self, remote: str) -> str | None:
+        """Bring the remote's ledger to its tracking ref; gives the commit, or None when there is none."""
+        theirs = self._ledger_at(remote)
+        if theirs is None or self._tracked(remote) == theirs:
+            return theirs
+        ref = f"+refs/heads/{LEDGER}:refs/remotes/{remote}/{LEDGER}"
+        self._network("fetch", *_FETCH, "--", remote, ref)
+        return self._tracked(remote)
+
+    def _missing(self, ledger: str | None, record: Mapping[str, bytes]) -> dict[str, bytes]:
+        """What this ledger does not hold yet. What it holds stays, whatever it says."""
+        present = self.tree(ledger) if ledger else {}
+        return {path: content for path, content in sorted(record.items()) if path not in present}
+
+    def _append(self, before: str | None, record: Mapping[str, bytes]) -> str:
+        """A commit on top of the ledger that holds the record as well; the ledger itself where it holds all of it."""
+        new = self._missing(before, record)
+        if before and not new:
+            return before
+        lines = []
+        for path, content in new.items():
+            oid = self._text("hash-object", "-w", "--stdin", stdin=content)
+            lines.append(f"{FILE} {oid}\t{path}\0")
+        name, _, address = IDENTITY.rstrip(">").partition(" <")
+        date = f"@{self.head().when} +0000"
+        with tempfile.TemporaryDirectory(prefix="dsci-ledger-") as folder:
+            # An index of its own: nothing of the user's is touched.
+            own = {"GIT_INDEX_FILE": f"{folder}/index"}
+            own |= {f"GIT_{who}_NAME": name for who in ("AUTHOR", "COMMITTER")}
+            own |= {f"GIT_{who}_EMAIL": address for who in ("AUTHOR", "COMMITTER")}
+            own |= {f"GIT_{who}_DATE": date for who in ("AUTHOR", "COMMITTER")}
+            self._text("read-tree", before or "--empty", env=own)
+            self._text("update-index", "-z", "--index-info", stdin="".join(lines).encode(), env=own)
+            tree = self._text("write-tree", env=own)
+            message = "\n".join(["chore: record " + ", ".join(_recorded(path) for path in new), ""])
+            parents = ["-p", before] if before else []
+            return self._text("commit-tree", "--no-gpg-sign", tree, *parents, stdin=message.encode(), env=own)
 
     # -------------------------------------------------------------------------------------------------- running
 
     def _run(
-        self, *arguments: str, stdin: bytes | None = None, check: bool = True, cwd: Path | None = None
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        check: bool = True,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> process.Completed:
         ended = process.run(
             ["git", "-c", "core.quotePath=false", *arguments],
             stdin=stdin,
             timeout=_TIMEOUT,
-            env=self._environment,
+            env={**self._environment, **(env or {})},
             cwd=cwd or self._folder,
             kind=HistoryError,
             hint="install Git 2.31 or newer",
@@ -415,8 +520,14 @@ class GitRepository:
             raise HistoryError(f"git {arguments[0]} failed: {said[-1000:]}", hint="see `git fsck` and `git status`")
         return ended
 
-    def _text(self, *arguments: str, stdin: bytes | None = None, cwd: Path | None = None) -> str:
-        return self._run(*arguments, stdin=stdin, cwd=cwd).stdout.decode(errors="surrogateescape").strip()
+    def _text(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> str:
+        return self._run(*arguments, stdin=stdin, cwd=cwd, env=env).stdout.decode(errors="surrogateescape").strip()
 
     def _network(self, *arguments: str) -> str:
         """Run a command that talks to the remote. Raises HistoryError with what the remote said."""
@@ -454,6 +565,11 @@ def _checked(oid: str) -> str:
     if not _OID.match(oid):
         raise HistoryError(f"{oid[:80]!r} is not an object id")
     return oid
+
+
+def _recorded(path: str) -> str:
+    """A recorded release, for people: `releases/ml/1.0.0.json` is `ml 1.0.0`."""
+    return path.removeprefix("releases/").removesuffix(".json").replace("/", " ")
 
 
 def _behind_link(root: Path, path: str) -> bool:

@@ -110,6 +110,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     builder: BuilderSettings = BuilderSettings()
     gate: Literal["family", "lineage"] = "family"
     """What a failure holds back: every release, or those of the images connected with it."""
+    ledger: Literal["branch", "none"] = "branch"
+    """Whether every claim is recorded on the branch `dsci-ledger`; the lock is the Git tag either way."""
 
 
 def parse(text: str, *, file: str = FILE_NAME) -> tuple[Settings, Location]:

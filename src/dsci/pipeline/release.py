@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import semver
 
 from dsci.errors import ConflictError, DsciError, RegistryError
+from dsci.model import ledger, version
 from dsci.model import plan as planning
-from dsci.model import version
 from dsci.model.family import TargetId, group_members
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Facts, Plan, PlannedRelease, Request
@@ -28,7 +28,7 @@ from dsci.pipeline.build import Workshop
 from dsci.pipeline.observe import World
 from dsci.pipeline.run import Runner, Work
 from dsci.pipeline.snapshot import Snapshot, snapshot
-from dsci.ports import Builder, Console, Engine, Registry, TagObject
+from dsci.ports import Builder, Claimed, Console, Engine, Registry, TagObject
 
 #: How often a lost claim is planned anew (rule 20).
 REPLANS = 3
@@ -118,21 +118,31 @@ def _synchronise(world: World, hands: Hands, tally: _Tally) -> None:
         git.fetch_tags(wanted)
         hands.console.say(f"fetched {len(wanted)} release tags from {git.remote()}")
     claims = version.released(ours.values(), form, groups)
-    unpushed = {
-        claim.tag.name: claim.tag.oid
-        for found in claims.values()
-        for claim in found
-        if claim.by_dsci and claim.tag.name not in theirs
-    }
+    unpushed = [claim for found in claims.values() for claim in found if claim.by_dsci and claim.tag.name not in theirs]
     if unpushed:
-        claimed = git.claim(unpushed)
+        claimed = _claim(world, hands, now, unpushed)
         if not claimed.won:
             raise ConflictError(
                 f"{', '.join(sorted(claimed.taken))}: claimed here without the remote, and otherwise on the remote",
                 hint="the remote's tag is the claim: delete the local one with `git tag -d`, then run dsci again",
             )
-        hands.console.say(f"pushed {', '.join(sorted(unpushed))} to {git.remote()}")
-        tally.notes.append(f"pushed earlier local claims: {', '.join(sorted(unpushed))}")
+        names = ", ".join(sorted(claim.tag.name for claim in unpushed))
+        hands.console.say(f"pushed {names} to {git.remote()}")
+        tally.notes.append(f"pushed earlier local claims: {names}")
+
+
+def _claim(world: World, hands: Hands, now: Snapshot, claims: Sequence[Released]) -> Claimed:
+    """Claim these versions, and record them in the ledger."""
+    record = _record(now, claims)
+    claimed = world.source.git.claim({claim.tag.name: claim.tag.oid for claim in claims}, record)
+    if claimed.won and claimed.detail:
+        hands.console.warn(claimed.detail)
+    return claimed
+
+
+def _record(now: Snapshot, claims: Sequence[Released]) -> Mapping[str, bytes]:
+    """What the ledger is to hold of these claims."""
+    return ledger.record(claims) if now.settings.ledger == "branch" else {}
 
 
 def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan, tally: _Tally, *, keep: bool) -> bool:
@@ -141,6 +151,9 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
     _preflight(world, hands, now, plan)
     if facts.unconverged:
         pending = [item.claim for item in facts.unconverged]
+        # Where tags cannot be pushed together with a branch, a run may have ended between the two.
+        if detail := world.source.git.claim({}, _record(now, pending)).detail:
+            hands.console.warn(detail)
         _converge(hands, now, pending, facts.claims, tally)
     work = work_on(world, hands, now, facts, plan, keep=keep)
     tally.outcomes += work.outcomes
@@ -150,7 +163,7 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
     if not ready:
         return True
     made = _claims(world, hands, now, facts, ready, work)
-    claimed = world.source.git.claim({claim.tag.name: claim.tag.oid for claim in made})
+    claimed = _claim(world, hands, now, made)
     if not claimed.won:
         hands.console.warn(f"{', '.join(sorted(claimed.taken))} was claimed by another release")
         return False
