@@ -206,7 +206,7 @@ def make_project(tmp_path: Path, registry: RealRegistry, name: str) -> Project:
         remote=tmp_path / "origin.git",
         prefix=prefix,
     )
-    project.folder.mkdir()
+    project.folder.mkdir(parents=True)
     project.git("init", "--quiet", "--initial-branch=main")
     project.git("init", "--quiet", "--bare", "--initial-branch=main", str(project.remote))
     project.git("remote", "add", "origin", str(project.remote))

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import DOCKERFILES, Project, outcomes, released
+from tests.e2e.conftest import DOCKERFILES, Project, make_project, outcomes, released
 
 pytestmark = pytest.mark.engine
 
@@ -399,6 +399,44 @@ def test_a_dirty_tree_is_built_for_this_machine_alone(done: Project) -> None:
     # A release takes HEAD's objects, whatever lies about.
     again = done.release()
     assert again.json["outcomes"] == [] and done.registry.writes() == before
+
+
+def test_one_name_for_two_platforms(tiny: Project) -> None:
+    """BuildKit pins one image per name: the pin is the index, and each stage takes its own platform from it."""
+    assert tiny.registry is not None
+    both = {
+        "dsci.yaml": "images: {two: {platforms: [linux/amd64, linux/arm64]}}\n",
+        "images/two/Dockerfile": "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /arch\n",
+        "images/two/amd64": "amd64\n",
+        "images/two/arm64": "arm64\n",
+    }
+    tiny.commit("feat: an image for two platforms", both)
+    tiny.release()
+    name = f"{tiny.registry.address}/{tiny.prefix}/two:0.1"
+    index = tiny.digest("two", "0.1")
+    project = make_project(tiny.folder.parent / "other", tiny.registry, "one-name-for-two")
+    text = f"FROM --platform=linux/arm64 {name} AS foreign\nFROM {name}\nCOPY --from=foreign /arch /foreign\n"
+    suite = """\
+        schemaVersion: "2.0.0"
+        fileContentTests:
+          - {name: own, path: /arch, expectedContents: [amd64]}
+          - {name: foreign, path: /foreign, expectedContents: [arm64]}
+        """
+    project.commit("feat: begin", {"images/user/Dockerfile": text, "images/user/suites/s.yaml": suite})
+    project.git("push", "--quiet", "origin", "main")
+    ended = project.release()
+    assert outcomes(ended)["user test"] == "ok"
+    assert f"Dsci-Base: {index} any/any {name}" in project.git("cat-file", "tag", "v0.1.0")
+    # The base moves: the pin of the last release holds (rule 2), until the lock moves it, index and platforms together.
+    tiny.commit("fix(two): other content", {"images/two/arm64": "arm64 again\n"})
+    tiny.release()
+    assert tiny.digest("two", "0.1") != index
+    project.commit("docs: nothing", {"README.md": "x\n"})
+    assert project.actions() == {"user": "reuse"}
+    ended = project.dsci("lock")
+    assert "3 bases" in ended.stdout and tiny.digest("two", "0.1") in (project.folder / "dsci.lock").read_text()
+    project.commit("chore: lock")
+    assert project.actions() == {"user": "build"}
 
 
 def test_only_the_suites_changed(done: Project) -> None:

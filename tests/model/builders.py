@@ -170,6 +170,7 @@ def look(files: Mapping[str, str], *, project: str = "stack", platform: Platform
         images,
         {image.dockerfile: texts[image.dockerfile] for image in images.values()},
         configured=bool(settings.registries),
+        build_platform=platform,
     )
     filters: dict[TargetId, Inputs] = {}
     for target, node in assembled.nodes.items():

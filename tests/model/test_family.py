@@ -582,18 +582,42 @@ def test_warnings_of_dockerfiles_come_once() -> None:
             "images/ml/Dockerfile:2: base is wanted for two platforms in one image",
             id="a sibling for two platforms",
         ),
-        pytest.param(
-            {"ml": "FROM debian AS a\nFROM --platform=linux/arm64 debian\nCOPY --from=a / /\n"},
-            "",
-            "images/ml/Dockerfile:2: debian",
-            id="a base for two platforms",
-        ),
     ],
 )
 def test_families_that_cannot_be(files: dict[str, str], yaml: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         family(files, yaml)
     assert says in caught.value.message
+
+
+def test_a_base_for_two_platforms_is_shared() -> None:
+    """One name is one pin for BuildKit, so the pin must be the index (rule 6)."""
+    text = "FROM debian AS a\nFROM --platform=linux/arm64 debian\nCOPY --from=a / /\nCOPY --from=alpine / /\n"
+    node = family({"ml": text}).nodes[target("ml")]
+    debian = Reference.parse("debian:latest")
+    assert node.shared == {debian}
+    assert [(str(reference), str(platform)) for reference, platform in node.external] == [
+        (str(debian), "any/any"),
+        (str(Reference.parse("alpine:latest")), "linux/amd64"),
+        (str(debian), "linux/amd64"),
+        (str(debian), "linux/arm64"),
+    ]
+    assert node.lineage is not None and node.lineage.platform == ARM64
+
+
+def test_what_is_pinned_in_the_dockerfile_or_wanted_once_is_not_shared() -> None:
+    twice = f"FROM debian@{DIGEST} AS a\nFROM --platform=linux/arm64 debian@{DIGEST}\nCOPY --from=a / /\n"
+    other = "FROM debian:12 AS a\nFROM --platform=linux/arm64 debian:13\nCOPY --from=a / /\nCOPY --from=debian:12 / /\n"
+    for text in (twice, other):
+        assert family({"ml": text}).nodes[target("ml")].shared == frozenset()
+
+
+def test_buildplatform_is_the_machine_that_builds() -> None:
+    text = "FROM --platform=$BUILDPLATFORM golang AS build\nFROM debian\nCOPY --from=build /app /app\n"
+    built = family({"ml": text}, "platforms: [linux/amd64, linux/arm64]")
+    for platform in (AMD64, ARM64):
+        node = built.nodes[TargetId("ml", platform)]
+        assert [(base.name, base.platform) for base in node.bases] == [("debian", platform), ("golang", AMD64)]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from dsci.cli.wiring import Session
 from dsci.errors import ConfigError, DsciError
 from dsci.model import lock as locking
 from dsci.model import plan as planning
+from dsci.model.oci import ANY
 from dsci.model.plan import Request
 from dsci.model.reference import EMBEDDED
 from dsci.model.report import Outcome, Report, Status, Verdict, to_junit, to_markdown
@@ -218,21 +219,25 @@ def lock(context: click.Context, registries: tuple[str, ...], update: bool) -> N
         wanted = {
             (str(reference), platform): reference
             for node in now.family.nodes.values()
-            for reference, platform in observing.external(node)
+            for reference, platform in node.external
         }
         bases = {key: now.locked[key] for key in wanted if key in now.locked and not update}
-        for key in sorted(wanted.keys() - bases.keys()):
-            found = session.resolve(wanted[key], key[1])
+        # An index and the platforms in it are moved together or not at all.
+        loose = {name for name, platform in wanted.keys() - bases.keys() if (name, ANY) in wanted}
+        bases = {key: digest for key, digest in bases.items() if key[0] not in loose}
+        for name, platform in sorted(wanted.keys() - bases.keys(), key=lambda key: (key[0], key[1] != ANY, key[1])):
+            reference, index = wanted[name, platform], bases.get((name, ANY))
+            found = session.resolve(reference.repository.at(index) if index else reference, platform)
             if found is None:
-                raise ConfigError(f"{key[0]} does not exist for {key[1]}", hint="check the FROM line, or log in")
-            bases[key] = found
+                raise ConfigError(f"{name} does not exist for {platform}", hint="check the FROM line, or log in")
+            bases[name, platform] = found
         path = Path(session.git.head().root) / locking.FILE_NAME
         _replace(path, locking.render(bases).encode())
         for name, platform in sorted(bases.keys() | now.locked.keys()):
             old, new = now.locked.get((name, platform)), bases.get((name, platform))
             if old != new:
                 click.echo(f"{name} {platform}  {old.short if old else '–'} → {new.short if new else '–'}")
-        click.echo(f"{path.name}: {len(bases)} bases")
+        click.echo(f"{path.name}: {len(bases)} base{'' if len(bases) == 1 else 's'}")
 
 
 def _replace(path: Path, content: bytes) -> None:

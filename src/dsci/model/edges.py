@@ -14,17 +14,27 @@ from dsci.errors import ConfigError
 from dsci.model import dockerfile
 from dsci.model.dockerfile import Recipe
 from dsci.model.family import Base, Family, Image, Node, TargetId
+from dsci.model.oci import Platform
 from dsci.model.reference import Reference, Repository
 from dsci.model.yamlfile import nearest
 
 
-def assemble(images: Mapping[str, Image], dockerfiles: Mapping[str, str], *, configured: bool) -> Family:
+def assemble(
+    images: Mapping[str, Image],
+    dockerfiles: Mapping[str, str],
+    *,
+    configured: bool,
+    build_platform: Platform | None = None,
+) -> Family:
     """Read every image's Dockerfile and draw the edges (rule 5 of the semantics).
 
     `dockerfiles` maps paths to texts. `configured` tells whether registries were configured; when not, the prefix
-    under which the Dockerfiles name siblings is inferred. A Dockerfile that cannot be read is its image's problem
-    alone. Raises ConfigError: a stage whose name hides a pinned image, an unknown or cyclic need, a sibling that lacks
-    the platform.
+    under which the Dockerfiles name siblings is inferred. `build_platform` is what BUILDPLATFORM means,
+    the machine that builds; each target's own platform when it is not known. A Dockerfile that cannot be read is its
+    image's problem alone.
+
+    Raises ConfigError: a stage whose name hides a pinned image, an unknown or cyclic need, a sibling that lacks the
+    platform.
     """
     recipes: dict[TargetId, Recipe] = {}
     syntaxes: dict[TargetId, Reference | None] = {}
@@ -34,7 +44,7 @@ def assemble(images: Mapping[str, Image], dockerfiles: Mapping[str, str], *, con
             try:
                 parsed = dockerfile.parse(dockerfiles[image.dockerfile], path=image.dockerfile)
                 recipes[target] = dockerfile.resolve(
-                    parsed, stage=image.stage, args=image.args, platform=target.platform
+                    parsed, stage=image.stage, args=image.args, platform=target.platform, build_platform=build_platform
                 )
                 syntaxes[target] = _tagged(_parse(parsed.syntax, image, 1)) if parsed.syntax else None
             except ConfigError as error:
@@ -159,11 +169,6 @@ def _node(
                 )
             continue
         base = Base(name=source.name, reference=_tagged(reference), platform=platform)
-        if base.reference.digest is None and any(other.name == base.name for other in bases - {base}):
-            raise ConfigError(
-                f"{image.dockerfile}:{source.line}: {source.name} is wanted for two platforms in one image",
-                hint=f"write it with its index digest: {source.name}@sha256:…",
-            )
         bases.add(base)
         if source.name == recipe.lineage and platform == (recipe.lineage_platform or target.platform):
             lineage = base

@@ -16,7 +16,7 @@ from typing import TypeVar
 from dsci.errors import ConfigError
 from dsci.model.config import InputSettings, SecretSettings
 from dsci.model.dockerfile import Recipe
-from dsci.model.oci import Platform
+from dsci.model.oci import ANY, Platform
 from dsci.model.reference import Reference, Repository
 from dsci.model.tags import TagRule
 
@@ -127,6 +127,22 @@ class Node:
     """The external image that the final stage descends from, when it is not a sibling."""
     problem: str = ""
     """Why its Dockerfile cannot be read; then nothing else is known of it, and building it fails."""
+
+    @property
+    def shared(self) -> frozenset[Reference]:
+        """Bases that one name stands for on several platforms: they are pinned by their index (rule 6)."""
+        names = [(base.name, base.reference) for base in self.bases if base.reference.digest is None]
+        return frozenset(reference for name, reference in names if names.count((name, reference)) > 1)
+
+    @property
+    def external(self) -> tuple[tuple[Reference, Platform], ...]:
+        """Everything that the Dockerfile takes from outside the family, its frontend included.
+
+        The index of a shared base comes before its platforms: they are looked for in it.
+        """
+        wanted = [(base.reference, base.platform) for base in self.bases]
+        syntax = [(self.syntax, self.id.platform)] if self.syntax else []
+        return (*((reference, ANY) for reference in sorted(self.shared, key=str)), *wanted, *syntax)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,6 +120,10 @@ class Platform:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
+#: In pins, where a digest is that of an index and so of every platform in it.
+ANY = Platform("any", "any")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
     """A pointer to content: what it is, its digest, its size in bytes."""

@@ -21,7 +21,7 @@ from dsci.model.commits import Change
 from dsci.model.config import Settings
 from dsci.model.family import Family, TargetId, group_members
 from dsci.model.keys import Pins, SourceKeys
-from dsci.model.oci import Digest
+from dsci.model.oci import ANY, Digest
 from dsci.model.receipt import Receipt
 from dsci.model.version import Decision, Released, TagFormat
 
@@ -389,7 +389,8 @@ def release_tags(family: Family, claim: Released, claims: Sequence[Released]) ->
 
 def _target(family: Family, facts: Facts, target: TargetId, action: Action, reason: str) -> PlannedTarget:
     node, found = family.nodes[target], facts.found.get(target, Found())
-    pins = {base.name: facts.pins[target].get(base.key) for base in node.bases}
+    pinned = facts.pins[target]
+    pins = {base.name: pinned.get((str(base.reference), ANY)) or pinned.get(base.key) for base in node.bases}
     return PlannedTarget(
         id=str(target),
         image=target.image,

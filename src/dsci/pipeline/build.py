@@ -23,7 +23,7 @@ from dsci.model import keys
 from dsci.model.config import SecretSettings
 from dsci.model.family import TargetId
 from dsci.model.inputs import ContextFile
-from dsci.model.oci import OCI_MANIFEST, Descriptor, Digest, Manifest
+from dsci.model.oci import ANY, OCI_MANIFEST, Descriptor, Digest, Manifest
 from dsci.model.receipt import BaseUsed, Receipt, to_artifact
 from dsci.model.reference import EMBEDDED, Reference, Repository
 from dsci.model.tree import EXECUTABLE, SUBMODULE, SYMLINK
@@ -110,11 +110,10 @@ def _order(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest])
         Pin(name=name, source=f"docker-image://{shop.local_name(sibling)}") for name, sibling in node.siblings.items()
     ]
     own = shop.pins[target]
-    pins += [
-        Pin(name=base.name, source=f"docker-image://{base.reference.repository.at(own[base.key])}")
-        for base in node.bases
-        if base.reference.digest is None and base.key in own
-    ]
+    for name, base in {base.name: base for base in node.bases if base.reference.digest is None}.items():
+        pinned = own.get((str(base.reference), ANY if base.reference in node.shared else base.platform))
+        if pinned is not None:
+            pins.append(Pin(name=name, source=f"docker-image://{base.reference.repository.at(pinned)}"))
     args = dict(image.args)
     if node.syntax is not None and (pin := own.get((str(node.syntax), target.platform))) is not None:
         args["BUILDKIT_SYNTAX"] = str(node.syntax.repository.at(pin))

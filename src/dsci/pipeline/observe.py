@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from dsci.errors import AuthError, ConfigError, DsciError, HistoryError, RegistryError
 from dsci.model import commits as commits_model
-from dsci.model import config, family, keys, version
+from dsci.model import config, family, keys, lock, version
 from dsci.model.commits import Change, Commit
 from dsci.model.family import Family, TargetId
-from dsci.model.oci import INDEX_TYPES, Digest, Index, OciError, Platform
+from dsci.model.oci import ANY, INDEX_TYPES, Digest, Index, OciError, Platform
 from dsci.model.plan import Facts, Found, Pending, release_tags
 from dsci.model.receipt import Receipt, from_manifest
 from dsci.model.reference import Reference, Repository
@@ -182,26 +182,38 @@ def _pins(
         node = now.family.nodes[target]
         claim = last[now.family.images[target.image].group]
         pins[target] = {}
-        for reference, platform in external(node):
+        kept = (now.locked, claim.bases if claim else {})
+        for reference, platform in node.external:
             key = (str(reference), platform)
-            digest = now.locked.get(key) or (claim.bases.get(key) if claim else None)
+            digest, reason = _kept(node, reference, platform, kept), ""
             if digest is None:
-                if key not in resolved:
+                # The platforms of a shared base are looked for in the index that it is pinned to.
+                index = pins[target].get((str(reference), ANY))
+                wanted = reference.repository.at(index) if index else reference
+                asked = (str(wanted), platform)
+                if asked not in resolved:
                     where = _named_at(now, target, reference)
-                    resolved[key], why[key] = _resolve_now(world, reference, platform, where)
-                digest = resolved[key]
+                    resolved[asked], why[asked] = _resolve_now(world, wanted, platform, where)
+                digest = resolved[asked]
+                reason = why[asked]
             if digest is None:
-                unpinned.setdefault(target, why[key])
+                unpinned.setdefault(target, reason)
             else:
                 pins[target][key] = digest
     warnings += sorted({text for key, text in why.items() if text and resolved[key] is None})
     return pins, unpinned
 
 
-def external(node: family.Node) -> list[tuple[Reference, Platform]]:
-    """Everything that a target's Dockerfile takes from outside the family, its frontend included."""
-    wanted = [(base.reference, base.platform) for base in node.bases]
-    return [*wanted, (node.syntax, node.id.platform)] if node.syntax else wanted
+def _kept(node: family.Node, reference: Reference, platform: Platform, kept: Iterable[lock.Bases]) -> Digest | None:
+    """What the first of these records pins a base to. An index and its platforms come from one record or none."""
+    platforms = {wanted for other, wanted in node.external if other == reference}
+    for bases in kept:
+        digest = bases.get((str(reference), platform))
+        if digest is not None and (
+            reference not in node.shared or all((str(reference), each) in bases for each in platforms)
+        ):
+            return digest
+    return None
 
 
 def _named_at(now: Snapshot, target: TargetId, reference: Reference) -> str:
@@ -223,7 +235,7 @@ def _resolve_now(world: World, reference: Reference, platform: Platform, where: 
             raise
         return None, f"base {reference.familiar} is not resolved: {error.message}"
     if digest is None:
-        text = f"base {reference.familiar} does not exist for {platform}"
+        text = f"base {reference.familiar} does not exist" + (f" for {platform}" if platform != ANY else "")
         if not world.lenient:
             raise ConfigError(f"{where}: {text}", hint="correct its name, or log in if the image is private")
         return None, text
@@ -231,12 +243,12 @@ def _resolve_now(world: World, reference: Reference, platform: Platform, where: 
 
 
 def resolve_in(registry: Registry, reference: Reference, platform: Platform) -> Digest | None:
-    """The platform manifest that a reference names in a registry now."""
+    """The platform manifest that a reference names in a registry now; the index itself for ANY."""
     found = registry.manifest(reference)
     if found is None:
         return None
     descriptor, content = found
-    if descriptor.media_type not in INDEX_TYPES:
+    if descriptor.media_type not in INDEX_TYPES or platform == ANY:
         return descriptor.digest
     chosen = Index.from_bytes(content).select(platform)
     return chosen.digest if chosen else None

@@ -69,7 +69,9 @@ def snapshot(source: Source, commit: str, *, overlay: Mapping[str, TreeEntry | N
         settings = _with_registries(settings, source.registries)
     images = discover.discover(settings, location, tree, project=source.project, platform=source.platform)
     dockerfiles = {image.dockerfile: read(image.dockerfile) for image in images.values()}
-    assembled = edges.assemble(images, dockerfiles, configured=bool(settings.registries))
+    assembled = edges.assemble(
+        images, dockerfiles, configured=bool(settings.registries), build_platform=source.platform
+    )
     filters: dict[TargetId, Inputs] = {}
     files: dict[TargetId, tuple[ContextFile, ...]] = {}
     generated: dict[TargetId, tuple[ContextFile, ...]] = {}
