@@ -44,6 +44,19 @@ def mine(state: Path) -> Iterator[Run]:
     run.close()
 
 
+def test_a_run_that_leaves_something_behind_keeps_its_lock(state: Path) -> None:
+    """A later run must be able to tell that it is dead, or what it left would stay for ever."""
+    clean, untidy = Run(state), Run(state)
+    untidy.left_behind = True
+    clean.close()
+    untidy.close()
+    later = Run(state)
+    assert later.is_dead(untidy.id) and not later.is_dead(clean.id)
+    later.forget_dead()
+    assert not later.is_dead(untidy.id)
+    later.close()
+
+
 def start(state: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(state), *arguments], stdout=subprocess.PIPE, text=True, start_new_session=True

@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from builders import AMD64, ARM64, STACK, look, target
+from builders import AMD64, ARM64, STACK, look, target, tree
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from dsci.errors import ConfigError, DsciError
+from dsci.model import discover
+from dsci.model.config import Settings
 from dsci.model.family import Base, Family, Image, TargetId, group_members
 from dsci.model.oci import Platform
 from dsci.model.reference import Reference, Repository
+from dsci.model.yamlfile import Location
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -213,13 +216,52 @@ def test_an_image_of_the_root_beside_others() -> None:
             "images:\n  ml:\n    suites:\n      paths: [tests]\n",
             "dsci.yaml:4: images.ml.suites.paths: no tests at 'tests'",
         ),
-        ("images: {ml: {needs: [pyton]}}", "images.ml.needs: there is no image 'pyton' (did you mean 'python'?)"),
+        (
+            "images:\n  ml:\n    needs: [pyton]\n",
+            "dsci.yaml:3: images.ml.needs: there is no image 'pyton' (did you mean 'python'?)",
+        ),
     ],
 )
 def test_settings_that_no_file_bears_out(yaml: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         image(yaml)
     assert says in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        (["images/ml/Dockerfile", "Dockerfile"], ["Dockerfile makes no image, because images/ml/Dockerfile does"]),
+        (
+            ["images/ml/Dockerfile", "docs/Dockerfile", "a/b/c/Dockerfile", ".ci/Dockerfile", "images/Dockerfile"],
+            [
+                "docs/Dockerfile makes no image, because images/ml/Dockerfile does",
+                "images/Dockerfile makes no image, because images/ml/Dockerfile does",
+            ],
+        ),
+        (["ml/Dockerfile", "Dockerfile"], ["Dockerfile makes no image, because ml/Dockerfile does"]),
+        (["Dockerfile"], []),
+        (["ml/Dockerfile", "r/Dockerfile", "r/Dockerfile.gpu"], []),
+    ],
+)
+def test_dockerfiles_that_are_passed_over_are_told(files: list[str], says: list[str]) -> None:
+    given = tree(dict.fromkeys(files, "FROM debian:12\n"))
+    images = discover.discover(Settings(), Location("dsci.yaml", {}), given, project="x", platform=AMD64)
+    told = discover.passed_over(given, images)
+    assert [text.partition(":")[0] for text in told] == says
+
+
+def test_what_an_unreleased_image_carries() -> None:
+    files = {
+        "dsci.yaml": "images: {base: {release: false}, tools: {release: false}, r: {release: false}}",
+        **{f"images/{name}/Dockerfile": f"FROM {on}\n" for name, on in _CHAIN.items()},
+    }
+    given = look(files).family
+    above = {str(each.image): [str(found.image) for found in given.unreleased_above(each)] for each in given.nodes}
+    assert above == {"base": [], "tools": ["base"], "python": ["base", "tools"], "ml": [], "r": []}
+
+
+_CHAIN = {"base": "debian:12", "tools": "base", "python": "tools", "ml": "python", "r": "python"}
 
 
 def test_tag_rules_of_one_image() -> None:

@@ -515,6 +515,12 @@ def test_warnings_come_once_and_all() -> None:
     assert shot.plan(warnings=("a", "a", *shot.family.warnings)).warnings == (*shot.family.warnings, "a")
 
 
+def test_what_commits_cannot_have_is_a_warning_of_the_plan() -> None:
+    asked = {"ml": (change("chore: x\n\nRelease-As: ml@0.1.0"),)}
+    (warning,) = ALL.plan(since=asked).warnings
+    assert warning.startswith("ml: Release-As: 0.1.0 (")
+
+
 def test_actions_have_an_order_and_names() -> None:
     assert [str(action) for action in sorted(Action)] == ["reuse", "retag", "test", "build"]
 

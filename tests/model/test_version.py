@@ -432,6 +432,22 @@ def test_release_as(footer: str, touches: bool, number: str | None) -> None:
     assert shown(decision) == (number, expected)
 
 
+@pytest.mark.parametrize(
+    ("footers", "says"),
+    [
+        pytest.param(["ml@1.2.3"], "1.2.3 is released already", id="the version it has"),
+        pytest.param(["ml@1.0.0"], "1.2.3 is released already", id="an older one"),
+        pytest.param(["ml@five"], "no version of three numbers", id="no version"),
+        pytest.param(["ml@1.0", "ml@4.0.0"], "no version of three numbers", id="the newest counts, or none"),
+    ],
+)
+def test_a_release_as_that_cannot_be_obeyed_is_told(footers: list[str], says: str) -> None:
+    decision = decide(elsewhere=[asking(footer) for footer in footers], source="")
+    (warning,) = decision.warnings
+    assert decision.version is None and says in warning
+    assert warning.startswith(f"ml: Release-As: {footers[0][3:]} ({_sha(asking(footers[0]))})")
+
+
 def test_release_as_beats_everything_else() -> None:
     assert shown(decide(asking("4.0.0"), "feat!: a", parents=[parent(MAJOR)]))[0] == "4.0.0"
     assert shown(decide(f"{asking('4.0.0')} [skip release]", SKIPPED))[0] is None, "that is no version"

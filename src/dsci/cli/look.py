@@ -210,10 +210,11 @@ def version(context: click.Context, names: tuple[str, ...], json: bool, show: st
 @click.argument("image")
 @registry
 @as_json
+@offline
 @click.pass_context
-def why(context: click.Context, image: str, registries: tuple[str, ...], json: bool) -> None:
+def why(context: click.Context, image: str, registries: tuple[str, ...], json: bool, offline: bool) -> None:
     """Explain what would be done to an IMAGE, and what it is made of."""
-    with Session.of(context, registries=registries, lenient=True) as session:
+    with Session.of(context, registries=registries, offline=offline, lenient=True) as session:
         now, _, value = _observe(session, (image,))
         release = next((item for item in value.releases if item.image == image), None)
         above = {str(need) for need in now.family.ancestors(now.family.images[image].targets)}
@@ -242,7 +243,7 @@ def why(context: click.Context, image: str, registries: tuple[str, ...], json: b
             details += [("stands on", f"{need.id}: {need.action}, {need.reason}") for need in row.stands_on]
             details += [("base", f"{name} at {digest}") for name, digest in row.bases.items()]
             details.append(("suites", ", ".join(row.suites) or "none"))
-            details.append(("release", f"{row.release or 'none'}: {row.release_reason}"))
+            details.append(("release", f"{row.release or 'no new version'}: {row.release_reason}"))
             click.echo(render.table(details))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from dsci.cli.console import harmless
 from dsci.model.plan import Plan, PlannedRelease
+from dsci.model.reference import EMBEDDED
 from dsci.model.report import Report, Status, clean
 
 
@@ -48,6 +49,17 @@ def _step(item: PlannedRelease) -> str:
     return f"{item.previous} → {item.version} ({item.bump})" if item.previous else f"{item.version} (first)"
 
 
+def _how_to_run(value: Report) -> tuple[str, ...]:
+    """Nobody can pull from the embedded registry: how to have such an image in an engine."""
+    ours = sorted({item.image for item in value.publications if item.reference.startswith(f"{EMBEDDED}/")})
+    if not ours:
+        return ()
+    return (
+        "no registry is configured (registries: in dsci.yaml), so these images are kept on this machine; to run one:"
+        f" `dsci export {ours[0]} {ours[0]}.tar` and `docker load --input {ours[0]}.tar`",
+    )
+
+
 def report(value: Report) -> str:
     """What a run came to."""
     lines: list[str] = []
@@ -69,7 +81,7 @@ def report(value: Report) -> str:
         lines.append(f"Failed: {', '.join(f'{outcome.subject} ({outcome.stage})' for outcome in failed)}")
     if blocked:
         lines.append(f"Held back: {', '.join(outcome.subject for outcome in blocked)}")
-    lines += [f"Note: {note}" for note in value.notes]
+    lines += [f"Note: {note}" for note in (*value.notes, *_how_to_run(value))]
     if not value.plan.has_work and not value.publications:
         lines.append("Nothing to do: every image stands as it should.")
     elif not value.failed:

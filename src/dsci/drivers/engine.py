@@ -163,8 +163,12 @@ class DockerEngine:
         """Remove this name, if it is there; layers that other images use stay."""
         from docker.errors import ImageNotFound, NotFound
 
-        with _talking(), self._run.images, contextlib.suppress(ImageNotFound, NotFound):
-            self._client.api.remove_image(str(name), force=True)
+        try:
+            with _talking(), self._run.images, contextlib.suppress(ImageNotFound, NotFound):
+                self._client.api.remove_image(str(name), force=True)
+        except BuilderError:
+            self._run.left_behind = True
+            raise
 
     def tag(self, name: Reference, new: Reference) -> None:
         """Give an image one more name."""

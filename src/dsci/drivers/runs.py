@@ -40,6 +40,8 @@ class Run:
         #: Held while an image is loaded, used for a new container, or removed. The containerd image store may collect
         #: a snapshot between an image's import and its use while another image with the same layers is removed.
         self.images = threading.Lock()
+        #: Set when something that carries the run's id could not be taken out of the engine.
+        self.left_behind = False
         self.scratch = self._folder / self.id
         self.scratch.mkdir(mode=0o700)
 
@@ -95,8 +97,9 @@ class Run:
                     lock.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """End the run: its scratch folder and its lock go."""
+        """End the run: its scratch folder and its lock go; the lock's file stays for a sweep if anything is left."""
         shutil.rmtree(self.scratch, ignore_errors=True)
-        with contextlib.suppress(FileNotFoundError):
-            (self._folder / f"{self.id}.lock").unlink()
+        if not self.left_behind:
+            with contextlib.suppress(FileNotFoundError):
+                (self._folder / f"{self.id}.lock").unlink()
         os.close(self._lock)

@@ -116,7 +116,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 def parse(text: str, *, file: str = FILE_NAME) -> tuple[Settings, Location]:
     """Read `dsci.yaml`. Raises ConfigError with file, line and key path for everything that cannot be meant."""
-    settings, location = yamlfile.load(text, Settings, file=file)
+    settings, location = yamlfile.load(text, Settings, file=file, hint="`dsci schema` prints every key that is known")
     _check(settings, location)
     return settings, location
 

@@ -49,6 +49,12 @@ def discover(
         name: _image(name, given, found.get(name), settings, location, tree, project, platform)
         for name, given in sorted(known.items())
     }
+    for image in images.values():
+        for need in image.needs:
+            if need not in images:
+                where = location.at("images", image.name, "needs")
+                near = nearest(need, sorted(images))
+                raise ConfigError(f"{where}: images.{image.name}.needs: there is no image {need!r}{near}")
     owners: dict[Repository, str] = {}
     for image in images.values():
         for repository in image.repositories:
@@ -56,6 +62,17 @@ def discover(
                 raise ConfigError(f"{other} and {image.name} would both be published as {repository}")
             owners[repository] = image.name
     return images
+
+
+def passed_over(tree: Tree, images: Mapping[str, Image]) -> tuple[str, ...]:
+    """Warnings about Dockerfiles that look like images of a layout, and are none because another layout was found."""
+    used = {image.dockerfile for image in images.values()}
+    places = [path for path in tree if re.fullmatch(r"([^./][^/]*/)?Dockerfile", path) and path not in used]
+    found = next((path for path in sorted(used) if path in tree), "")
+    return tuple(
+        f"{path} makes no image, because {found} does: name it under images: in dsci.yaml, or move it"
+        for path in sorted(places)
+    )
 
 
 _ILLEGAL_NAME = "an image name is lower-case letters and digits with single . _ - between them"

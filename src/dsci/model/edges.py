@@ -33,7 +33,7 @@ def assemble(
     the machine that builds; each target's own platform when it is not known. A Dockerfile that cannot be read is its
     image's problem alone.
 
-    Raises ConfigError: a stage whose name hides a pinned image, an unknown or cyclic need, a sibling that lacks the
+    Raises ConfigError: a stage whose name hides a pinned image, a cyclic need, a sibling that lacks the
     platform.
     """
     recipes: dict[TargetId, Recipe] = {}
@@ -174,8 +174,6 @@ def _node(
             lineage = base
     needs = set(siblings.values())
     for name in image.needs:
-        if name not in images:
-            raise ConfigError(f"images.{image.name}.needs: there is no image {name!r}{nearest(name, sorted(images))}")
         wanted = TargetId(name, target.platform)
         if wanted not in images[name].targets:
             raise ConfigError(

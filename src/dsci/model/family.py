@@ -183,6 +183,14 @@ class Family:
         """Everything that these targets stand on, themselves left out."""
         return _closure(roots, {target: node.needs for target, node in self.nodes.items()})
 
+    def unreleased_above(self, target: TargetId) -> tuple[TargetId, ...]:
+        """What it stands on that is never released itself: a change there reaches nobody but through this target."""
+        silent = {
+            each: [need for need in node.needs if not self.images[need.image].release]
+            for each, node in self.nodes.items()
+        }
+        return tuple(sorted(_closure([target], silent)))
+
     def lineage(self, target: TargetId) -> tuple[TargetId, ...]:
         """The target and its parents' parents, oldest first."""
         line = [target]

@@ -34,7 +34,7 @@ class _Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 def parse(text: str) -> Bases:
     """Read the file. Raises ConfigError with the line of what cannot be meant."""
-    lock, location = yamlfile.load(text, _Lock, file=FILE_NAME)
+    lock, location = yamlfile.load(text, _Lock, file=FILE_NAME, hint="take the file as `dsci lock` wrote it from Git")
     if lock.schema != 1:
         raise ConfigError(f"{location.at('schema')}: schema {lock.schema} is not known", hint="update dsci")
     found: dict[tuple[str, Platform], Digest] = {}

@@ -217,18 +217,20 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
                 if actions[target] is Action.REUSE:
                     actions[target] = Action.RETAG
                     reasons[target] = f"{release.image} {release.version}: {release.reason}"
+    needed = _needed(family, chosen, superseded)
+    told = [text for decision in decisions.values() for text in decision.warnings]
     return Plan(
         commit=facts.commit,
         when=facts.when,
         targets=tuple(
             _target(family, facts, target, actions[target], reasons[target])
             for target in family.order
-            if target.image in chosen
+            if target in needed
         ),
         releases=tuple(releases),
         superseded=tuple(superseded),
         unreleased=unreleased,
-        warnings=tuple(dict.fromkeys((*family.warnings, *facts.warnings))),
+        warnings=tuple(dict.fromkeys((*family.warnings, *facts.warnings, *told))),
     )
 
 
@@ -238,6 +240,15 @@ def _select(family: Family, request: Request) -> frozenset[str]:
         return frozenset(family.images)
     roots = [target for target in family.nodes if target.image in request.select]
     return request.select | {target.image for target in family.ancestors(roots)}
+
+
+def _needed(family: Family, chosen: frozenset[str], superseded: Sequence[str]) -> frozenset[TargetId]:
+    """The targets to speak of: for what a later commit has released already, nothing is done any more (rule 20)."""
+    images = family.images
+    roots = [
+        target for target in family.nodes if target.image in chosen and images[target.image].group not in superseded
+    ]
+    return frozenset(roots) | family.ancestors(roots)
 
 
 # ------------------------------------------------------------------------------------------------- what to do

@@ -83,7 +83,10 @@ class Reference:
         tag: str | None = None
         head, colon, tail = rest.rpartition(":")
         if colon and "/" not in tail:
-            rest, tag = head, check_tag(tail)
+            try:
+                rest, tag = head, check_tag(tail)
+            except ConfigError as error:
+                raise ConfigError(f"in {text[:200]!r}: {error.message}", hint=error.hint) from None
         registry, slash, path = rest.partition("/")
         if not slash or not _is_domain(registry):
             registry, path = DOCKER_HUB, rest

@@ -67,6 +67,8 @@ class Decision:
     parents: tuple[tuple[str, str], ...] = ()
     """Parents released with it, and their versions."""
     reason: str = ""
+    warnings: tuple[str, ...] = ()
+    """What the commits ask for and cannot have."""
 
 
 class TagFormat:
@@ -208,14 +210,14 @@ def decide(
             changes=tuple(touched),
             parents=names if version else (),
             reason=reason,
+            warnings=tuple(warnings),
         )
 
-    asked = _asked_for(group, since, touched)
+    warnings: list[str] = []
+    asked = _asked_for(group, since, touched, current, warnings)
     if asked is not None:
         version, change = asked
-        if current is None or version > current:
-            bump = difference(current, version)
-            return decision(bump, version, f"Release-As: {version} ({change.commit.sha[:7]})")
+        return decision(difference(current, version), version, f"Release-As: {version} ({change.commit.sha[:7]})")
     if touched and all(change.skip for change in touched) and not pushing:
         return decision(Bump.NONE, None, f"deferred by [skip release] ({touched[0].commit.sha[:7]})")
     if previous is None:
@@ -234,17 +236,39 @@ def decide(
     return decision(bump, next_version(current, bump, settings), reason)
 
 
-def _asked_for(group: str, since: Sequence[Change], touched: Sequence[Change]) -> tuple[semver.Version, Change] | None:
-    """The newest `Release-As` that means this group: by name from any commit, unnamed from one that touches it."""
-    for change in since:
-        for name, text in change.release_as:
-            mine = name == group or (name is None and change in touched)
-            if mine and semver.Version.is_valid(text):
-                return semver.Version.parse(text), change
-    return None
+def _asked_for(
+    group: str,
+    since: Sequence[Change],
+    touched: Sequence[Change],
+    current: semver.Version | None,
+    warnings: list[str],
+) -> tuple[semver.Version, Change] | None:
+    """The newest `Release-As` that means this group: by name from any commit, unnamed from one that touches it.
+
+    The newest one counts; if it cannot be obeyed, that is told and no older one takes its place.
+    """
+    asked = (
+        (change, text)
+        for change in since
+        for name, text in change.release_as
+        if name == group or (name is None and change in touched)
+    )
+    change, text = next(asked, (None, ""))
+    if change is None:
+        return None
+    where = f"{group}: Release-As: {text[:80]} ({change.commit.sha[:7]})"
+    if not semver.Version.is_valid(text):
+        warnings.append(f"{where} is passed over: it is no version of three numbers, such as 1.2.0")
+        return None
+    version = semver.Version.parse(text)
+    if current is not None and version <= current:
+        warnings.append(f"{where} is passed over: {current} is released already, and versions only grow")
+        return None
+    return version, change
 
 
 def difference(current: semver.Version | None, version: semver.Version) -> Bump:
+    """How far apart two versions are."""
     if current is None:
         return Bump.NONE
     if version.major != current.major:

@@ -47,8 +47,11 @@ class Location:
         return self.file
 
 
-def load(text: str, kind: type[T], *, file: str) -> tuple[T, Location]:
-    """Read YAML into `kind` (a msgspec Struct). Raises ConfigError that lists every mistake at once."""
+def load(text: str, kind: type[T], *, file: str, hint: str) -> tuple[T, Location]:
+    """Read YAML into `kind` (a msgspec Struct). Raises ConfigError that lists every mistake at once.
+
+    `hint` says where the file's form is written down.
+    """
     if len(text) > _SIZE_LIMIT:
         raise ConfigError(f"{file}: {len(text)} characters are more than the {_SIZE_LIMIT} that dsci reads")
     try:
@@ -63,11 +66,11 @@ def load(text: str, kind: type[T], *, file: str) -> tuple[T, Location]:
     reader = _Reader(file)
     value = reader.read(root, inspect.type_info(kind), ()) if root is not None else {}
     if reader.problems:
-        raise ConfigError("\n".join(reader.problems), hint="`dsci schema` prints every key that is known")
+        raise ConfigError("\n".join(reader.problems), hint=hint)
     try:
         return msgspec.convert(value, kind), Location(file, reader.lines)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{file}: {error}", hint="`dsci schema` prints every key that is known") from None
+        raise ConfigError(f"{file}: {error}", hint=hint) from None
 
 
 class _Reader:

@@ -51,6 +51,8 @@ class Workshop:
     builder: Builder
     registry: Registry
     console: Console
+    unpinned: Mapping[TargetId, str]
+    """Why a target has no key: a base of it does not exist, or could not be asked for."""
     epochs: Mapping[TargetId, int]
     """SOURCE_DATE_EPOCH of each target in seconds: the date of the last commit that touched its inputs."""
     network: str = "default"

@@ -124,7 +124,9 @@ def _history(
         claim = last[group]
         before = reached[claim.tag.commit] if claim else frozenset()
         since[group] = tuple(change for change in changes if change.commit.sha not in before)
-        filters = [now.inputs[target] for member in members for target in member.targets]
+        own = [target for member in members for target in member.targets]
+        above = {each for target in own for each in now.family.unreleased_above(target)}
+        filters = [now.inputs[target] for target in (*own, *sorted(above))]
         touched[group] = tuple(
             change
             for change in since[group]
@@ -134,7 +136,10 @@ def _history(
 
 
 def _own_changes(source: Source, now: Snapshot, last: Mapping[str, Released | None]) -> Mapping[TargetId, str]:
-    """How each target's own source differs from its last release, by running today's dsci on that commit too."""
+    """How each target's own source differs from its last release, by running today's dsci on that commit too.
+
+    What it stands on and is never released itself counts as its own.
+    """
     snapshots: dict[str, Snapshot | None] = {}
     found: dict[TargetId, str] = {}
     for target in now.family.order:
@@ -147,7 +152,9 @@ def _own_changes(source: Source, now: Snapshot, last: Mapping[str, Released | No
                 snapshots[commit] = snapshot(source, commit)
             except ConfigError:
                 snapshots[commit] = None
-        found[target] = _difference(snapshots[commit], now, target, str(claim.version))
+        told = (target, *now.family.unreleased_above(target))
+        differences = (_difference(snapshots[commit], now, each, str(claim.version)) for each in told)
+        found[target] = next(filter(None, differences), "")
     return found
 
 
@@ -236,9 +243,7 @@ def _resolve_now(world: World, reference: Reference, platform: Platform, where: 
         return None, f"base {reference.familiar} is not resolved: {error.message}"
     if digest is None:
         text = f"base {reference.familiar} does not exist" + (f" for {platform}" if platform != ANY else "")
-        if not world.lenient:
-            raise ConfigError(f"{where}: {text}", hint="correct its name, or log in if the image is private")
-        return None, text
+        return None, f"{where}: {text} (correct its name, or log in if the image is private)"
     return digest, ""
 
 
@@ -351,12 +356,15 @@ def _unconverged(
         return pending
 
     found: list[Pending] = []
+    unknown: dict[str, list[str]] = {}
     with ThreadPoolExecutor(_LOOKUPS) as pool:
         for group, answer in zip(claims, pool.map(_softly(look, world.lenient), claims), strict=True):
             if isinstance(answer, DsciError):
-                warnings.append(f"whether the tags of {group} are in place is unknown: {answer.message}")
+                unknown.setdefault(answer.message, []).append(group)
             else:
                 found += answer
+    for message, of in unknown.items():
+        warnings.append(f"whether the tags of {', '.join(of)} are in place is unknown: {message}")
     return tuple(sorted(found, key=lambda pending: pending.claim.version))
 
 

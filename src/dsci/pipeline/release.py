@@ -257,6 +257,7 @@ def workshop(
         now=now,
         pins=facts.pins,
         keys=facts.keys,
+        unpinned=facts.unpinned,
         suites=facts.suites,
         git=world.source.git,
         engine=hands.engine,

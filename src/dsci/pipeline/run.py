@@ -168,7 +168,7 @@ class Runner:
     def _build(self, target: TargetId) -> bool:
         began = time.monotonic()
         self._shop.console.begin(str(target), "build")
-        if problem := self._shop.now.family.nodes[target].problem:
+        if problem := self._problem(target):
             self._end(target, "build", Status.FAILED, 0.0, clean(problem))
             return False
         try:
@@ -188,6 +188,12 @@ class Runner:
         detail = "an image of this key was there already, and is used" if result.adopted else ""
         self._end(target, "build", Status.OK, time.monotonic() - began, detail, str(result.descriptor.digest))
         return True
+
+    def _problem(self, target: TargetId) -> str:
+        """What makes a build pointless: a Dockerfile that cannot be read, a base that is nowhere."""
+        problem = self._shop.now.family.nodes[target].problem
+        private = target in self._shop.private
+        return problem or ("" if private else self._shop.unpinned.get(target, ""))
 
     def _test(self, target: TargetId) -> bool:
         began = time.monotonic()

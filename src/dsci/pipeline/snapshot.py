@@ -7,7 +7,7 @@ is listed and hashed. The work tree's changes can be laid over it, for local bui
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -72,6 +72,7 @@ def snapshot(source: Source, commit: str, *, overlay: Mapping[str, TreeEntry | N
     assembled = edges.assemble(
         images, dockerfiles, configured=bool(settings.registries), build_platform=source.platform
     )
+    assembled = replace(assembled, warnings=(*discover.passed_over(tree, images), *assembled.warnings))
     filters: dict[TargetId, Inputs] = {}
     files: dict[TargetId, tuple[ContextFile, ...]] = {}
     generated: dict[TargetId, tuple[ContextFile, ...]] = {}

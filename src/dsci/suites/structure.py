@@ -97,6 +97,9 @@ class MetadataTest(_Struct, frozen=True, kw_only=True):
     user: str | None = None
 
 
+_SCHEMA = "the keys are those of container-structure-test, schema 2.0.0"
+
+
 class StructureFile(_Struct, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -110,7 +113,7 @@ class StructureFile(_Struct, frozen=True, kw_only=True):
 
 def parse(text: str, *, file: str) -> StructureFile:
     """Read a file. Raises ConfigError for what is unknown, mistyped, unsafe or not carried out by this version."""
-    tests, location = yamlfile.load(text, StructureFile, file=file)
+    tests, location = yamlfile.load(text, StructureFile, file=file, hint=_SCHEMA)
     if tests.schema_version != "2.0.0":
         raise ConfigError(
             f"{location.at('schemaVersion')}: schemaVersion {tests.schema_version!r} is not known",
