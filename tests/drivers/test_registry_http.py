@@ -73,7 +73,8 @@ class Client(HttpRegistry):
     def __init__(self, **options: object) -> None:
         self.clock = FastClock()
         self.told: list[str] = []
-        super().__init__(clock=self.clock, trace=self.told.append, **options)  # type: ignore[arg-type]
+        self.waits: list[str] = []
+        super().__init__(clock=self.clock, trace=self.told.append, waits=self.waits.append, **options)  # type: ignore[arg-type]
 
     @property
     def pauses(self) -> list[float]:
@@ -466,6 +467,18 @@ class TestTemporaryFaults:
         with pytest.raises(RegistryError, match="tried 5 times"):
             client.resolve(repository(server).tag("1"))
         assert len(client.pauses) == 4
+
+    def test_a_long_wait_is_told_and_a_hiccup_is_not(self, server: ScriptedRegistry, client: Client) -> None:
+        server.rule("HEAD", "/manifests/", Answer(503))
+        assert client.resolve(repository(server).tag("1")) is None
+        assert client.waits == []
+        server.rule("HEAD", "/manifests/", Answer(429, {"Retry-After": "50"}))
+        assert client.resolve(repository(server).tag("1")) is None
+        (told,) = client.waits
+        assert "429" in told and told.endswith(": trying again in 50 s (1 of 5 tries)")
+        server.rule("HEAD", "/manifests/", Answer(503), last=3)
+        assert client.resolve(repository(server).tag("1")) is None
+        assert [text.rpartition(" (")[2] for text in client.waits[1:]] == ["2 of 5 tries)", "3 of 5 tries)"]
 
     def test_tls_is_neither_retried_nor_skipped(self, server: ScriptedRegistry, client: Client) -> None:
         # A plain HTTP port spoken to with TLS: the handshake fails as it does with any wrong certificate.

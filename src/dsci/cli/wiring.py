@@ -134,6 +134,7 @@ class Session:
             insecure=insecure,
             attempts=1 if self.lenient else 5,
             trace=(lambda text: click.echo(text, err=True)) if self.debug else None,
+            waits=self.console.say,
         )
         self._closing.callback(registry.close)
         return registry

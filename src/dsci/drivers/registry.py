@@ -71,13 +71,15 @@ class HttpRegistry:
         attempts: int = 5,
         clock: Clock = time,
         trace: Callable[[str], None] | None = None,
+        waits: Callable[[str], None] = lambda text: None,
     ) -> None:
         """`insecure` names hosts (or host:port) that speak plain HTTP, as this machine itself does.
 
-        A unit of work is tried `attempts` times; `trace` is told every exchange, redacted.
+        A unit of work is tried `attempts` times; `trace` is told every exchange, redacted, and `waits` every pause
+        that a person would notice.
         """
         self._transport = Transport(
-            network=network or Network(), insecure=insecure, attempts=attempts, clock=clock, trace=trace
+            network=network or Network(), insecure=insecure, attempts=attempts, clock=clock, trace=trace, waits=waits
         )
         self._wire = Wire(self._transport, Authorizer(self._transport, keychain, clock))
         self._uploads = Uploads(self._wire)

@@ -99,6 +99,10 @@ class Body:
         return cls(len(content), lambda: iter((content,) if content else ()))
 
 
+#: A pause before another try that is longer than this is told, in seconds.
+_TOLD = 3.0
+
+
 class Transport:
     """Carries out exchanges, and waits where servers ask for it. Safe for threads."""
 
@@ -110,8 +114,10 @@ class Transport:
         attempts: int = 5,
         clock: Clock = time,
         trace: Callable[[str], None] | None = None,
+        waits: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._network = network
+        self._waits = waits
         self.routes = Routes(insecure)
         self._attempts = attempts
         self._clock = clock
@@ -338,8 +344,12 @@ class Transport:
                     raise
                 backoff = 2.0 ** (attempt - 1) * random.uniform(0.8, 1.2)
                 delay = error.delay if isinstance(error, HttpError) else None
+                pause = backoff if delay is None else delay
+                if attempt > 1 or pause > _TOLD:
+                    # One hiccup is nobody's concern; a program that stands still is.
+                    self._waits(f"{error.message}: trying again in {pause:.0f} s ({attempt} of {self._attempts} tries)")
                 if isinstance(error, HttpError) and (error.status == 429 or delay is not None):
-                    self._hold(error.origin, backoff if delay is None else delay)
+                    self._hold(error.origin, pause)
                 else:
                     self._clock.sleep(backoff)
         try:
