@@ -209,18 +209,34 @@ def test_version_explains_itself(done: Project) -> None:
     """Where the count began, each commit that counts and what it is worth, and how many do not."""
     text = dsci(done, "version", "--explain", "ml").stdout
     sha = done.git("rev-parse", "--short=7", "HEAD~1")
-    assert "from ml-v0.1.0" in text and re.search(rf"{sha} +minor +feat\(ml\): a better model", text)
-    assert re.search("none +chore: note the chore", text) and "1 other commit since then" in text
+    assert "from ml-v0.1.0" in text and re.search(rf"{sha} +minor +feat\(ml\): a better model +feat", text)
+    assert re.search("none +chore: note the chore +chore asks for no release by itself", text)
+    assert text.count("touches none of its inputs") == 1
     (row,) = dsci(done, "version", "--json", "ml").json
-    assert {key: row[key] for key in ("image", "current", "next", "bump", "since", "not_counted")} == {
+    assert {key: row[key] for key in ("image", "current", "next", "bump", "since")} == {
         "image": "ml",
         "current": "0.1.0",
         "next": "0.2.0",
         "bump": "minor",
         "since": "ml-v0.1.0",
-        "not_counted": 1,
     }
-    assert [commit["bump"] for commit in row["commits"]] == ["none", "minor"]
+    assert [(commit["bump"], commit["why"].split()[0]) for commit in row["commits"]] == [
+        ("none", "chore"),
+        ("minor", "feat"),
+    ]
+    assert [commit["why"] for commit in row["others"]] == ["touches none of its inputs"]
+
+
+def test_version_strict(tiny: Project) -> None:
+    """Every commit that counts by its content alone is named once, whatever number of images it touches."""
+    tiny.commit("feat: begin", {"images/base/new": "1"})
+    before = tiny.dsci("version", "--strict")
+    tiny.commit("Add things to both", {"images/base/a": "1", "images/ml/a": "1"})
+    ended = tiny.dsci("version", "--strict")
+    assert ended.returncode == before.returncode + 1 == 1 and "0.1.0" in ended.stdout, ended.stderr
+    assert ended.stderr.count("Add things to both") == 1 and "1 commit is not conventional" in ended.stderr
+    assert "TYPE: SUMMARY" in ended.stderr
+    assert tiny.dsci("version").returncode == 0
 
 
 def test_tags(done: Project) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from builders import commit
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from dsci.model.commits import TYPES, Bump, read
+from dsci.model.commits import TYPES, Bump, Rules, read
 
 NONE, PATCH, MINOR, MAJOR = Bump.NONE, Bump.PATCH, Bump.MINOR, Bump.MAJOR
 
@@ -41,7 +43,7 @@ NONE, PATCH, MINOR, MAJOR = Bump.NONE, Bump.PATCH, Bump.MINOR, Bump.MAJOR
         ("wip", NONE),
         ("", NONE),
         ("Merge branch 'x'", NONE),
-        ('Revert "feat: a"\n\nThis reverts commit 1234567.', NONE),
+        ('Revert "feat: a"\n\nThis reverts commit 1234567.', PATCH),
         ("docs: x\n\nfeat: prose", NONE),
         pytest.param("fix: a\n\nBREAKING CHANGE: b", MAJOR, id="footer"),
         pytest.param("fix: a\n\nBREAKING-CHANGE: b", MAJOR, id="footer with a hyphen"),
@@ -137,3 +139,107 @@ def test_headers_come_back(kind: str, scope: str, bang: bool, summary: str) -> N
     change = read(commit(f"{kind}{f'({scope})' if scope else ''}{'!' if bang else ''}: {summary}"))
     assert (change.type, change.scope, change.breaking) == (kind.lower(), scope.strip(), bang)
     assert change.summary == summary
+
+
+@pytest.mark.parametrize(
+    ("message", "reverts", "kind", "summary"),
+    [
+        ('Revert "feat: a"\n\nThis reverts commit 1234567.', ("1234567",), "revert", "feat: a"),
+        ('Revert "wip"', (), "revert", "wip"),
+        ('Revert "Revert "feat: a""\n\nThis reverts commit 1234567.', ("1234567",), "feat", "a"),
+        ('Reapply "feat(x)!: a"\n\nThis reverts commit 1234567.', ("1234567",), "feat", "a"),
+        ('Reapply "wip"\n\nThis reverts commit 1234567.', ("1234567",), "revert", "wip"),
+        ('Revert "Reapply "feat: a""', (), "revert", "feat: a"),
+        ("revert: a\n\nRefs: 1234567, abcdef0123", ("1234567", "abcdef0123"), "revert", "a"),
+        ("revert: a\n\nThis reverts commit 1234567.\n\nRef: 1234567", ("1234567",), "revert", "a"),
+        ("fix: a\n\nRefs: 1234567", (), "fix", "a"),
+        ("wip\n\nThis reverts commit 1234567.", (), "", "wip"),
+        ('Revert "feat: a"\n\nThis reverts commit 123456.', (), "revert", "feat: a"),
+    ],
+)
+def test_reverts(message: str, reverts: tuple[str, ...], kind: str, summary: str) -> None:
+    change = read(commit(message))
+    assert (change.reverts, change.type, change.summary) == (reverts, kind, summary)
+
+
+def test_a_revert_may_break() -> None:
+    assert read(commit('Revert "feat: a"\n\nBREAKING CHANGE: gone')).bump is MAJOR
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("chore: x\n\n* feat: a\n* fix(b)!: c\n- feat: no\n*feat: no\n  * feat: no", ["chore", "feat", "fix"]),
+        ("All of it (#1)\n\n* wip\n* perf: a", ["perf"]),
+        ("* feat: a", []),
+    ],
+)
+def test_squashed_branches(message: str, said: list[str]) -> None:
+    assert [statement.type for statement in read(commit(message)).statements] == said
+    assert [item.type for item in read(commit(message), Rules(squash=False)).statements] == said[:1] * (
+        said[:1] == ["chore"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "summary"),
+    [
+        ("Merge pull request #1 from a/b\n\nfeat: t\n\nmore", "feat", "t"),
+        ("Merge branch 'b' into 'main'\n\nfix: t\n\nSee merge request g/p!1", "fix", "t"),
+        ("Merged in topic (pull request #1)\n\nfeat: t", "feat", "t"),
+        ("Merge pull request #1 from a/b\n\nTitle\n\nfeat: t", "", "Merge pull request #1 from a/b"),
+        ("Merge pull request #1 from a/b", "", "Merge pull request #1 from a/b"),
+        ("Merge two files\n\nfeat: t", "", "Merge two files"),
+    ],
+)
+def test_merges(message: str, kind: str, summary: str) -> None:
+    parents = ["a" * 40, "b" * 40]
+    change = read(commit(message, parents=parents))
+    assert (change.type, change.summary, change.merge) == (kind, summary, not kind)
+    assert not read(commit(message)).merge, "with one parent its content is its own"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "subject", "kind"),
+    [
+        (r"[A-Z]+-[0-9]+:", "ABC-1: feat: a", "feat"),
+        (r"[A-Z]+-[0-9]+: ", "feat: a", "feat"),
+        (r"\W+", "✨ fix: a", "fix"),
+        (r".*", "feat: a", ""),
+        (r"(?=feat)", "feat: a", "feat"),
+    ],
+)
+def test_prefixes(prefix: str, subject: str, kind: str) -> None:
+    assert read(commit(subject), Rules(prefix=re.compile(prefix))).type == kind
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("feat:a", "a space is missing"),
+        ("fix(x)!:a", None),
+        ("other:a", None),
+        ("http://x", None),
+        ("ABC-1: feat: a", "behind a prefix"),
+        ("[ABC-1] feat: a", "behind a prefix"),
+        ("#12 fix: a", "behind a prefix"),
+        ("✨ other: a", None),
+        ("✨ feat", None),
+        ("fix: a\n\nbreaking-change: b", "breaking change where none is counted"),
+        ("wip\n\nBREAKING CHANGE: b", "breaking change where none is counted"),
+        ("feat!: a\n\na breaking change", None),
+        ("feat: a\n\nnothing\nspecial", None),
+    ],
+)
+def test_what_may_have_been_meant(message: str, says: str | None) -> None:
+    warnings = read(commit(message)).warnings
+    assert (says is None and not warnings) or (says is not None and len(warnings) == 1 and says in warnings[0])
+
+
+@pytest.mark.parametrize(
+    ("message", "parents", "conventional"),
+    [("fix: a", 1, True), ("wip", 1, False), ("Merge branch 'x'", 2, True), ("x\n\n* fix: a", 1, True), ("", 1, False)],
+)
+def test_whether_a_message_can_be_weighed(message: str, parents: int, conventional: bool) -> None:
+    given = commit(message, parents=["a" * 40, "b" * 40][:parents])
+    assert read(given).conventional is conventional

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dsci.errors import ConfigError
 from dsci.model import config
+from dsci.model.commits import TYPES, Bump, Rules
 from dsci.model.config import ImageSettings, InputSettings, SecretSettings, Settings
 from dsci.model.tags import DEFAULT_RULES
 
@@ -119,6 +120,8 @@ def test_as_many_jobs_as_may_be(jobs: int) -> None:
             "dsci.yaml:3: images.ml: unknown key 'dokerfile' (did you mean 'dockerfile'?)",
         ),
         ("images: {ml: {}, ml: {}}", "dsci.yaml:1: images: duplicate key 'ml', first given in line 1"),
+        ("versioning:\n  subject_prefix: '['\n", "dsci.yaml:2: versioning.subject_prefix is no regular expression: "),
+        ("versioning: {types: {feat: huge}}", "dsci.yaml:1: versioning.types.feat: expected one of"),
         ("versioning: {propagate: minor}", "dsci.yaml:1: versioning.propagate: expected one of"),
         ("gate: [family]", "dsci.yaml:1: gate: expected one of family, lineage"),
         ("registries: ghcr.io/acme", "dsci.yaml:1: registries: expected a list"),
@@ -178,3 +181,11 @@ def test_any_duration_is_positive_or_a_value_error(text: str) -> None:
     except ValueError:
         return
     assert value > 0
+
+
+def test_how_messages_are_read() -> None:
+    yaml = "versioning: {types: {Deps: patch, perf: none}, subject_prefix: '[A-Z]+-[0-9]+: ', squash: false}"
+    rules = config.parse(yaml)[0].versioning.rules()
+    assert rules.types == {**TYPES, "deps": Bump.PATCH, "perf": Bump.NONE}
+    assert rules.prefix is not None and rules.prefix.match("AB-1: x") and not rules.squash
+    assert Settings().versioning.rules() == Rules(types=TYPES)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 import semver
-from builders import AMD64, ARM64, change, commit, git_tag, released
+from builders import AMD64, ARM64, change, git_tag, released
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from dsci.model import version
 from dsci.model.commits import Bump, Change
 from dsci.model.config import VersioningSettings
 from dsci.model.oci import Digest, Platform
-from dsci.model.version import Decision, Released, TagFormat, ancestors, claim_trailers, next_version
+from dsci.model.version import Decision, Released, TagFormat, claim_trailers, next_version
 
 NONE, PATCH, MINOR, MAJOR = Bump.NONE, Bump.PATCH, Bump.MINOR, Bump.MAJOR
 GROUPS = ("jupyter-ml", "ml", "r")
@@ -215,16 +215,6 @@ def test_claims_come_back_whatever_the_notes_say(
     assert (claim.digests, claim.keys, claim.bases) == (digests, keys, bases)
 
 
-def test_ancestors() -> None:
-    commits = {
-        name: commit(name, sha=name, parents=parents)
-        for name, parents in {"d": "bc", "c": "a", "b": "a", "a": "x", "e": "d"}.items()
-    }
-    assert ancestors("d", commits) == frozenset("abcd")
-    assert ancestors("b", commits) == frozenset("ab")
-    assert ancestors("x", commits) == frozenset()
-
-
 # -------------------------------------------------------------------------------------------------- next version
 
 
@@ -274,9 +264,7 @@ def decide(
 
 
 def parent(bump: Bump, number: str | None = "3.0.0", group: str = "python") -> Decision:
-    return Decision(
-        group=group, bump=bump, version=parsed(number) if number else None, previous=None, changes=(), reason="x"
-    )
+    return Decision(group=group, bump=bump, version=parsed(number) if number else None, previous=None, reason="x")
 
 
 def shown(decision: Decision) -> tuple[str | None, str]:

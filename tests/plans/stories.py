@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from dsci.model import keys, version
+from dsci.model import keys, version, weigh
 from dsci.model.commits import Commit
 from dsci.model.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
 from dsci.model.plan import Facts, Plan, Request, make
@@ -71,7 +71,7 @@ class MemoryGit:
         return sha
 
     def reachable(self, start: str) -> frozenset[str]:
-        return version.ancestors(start, self.history)
+        return weigh.ancestors(start, self.history)
 
     # What dsci asks.
 

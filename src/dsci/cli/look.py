@@ -11,10 +11,13 @@ from dsci.cli import render
 from dsci.cli.console import harmless
 from dsci.cli.options import as_json, check_names, images, registry
 from dsci.cli.wiring import Session
+from dsci.errors import DsciError
 from dsci.model import config
 from dsci.model import plan as planning
+from dsci.model.commits import Bump, Change
 from dsci.model.plan import Facts, Plan, PlannedTarget, Request
 from dsci.model.report import clean
+from dsci.model.weigh import weigh
 from dsci.pipeline import observe as observing
 from dsci.pipeline.snapshot import Snapshot
 
@@ -40,6 +43,7 @@ class _CommitRow(msgspec.Struct, kw_only=True):
     sha: str
     subject: str
     bump: str
+    why: str
 
 
 class _VersionRow(msgspec.Struct, kw_only=True):
@@ -52,7 +56,9 @@ class _VersionRow(msgspec.Struct, kw_only=True):
     reason: str
     since: str | None
     commits: list[_CommitRow]
-    not_counted: int
+    """Those that touch its inputs, newest first, and what each is worth."""
+    others: list[_CommitRow]
+    """Those that do not: they are worth nothing here."""
 
 
 class _WhyRow(msgspec.Struct, kw_only=True):
@@ -153,9 +159,12 @@ def tags(context: click.Context, names: tuple[str, ...], registries: tuple[str, 
 @as_json
 @click.option("--next", "show", flag_value="next", help="Print only the version that comes next.")
 @click.option("--current", "show", flag_value="current", help="Print only the version that is released.")
-@click.option("--explain", is_flag=True, help="Show where each version started and every commit that counted.")
+@click.option("--explain", is_flag=True, help="Show where each version started, and what every commit is worth.")
+@click.option("--strict", is_flag=True, help="Fail if a commit since the last release is not conventional.")
 @click.pass_context
-def version(context: click.Context, names: tuple[str, ...], json: bool, show: str | None, explain: bool) -> None:
+def version(
+    context: click.Context, names: tuple[str, ...], json: bool, show: str | None, explain: bool, strict: bool
+) -> None:
     """Show each image's released version, and the one its history asks for next."""
     with Session.of(context, offline=True, lenient=True) as session:
         _, facts, value = _observe(session, names)
@@ -176,10 +185,14 @@ def version(context: click.Context, names: tuple[str, ...], json: bool, show: st
                     reason=following.reason if following else value.unreleased.get(group, "superseded"),
                     since=claim.tag.name if claim else None,
                     commits=[
-                        _CommitRow(sha=change.commit.sha, subject=change.commit.subject, bump=str(change.bump))
-                        for change in facts.touched[group]
+                        _commit(item.change, item.bump, item.why)
+                        for item in weigh(facts.since[group], facts.touched[group])
                     ],
-                    not_counted=len(facts.since[group]) - len(facts.touched[group]),
+                    others=[
+                        _commit(change, Bump.NONE, "touches none of its inputs")
+                        for change in facts.since[group]
+                        if change not in facts.touched[group]
+                    ],
                 )
             )
         if json:
@@ -197,13 +210,35 @@ def version(context: click.Context, names: tuple[str, ...], json: bool, show: st
                 else:
                     click.echo(render.table([(row.image, step, row.reason)], indent=""))
                     click.echo(f"  from {row.since or 'the beginning of history'}")
-                    for commit in row.commits:
-                        click.echo(f"  {commit.sha[:7]} {commit.bump:5} {harmless(clean(commit.subject, 90))}")
-                    others = f"{row.not_counted} other commit{'s' if row.not_counted > 1 else ''}"
-                    if row.not_counted:
-                        click.echo(f"  {others} since then touched none of its inputs")
+                    counted = [(item.sha[:7], item.bump, clean(item.subject, 72), item.why) for item in row.commits]
+                    others = [(item.sha[:7], "–", clean(item.subject, 72), item.why) for item in row.others]
+                    if counted or others:
+                        click.echo(render.table([*counted, *others]))
             if lines:
                 click.echo(render.table(lines, indent=""))
+        if strict:
+            _refuse_unconventional(facts, names)
+
+
+def _commit(change: Change, bump: Bump, why: str) -> _CommitRow:
+    return _CommitRow(sha=change.commit.sha, subject=change.commit.subject, bump=str(bump), why=why)
+
+
+def _refuse_unconventional(facts: Facts, names: tuple[str, ...]) -> None:
+    """Raises DsciError that lists, once each, the commits whose worth cannot be read."""
+    found = {
+        change.commit.sha: change
+        for group, changes in facts.touched.items()
+        for change in changes
+        if (not names or group in names) and not change.conventional
+    }
+    if found:
+        listed = "\n".join(f"  {sha[:7]} {harmless(clean(change.commit.subject, 90))}" for sha, change in found.items())
+        raise DsciError(
+            f"{len(found)} commit{'s are' if len(found) > 1 else ' is'} not conventional:\n{listed}",
+            hint="write TYPE: SUMMARY, such as `fix: close the file` (conventionalcommits.org);"
+            " versioning.subject_prefix takes ticket numbers off",
+        )
 
 
 @click.command()

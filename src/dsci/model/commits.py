@@ -1,7 +1,8 @@
 """Commits, and what their messages say about a version.
 
-A message is read by Conventional Commits 1.0.0 where it is written so; anything else is `Change(type="")` and says
-nothing by itself. What a change is worth, and to which image, is `version`'s to say.
+A message is read by Conventional Commits 1.0.0 where it is written so, and by what Git and the forges write where they
+write it: reverts, merges, squashed branches, fixups. Anything else says nothing by itself. What a change is worth to an
+image, beside the others since its last release, is `weigh`'s to say.
 
 Source: https://www.conventionalcommits.org/en/v1.0.0/#specification
 """
@@ -9,8 +10,8 @@ Source: https://www.conventionalcommits.org/en/v1.0.0/#specification
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 _HEADER = re.compile(
@@ -22,6 +23,21 @@ _FOOTER = re.compile(
 )
 _RELEASE_AS = re.compile(r"\A(?:(?P<image>[^@\s]+)@)?v?(?P<version>\S+)\Z")
 _SKIP = re.compile(r"\[(?:skip release|release skip)\]", re.IGNORECASE)
+#: What `git revert` writes; a revert of a revert is `Revert "Revert …"`, or `Reapply` since Git 2.43.
+_QUOTED = re.compile(r'\A(?P<verb>Revert|Reapply) "(?P<inner>.*)"\Z')
+_REVERTS = re.compile(r"\bThis reverts commit ([0-9a-f]{7,64})\b")
+_SHA = re.compile(r"\b[0-9a-f]{7,64}\b")
+#: What Git, GitHub, GitLab and Bitbucket call a merge; the forges put the title of the request below it.
+_MERGE = re.compile(r"\AMerge (?:pull request|branch|branches|remote-tracking branch|tag|commit)\b|\AMerged in ")
+#: What `git commit --fixup` and `--squash` write, and `git rebase --autosquash` takes away.
+_FIXUP = re.compile(r"\A(?:fixup|squash|amend)! ")
+#: A line of a squashed branch, as GitHub and Bitbucket write it: the subject of one of its commits.
+_BULLET = re.compile(r"\A\* +(?P<subject>\S.*)\Z")
+_TIGHT = re.compile(r"\A[A-Za-z][A-Za-z0-9_-]*(?:\([^()\r\n]*\))?!?:\S")
+_BREAKING = re.compile(r"breaking[ -]change", re.IGNORECASE)
+#: A ticket, a gitmoji or anything else that is put before a header: `ABC-1: `, `[ABC-1] `, `✨ `, `:sparkles: `.
+_PREFIX = re.compile(r"\A(?:\[?#?[A-Za-z]*-?[0-9]+\]?:?|:[a-z0-9_+-]+:|[^\w\s\[]+)\s+")
+_LINE_LIMIT = 2000
 
 
 class Bump(IntEnum):
@@ -46,6 +62,21 @@ TYPES: Mapping[str, Bump] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How messages are read."""
+
+    types: Mapping[str, Bump] = field(default_factory=lambda: TYPES)
+    """What each type is worth, in lower case."""
+    prefix: re.Pattern[str] | None = None
+    """What is taken from the start of a subject before it is read."""
+    squash: bool = True
+    """Whether the lines of a squashed branch count like the commits that they were."""
+
+
+DEFAULT_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
     """A commit as Git tells it, with the paths that it changed against its first parent."""
 
@@ -63,41 +94,170 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What a commit's message says."""
+class Statement:
+    """One thing that a message says was done."""
 
     type: str
-    """Lower case; empty where the message is not conventional."""
+    """Lower case."""
     scope: str
     summary: str
     breaking: bool
+    bump: Bump
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a commit's message says."""
+
+    statements: tuple[Statement, ...]
+    """Of its subject, then of the commits that were squashed into it; empty where nothing is conventional."""
+    summary: str
+    """The subject without its prefix, type and scope."""
     skip: bool
     release_as: tuple[tuple[str | None, str], ...]
     """Versions asked for by `Release-As:` footers, each for one image or (None) for every image it touches."""
+    reverts: tuple[str, ...]
+    """The commits that it says it takes back, perhaps abbreviated."""
+    merge: bool
+    """Whether it is a merge without a title of its own: what it brought counts by the commits that it brought."""
+    fixup: bool
+    """Whether it was meant to be squashed into another commit."""
+    warnings: tuple[str, ...]
+    """What its author may have meant and did not say."""
     commit: Commit
+
+    @property
+    def type(self) -> str:
+        """The type of its subject; empty where that is not conventional."""
+        return self.statements[0].type if self.statements else ""
+
+    @property
+    def scope(self) -> str:
+        """The scope of its subject, if it has one."""
+        return self.statements[0].scope if self.statements else ""
+
+    @property
+    def conventional(self) -> bool:
+        """Whether it is written so that its worth can be read; what Git wrote by itself need not be."""
+        return bool(self.statements) or self.merge
+
+    @property
+    def breaking(self) -> bool:
+        """Whether it breaks what was there before."""
+        return any(statement.breaking for statement in self.statements)
 
     @property
     def bump(self) -> Bump:
         """What the message alone is worth."""
-        return Bump.MAJOR if self.breaking else TYPES.get(self.type, Bump.NONE)
+        return max((statement.bump for statement in self.statements), default=Bump.NONE)
 
 
-def read(commit: Commit) -> Change:
+def read(commit: Commit, rules: Rules = DEFAULT_RULES) -> Change:
     """Read a commit's message; every message can be read."""
-    lines = commit.message.replace("\r\n", "\n").replace("\r", "\n").strip().split("\n")
-    header = _HEADER.match(lines[0].strip())
+    lines = [line[:_LINE_LIMIT] for line in _lines(commit.message)]
+    subject = _title(lines)
+    if rules.prefix is not None:
+        taken = rules.prefix.match(subject)
+        subject = subject[taken.end() :].lstrip() if taken else subject
     footers = _footers(lines)
     breaking = any(token in ("BREAKING CHANGE", "BREAKING-CHANGE") for token, _ in footers)
+    first, reverts = _first(subject, footers, rules, breaking, "\n".join(lines[1:]))
+    squashed = [_statement(match, rules) for match in _bullets(lines)] if rules.squash and len(lines) > 1 else []
+    if first is None and squashed:
+        # The subject of a squashed branch need not be conventional, what was squashed is.
+        first, squashed = squashed[0], squashed[1:]
+        first = replace(first, breaking=True, bump=Bump.MAJOR) if breaking else first
     asked = [match for token, value in footers if token.lower() == "release-as" and (match := _RELEASE_AS.match(value))]
+    statements = (*([first] if first else []), *squashed)
     return Change(
-        type=header["type"].lower() if header else "",
-        scope=(header["scope"] or "").strip() if header else "",
-        summary=header["summary"].strip() if header else lines[0].strip(),
-        breaking=header is not None and (bool(header["bang"]) or breaking),
+        statements=statements,
+        summary=first.summary if first else subject,
         skip=_SKIP.search(commit.message) is not None,
         release_as=tuple((match["image"], match["version"]) for match in asked),
+        reverts=reverts,
+        merge=len(commit.parents) > 1 and not statements,
+        fixup=_FIXUP.match(subject) is not None,
+        warnings=tuple(_warnings(subject, lines[1:], statements, rules)),
         commit=commit,
     )
+
+
+def _lines(message: str) -> list[str]:
+    return message.replace("\r\n", "\n").replace("\r", "\n").strip().split("\n")
+
+
+def _title(lines: list[str]) -> str:
+    """The subject; of a merge that a forge made, the title of the request, which stands below it."""
+    subject = lines[0].strip()
+    if _MERGE.match(subject):
+        below = next((line.strip() for line in lines[1:] if line.strip()), "")
+        return below if _HEADER.match(below) else subject
+    return subject
+
+
+def _first(
+    subject: str, footers: list[tuple[str, str]], rules: Rules, breaking: bool, body: str
+) -> tuple[Statement | None, tuple[str, ...]]:
+    """What the subject says, and which commits it takes back."""
+    quoted = _QUOTED.match(subject)
+    if quoted is not None:
+        inner, back = subject, False
+        while match := _QUOTED.match(inner):
+            inner, back = match["inner"], back != (match["verb"] == "Revert")
+        header = _HEADER.match(inner)
+        if header is None or back:
+            worth = Bump.MAJOR if breaking else rules.types.get("revert", Bump.NONE)
+            said = Statement(type="revert", scope="", summary=inner, breaking=breaking, bump=worth)
+            return said, tuple(_REVERTS.findall(body))
+        return _statement(header, rules, breaking), tuple(_REVERTS.findall(body))
+    header = _HEADER.match(subject)
+    if header is None:
+        return None, ()
+    reverts: list[str] = []
+    if header["type"].lower() == "revert":
+        reverts = _REVERTS.findall(body)
+        reverts += [sha for token, value in footers if token.lower() in ("ref", "refs") for sha in _SHA.findall(value)]
+    return _statement(header, rules, breaking), tuple(dict.fromkeys(reverts))
+
+
+def _statement(header: re.Match[str], rules: Rules, breaking: bool = False) -> Statement:
+    kind = header["type"].lower()
+    breaking = breaking or bool(header["bang"])
+    return Statement(
+        type=kind,
+        scope=(header["scope"] or "").strip(),
+        summary=header["summary"].strip(),
+        breaking=breaking,
+        bump=Bump.MAJOR if breaking else rules.types.get(kind, Bump.NONE),
+    )
+
+
+def _bullets(lines: list[str]) -> Iterator[re.Match[str]]:
+    """The conventional subjects of the commits that were squashed into this one."""
+    for line in lines[1:]:
+        bullet = _BULLET.match(line)
+        header = _HEADER.match(bullet["subject"]) if bullet else None
+        if header is not None:
+            yield header
+
+
+def _warnings(subject: str, body: list[str], statements: tuple[Statement, ...], rules: Rules) -> Iterator[str]:
+    """What looks like one thing and says another, with the way to say it."""
+    header = _HEADER.match(subject)
+    if header is None and _TIGHT.match(subject) and subject.partition(":")[0].lower().rstrip("!") in rules.types:
+        yield "a space is missing behind the colon of its type (Conventional Commits, item 1)"
+    hidden = _HEADER.match(_PREFIX.sub("", subject, count=1)) if _PREFIX.match(subject) else None
+    if hidden is not None and hidden["type"].lower() in rules.types:
+        yield "its type stands behind a prefix: versioning.subject_prefix takes such a prefix off"
+    if any(statement.breaking for statement in statements):
+        return
+    for line in body:
+        if _BREAKING.search(line):
+            yield (
+                "it speaks of a breaking change where none is counted: give its subject a type, and write the footer"
+                " `BREAKING CHANGE: what breaks` in capitals and with a colon, below an empty line"
+            )
+            return
 
 
 def _footers(lines: list[str]) -> list[tuple[str, str]]:

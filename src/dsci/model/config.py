@@ -14,7 +14,7 @@ import msgspec
 import semver
 
 from dsci.errors import ConfigError
-from dsci.model import tags, yamlfile
+from dsci.model import commits, tags, yamlfile
 from dsci.model.oci import OciError, Platform
 from dsci.model.reference import Repository
 from dsci.model.yamlfile import Location
@@ -84,8 +84,23 @@ class VersioningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """What a parent's release is worth to its children."""
     major_on_zero: bool = False
     """Whether a breaking change before 1.0.0 gives 1.0.0; else it gives a minor version."""
+    types: dict[str, Literal["major", "minor", "patch", "none"]] = {}
+    """What types of commits are worth beside or instead of feat: minor, fix: patch, perf: patch, revert: patch."""
+    subject_prefix: str | None = None
+    """A regular expression of what is taken from the start of a subject before it is read: `[A-Z]+-[0-9]+: `."""
+    squash: bool = True
+    """Whether the `* feat: …` lines of a squashed branch count like the commits that they were."""
     tag: str | None = None
     """The Git tag, with {image} and {version}; `{image}-v{version}`, or `v{version}` for a single image."""
+
+    def rules(self) -> commits.Rules:
+        """How messages are read."""
+        given = {name.lower(): commits.Bump[worth.upper()] for name, worth in self.types.items()}
+        return commits.Rules(
+            types={**commits.TYPES, **given},
+            prefix=re.compile(self.subject_prefix) if self.subject_prefix else None,
+            squash=self.squash,
+        )
 
 
 class BuilderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -154,6 +169,14 @@ def _check(settings: Settings, location: Location) -> None:
     if settings.versioning.tag is not None and settings.versioning.tag.count("{version}") != 1:
         where = location.at("versioning", "tag")
         raise ConfigError(f"{where}: versioning.tag: needs {{version}} once", hint="such as {image}-v{version}")
+    try:
+        re.compile(settings.versioning.subject_prefix or "")
+    except re.error as error:
+        where = location.at("versioning", "subject_prefix")
+        raise ConfigError(
+            f"{where}: versioning.subject_prefix is no regular expression: {error}",
+            hint="such as [A-Z]+-[0-9]+:[ ]",
+        ) from None
     if not 1 <= settings.builder.jobs <= 256:
         raise ConfigError(f"{location.at('builder', 'jobs')}: builder.jobs: must be 1 to 256")
     for name, image in settings.images.items():

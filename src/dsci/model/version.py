@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import semver
 
 from dsci.errors import ConfigError
-from dsci.model.commits import Bump, Change, Commit
+from dsci.model.commits import Bump, Change
 from dsci.model.config import VersioningSettings
 from dsci.model.oci import Digest, OciError, Platform
+from dsci.model.weigh import Weighed, weigh
 
 _TRAILER = re.compile(r"^(Dsci-[A-Z][a-z]+): (.+)$", re.MULTILINE)
 
@@ -62,13 +63,18 @@ class Decision:
     bump: Bump
     version: semver.Version | None
     previous: Released | None
-    changes: tuple[Change, ...]
-    """The commits that touched its inputs since the previous release, newest first."""
+    weighed: tuple[Weighed, ...] = ()
+    """The commits that touched its inputs since the previous release, newest first, and what each is worth."""
     parents: tuple[tuple[str, str], ...] = ()
     """Parents released with it, and their versions."""
     reason: str = ""
     warnings: tuple[str, ...] = ()
-    """What the commits ask for and cannot have."""
+    """What the commits ask for and cannot have, or may have meant to say."""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The commits that a release note speaks of."""
+        return tuple(item.change for item in self.weighed if item.noted)
 
 
 class TagFormat:
@@ -149,19 +155,6 @@ def _read_claim(group: str, version: semver.Version, tag: Tag) -> Released:
     return Released(group=group, version=version, tag=tag, digests=digests, keys=keys, bases=bases)
 
 
-def ancestors(commit: str, commits: Mapping[str, Commit]) -> frozenset[str]:
-    """The commits of this set that `commit` can reach, itself included."""
-    seen: set[str] = set()
-    todo = [commit]
-    while todo:
-        sha = todo.pop()
-        if sha in seen or sha not in commits:
-            continue
-        seen.add(sha)
-        todo += commits[sha].parents
-    return frozenset(seen)
-
-
 def next_version(current: semver.Version | None, bump: Bump, settings: VersioningSettings) -> semver.Version:
     """The version after `current`. Before 1.0.0 a breaking change gives a minor version, unless configured."""
     if current is None:
@@ -207,26 +200,28 @@ def decide(
             bump=bump,
             version=version,
             previous=previous,
-            changes=tuple(touched),
+            weighed=weighed,
             parents=names if version else (),
             reason=reason,
             warnings=tuple(warnings),
         )
 
-    warnings: list[str] = []
+    weighed = weigh(since, touched)
+    counted = [item for item in weighed if item.noted]
+    warnings = [f"{_named(item.change)}: {text}" for item in counted for text in item.change.warnings]
     asked = _asked_for(group, since, touched, current, warnings)
     if asked is not None:
         version, change = asked
         return decision(difference(current, version), version, f"Release-As: {version} ({change.commit.sha[:7]})")
-    if touched and all(change.skip for change in touched) and not pushing:
-        return decision(Bump.NONE, None, f"deferred by [skip release] ({touched[0].commit.sha[:7]})")
+    if counted and all(item.change.skip for item in counted) and not pushing:
+        return decision(Bump.NONE, None, f"deferred by [skip release] ({counted[0].change.commit.sha[:7]})")
     if previous is None:
         return decision(Bump.NONE, next_version(None, Bump.NONE, settings), "first release")
     reasons: list[tuple[Bump, str]] = []
     if source_changed and settings.floor == "patch":
         reasons.append((Bump.PATCH, source_changed))
     if source_changed:
-        reasons += [(change.bump, f"{change.commit.subject[:80]} ({change.commit.sha[:7]})") for change in touched]
+        reasons += [(item.bump, _named(item.change)) for item in weighed]
     for parent in pushing:
         bump = max(parent.bump, Bump.PATCH) if settings.propagate == "same" else Bump.PATCH
         reasons.append((bump, f"parent {parent.group} {parent.version}"))
@@ -234,6 +229,11 @@ def decide(
         return decision(Bump.NONE, None, "unchanged" if not source_changed else f"{source_changed} (no commit asks)")
     bump, reason = max(reasons, key=lambda item: item[0])
     return decision(bump, next_version(current, bump, settings), reason)
+
+
+def _named(change: Change) -> str:
+    """A commit as a reason names it."""
+    return f"{change.commit.subject[:80]} ({change.commit.sha[:7]})"
 
 
 def _asked_for(

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from dsci.errors import AuthError, ConfigError, DsciError, HistoryError, RegistryError
 from dsci.model import commits as commits_model
-from dsci.model import config, family, keys, lock, version
+from dsci.model import config, family, keys, lock, version, weigh
 from dsci.model.commits import Change, Commit
 from dsci.model.family import Family, TargetId
 from dsci.model.oci import ANY, INDEX_TYPES, Digest, Index, OciError, Platform
@@ -115,9 +115,10 @@ def _history(
     starts = sorted({claim.tag.commit for claim in last.values() if claim is not None})
     everything = any(claim is None for claim in last.values())
     commits = git.commits([] if everything else starts)
-    changes = [commits_model.read(commit) for commit in commits]
+    rules = now.settings.versioning.rules()
+    changes = [commits_model.read(commit, rules) for commit in commits]
     known: Mapping[str, Commit] = {commit.sha: commit for commit in commits}
-    reached = {start: version.ancestors(start, known) for start in starts}
+    reached = {start: weigh.ancestors(start, known) for start in starts}
     since: dict[str, tuple[Change, ...]] = {}
     touched: dict[str, tuple[Change, ...]] = {}
     for group, members in family.group_members(now.family.images.values()).items():

@@ -1,0 +1,106 @@
+"""What the commits since a release are worth together: which count, which do not, and why.
+
+A commit is weighed by its message (`commits`) and by the others: what was taken back before anybody got it counts for
+nothing, what a merge brought counts once. What is made of it is `version`'s to say.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dsci.model.commits import Bump, Change, Commit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """A commit that touches an image, and what it is worth to its next version."""
+
+    change: Change
+    bump: Bump
+    why: str
+    noted: bool
+    """Whether a release note speaks of it."""
+
+
+def weigh(since: Sequence[Change], touched: Sequence[Change]) -> tuple[Weighed, ...]:
+    """Weigh the changes that touch an image, newest first, among all that happened since its last release."""
+    taken = taken_back(since)
+    return tuple(_weighed(change, taken) for change in touched)
+
+
+def _weighed(change: Change, taken: Mapping[str, str]) -> Weighed:
+    def weighed(bump: Bump, why: str, *, noted: bool = True) -> Weighed:
+        return Weighed(change=change, bump=bump, why=why, noted=noted)
+
+    if why := taken.get(change.commit.sha):
+        return weighed(Bump.NONE, why, noted=False)
+    if change.merge:
+        return weighed(Bump.NONE, "a merge: what it brought counts by its own commits", noted=False)
+    if change.fixup:
+        return weighed(Bump.NONE, "a fixup that was not squashed: its content counts, its message does not")
+    if not change.statements:
+        return weighed(Bump.NONE, "not conventional: its content counts, its message does not")
+    best = max(change.statements, key=lambda statement: statement.bump)
+    if best.bump is Bump.NONE:
+        return weighed(Bump.NONE, f"{best.type} asks for no release by itself")
+    if change.reverts and best.type == "revert":
+        return weighed(best.bump, f"takes back {change.reverts[0][:7]}, which is released")
+    squashed = "" if best is change.statements[0] else ", squashed into it"
+    return weighed(best.bump, f"breaking {best.type}{squashed}" if best.breaking else f"{best.type}{squashed}")
+
+
+def taken_back(since: Sequence[Change]) -> Mapping[str, str]:
+    """Commits that cancel each other, by sha, with the reason: reverts of what is not released, and what they revert.
+
+    `since` is newest first, so that a revert of a revert is met before what it brings back.
+    """
+    asking = [change for change in since if change.reverts]
+    if not asking:
+        return {}
+    known = {change.commit.sha: change.commit for change in since}
+    shas = sorted(known)
+    taken: dict[str, str] = {}
+    for change in asking:
+        if change.commit.sha in taken:
+            continue
+        gone = [sha for sha in (_find(text, shas) for text in change.reverts) if sha is not None]
+        if len(gone) < len(change.reverts) or change.commit.sha in gone:
+            continue  # Something of it is released already: that needs a release of its own.
+        short = change.commit.sha[:7]
+        taken[change.commit.sha] = f"takes back {', '.join(sha[:7] for sha in gone)}, which was not released yet"
+        for sha in gone:
+            for each in (sha, *_brought(known[sha], known)):
+                taken.setdefault(each, f"taken back by {short} before it was released")
+    return taken
+
+
+def _find(text: str, shas: Sequence[str]) -> str | None:
+    """The one commit that an abbreviated id means."""
+    place = bisect_left(shas, text)
+    found = [sha for sha in shas[place : place + 2] if sha.startswith(text)]
+    return found[0] if len(found) == 1 else None
+
+
+def _brought(commit: Commit, known: Mapping[str, Commit]) -> frozenset[str]:
+    """What a merge brought: the commits that its other parents can reach and its first cannot."""
+    if len(commit.parents) < 2:
+        return frozenset()
+    return _reachable(commit.parents[1:], known) - _reachable(commit.parents[:1], known)
+
+
+def _reachable(starts: Iterable[str], known: Mapping[str, Commit]) -> frozenset[str]:
+    seen: set[str] = set()
+    todo = [sha for sha in starts if sha in known]
+    while todo:
+        sha = todo.pop()
+        if sha not in seen:
+            seen.add(sha)
+            todo += [parent for parent in known[sha].parents if parent in known]
+    return frozenset(seen)
+
+
+def ancestors(commit: str, commits: Mapping[str, Commit]) -> frozenset[str]:
+    """The commits of this set that `commit` can reach, itself included."""
+    return _reachable([commit], commits)

@@ -1,0 +1,428 @@
+"""The histories: one per rule and trap, with the version that each image gets next and the reason that is given.
+
+`expect` is the version of the one image `ml` (None: no release), or of every image of a family that is named. A case
+starts from one commit; `v1.2.3` (or `IMAGE-v1.2.3`) stands on it unless `start` says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from player import FAMILY, ONE, Step, branch, commit, empty, merge, revert, switch, tag
+
+
+@dataclass(frozen=True)
+class History:
+    """A history and what is to come of it."""
+
+    name: str
+    steps: Sequence[Step]
+    expect: str | Mapping[str, str | None] | None
+    says: str = ""
+    """What the reason (of the first image named) contains."""
+    warns: str = ""
+    settings: str = ""
+    start: Mapping[str, str] = field(default_factory=lambda: ONE)
+    tagged: str | None = "1.2.3"
+
+
+def one(name: str, message: str, expect: str | None, says: str = "", **more: str) -> History:
+    """One commit after 1.2.3 that changes the image."""
+    return History(name, [commit(message)], expect, says, **more)  # type: ignore[arg-type]
+
+
+def docs(name: str, message: str, **more: str) -> History:
+    """One commit that changes no input: nothing is released, whatever it says."""
+    return History(name, [commit(message, "README.md")], None, "unchanged", **more)  # type: ignore[arg-type]
+
+
+def images(
+    name: str, steps: Sequence[Step], expect: Mapping[str, str | None], says: str = "", settings: str = ""
+) -> History:
+    """A history of the family base ← ml, and ml-gpu."""
+    return History(name, steps, expect, says, settings=settings, start=FAMILY)
+
+
+# Conventional Commits 1.0.0 ------------------------------------------------------------------------------------
+
+SPEC = [
+    one("fix", "fix: a", "1.2.4"),
+    one("perf", "perf: a", "1.2.4"),
+    one("feat", "feat: a", "1.3.0", "feat: a"),
+    one("feat with a scope", "feat(api): a", "1.3.0"),
+    one("feat bang", "feat!: a", "2.0.0"),
+    one("chore bang", "chore(x)!: a", "2.0.0"),
+    one("footer", "fix: a\n\nBREAKING CHANGE: b", "2.0.0"),
+    one("footer with a hyphen", "fix: a\n\nBREAKING-CHANGE: b", "2.0.0"),
+    one("footer after sign-off", "fix: a\n\nSigned-off-by: A <a@b.c>\nBREAKING CHANGE: b", "2.0.0"),
+    one("footer in CRLF", "fix: a\r\n\r\nBREAKING CHANGE: b\r\n", "2.0.0"),
+    one("footer between others", "fix: a\n\nRefs #1\nBREAKING CHANGE: b\nReviewed-by: Z", "2.0.0"),
+    one("breaking in lower case", "fix: a\n\nbreaking change: b", "1.2.4", warns="breaking change where none"),
+    one("breaking without a colon", "fix: a\n\nBREAKING CHANGE #b", "1.2.4", warns="breaking change where none"),
+    one("breaking in prose", "fix: a\n\nthis is no BREAKING CHANGE: really", "1.2.4", warns="where none is counted"),
+    one("breaking as a list item", "fix: a\n\n- BREAKING CHANGE: b", "1.2.4", warns="where none is counted"),
+    one("type in capitals", "FEAT: a", "1.3.0"),
+    one("type with a capital", "Feat: a", "1.3.0"),
+    one("no space", "feat:a", "1.2.4", "x changed", warns="a space is missing"),
+    one("unknown type", "deps: a", "1.2.4", "x changed"),
+    one("alias unknown", "feature: a", "1.2.4"),
+    one("alias configured", "feature: a", "1.3.0", settings="versioning: {types: {feature: minor}}"),
+    one(
+        "type made worth nothing",
+        "perf: a",
+        None,
+        "no commit asks",
+        settings="versioning: {types: {perf: none}, floor: none}",
+    ),
+    one(
+        "refactor made a patch",
+        "refactor: a",
+        "1.2.4",
+        "refactor: a",
+        settings="versioning: {types: {refactor: patch}, floor: none}",
+    ),
+    one("docs made major", "Docs: a", "2.0.0", settings="versioning: {types: {DOCS: major}}"),
+]
+
+# The content decides -------------------------------------------------------------------------------------------
+
+CONTENT = [
+    one("floor: unconventional", "wip", "1.2.4", "x changed"),
+    one("floor: docs that touch an input", "docs: a", "1.2.4", "x changed"),
+    one("floor: chore", "chore: a", "1.2.4", "x changed"),
+    one("no floor: chore", "chore: a", None, "no commit asks", settings="versioning: {floor: none}"),
+    one("no floor: fix", "fix: a", "1.2.4", "fix: a", settings="versioning: {floor: none}"),
+    docs("a feature outside the inputs", "feat: describe"),
+    docs("breaking outside the inputs", "feat!: describe\n\nBREAKING CHANGE: no"),
+    History("an empty commit", [empty("feat: everything")], None, "unchanged"),
+    History("nothing since", [], None, "unchanged"),
+    History(
+        "changed and changed back", [commit("feat: a", write={"x": "1"}), commit("wip", write={"x": "begin"})], None
+    ),
+    History("a file with a space", [commit("feat: a", "a b.txt")], "1.3.0"),
+    History("a file with an accent", [commit("feat: a", "données/é.txt")], "1.3.0"),
+    History("a file with a quote and a tab", [commit("feat: a", 'a"b\tc')], "1.3.0"),
+    History("a file renamed", [commit("fix: a", write={"x": None, "y": "begin"})], "1.2.4"),
+    History("a file deleted", [commit("fix: a", "y"), commit("feat: drop", write={"y": None, "x": "2"})], "1.3.0"),
+    History("the ignore file", [commit("feat: a", write={".dockerignore": "*.md\nREADME*\nnothing\n"})], "1.3.0"),
+]
+
+# Reverts -------------------------------------------------------------------------------------------------------
+
+REVERTS = [
+    History("feat and its revert", [commit("feat: a", label="a"), revert("a")], None, "unchanged"),
+    History(
+        "feat and its revert, and another file",
+        [commit("feat: a", label="a"), revert("a"), commit("docs: b", "y")],
+        "1.2.4",
+        "y changed",
+    ),
+    History(
+        "revert of what is released",
+        [commit("feat: a", label="a"), tag("v1.3.0"), revert("a")],
+        "1.3.1",
+        "x changed",
+    ),
+    History(
+        "revert of what is released, without a floor",
+        [commit("feat: a", label="a"), tag("v1.3.0"), revert("a")],
+        "1.3.1",
+        'Revert "feat: a"',
+        settings="versioning: {floor: none}",
+    ),
+    History(
+        "revert of a revert",
+        [commit("feat: a", label="a"), revert("a", as_="b"), revert("b")],
+        "1.3.0",
+        "feat: a",
+    ),
+    History(
+        "reapplied after a released revert",
+        [
+            commit("feat: a", label="a"),
+            revert("a", as_="b"),
+            commit("fix: c", "y"),
+            tag("v1.2.4"),
+            revert("b", 'Reapply "feat: a"\n\nThis reverts commit {b}.'),
+        ],
+        "1.3.0",
+        'Reapply "feat: a"',
+    ),
+    History(
+        "a conventional revert with Refs",
+        [commit("feat: a", label="a"), revert("a", "revert: feat: a\n\nRefs: {a7}")],
+        None,
+    ),
+    History(
+        "a conventional revert of what is released",
+        [commit("feat: a", label="a"), tag("v1.3.0"), revert("a", "revert: feat: a\n\nRefs: {a}")],
+        "1.3.1",
+    ),
+    History(
+        "two reverted at once",
+        [
+            commit("feat: a", label="a"),
+            commit("feat!: b", "y", label="b"),
+            commit("revert: both\n\nRefs: {a7}, {b7}", write={"x": "begin", "y": None}),
+        ],
+        None,
+    ),
+    History(
+        "a revert that names no commit",
+        [commit("feat: a"), commit('Revert "feat: a"', write={"x": "begin"}), commit("docs: b", "y")],
+        "1.3.0",
+    ),
+    History(
+        "breaking, taken back before anybody got it",
+        [commit("feat!: a", label="a"), revert("a"), commit("fix: b", "y")],
+        "1.2.4",
+        "y changed",
+    ),
+    History(
+        "a merge, reverted",
+        [
+            branch("topic"),
+            commit("feat!: a", "y"),
+            commit("feat: b", "z"),
+            switch("main"),
+            merge("topic", label="m"),
+            revert("m"),
+            commit("fix: c"),
+        ],
+        "1.2.4",
+        "x changed",
+    ),
+]
+
+# Squashes, merges, fixups, prefixes ----------------------------------------------------------------------------
+
+MERGES = [
+    one("squash of feat and fix", "chore: all of it (#12)\n\n* feat: a\n\n* fix: b", "1.3.0"),
+    one("squash with a breaking line", "Things (#12)\n\n* fix: a\n* feat!: x", "2.0.0"),
+    one("squash with a footer", "Things (#12)\n\n* fix: a\n\nBREAKING CHANGE: b", "2.0.0"),
+    one(
+        "squash switched off",
+        "chore: x (#12)\n\n* feat: a",
+        "1.2.4",
+        "x changed",
+        settings="versioning: {squash: false}",
+    ),
+    one("prose below docs", "docs: x\n\nfeat: prose", "1.2.4", "x changed"),
+    one("a list below docs", "docs: x\n\n- feat: prose", "1.2.4", "x changed"),
+    one("pull request merge, flat", "Merge pull request #1 from a/b\n\nfeat: t", "1.3.0"),
+    one("GitLab merge, flat", "Merge branch 'b' into 'main'\n\nfeat: t\n\nSee merge request g/p!1", "1.3.0"),
+    one("Merge in a subject of one parent", "Merge the two files", "1.2.4", "x changed"),
+    one("fixup", "fixup! feat: a", "1.2.4", "x changed"),
+    one("squash!", "squash! feat: a", "1.2.4", "x changed"),
+    one("ticket prefix", "ABC-123: feat(x): a", "1.2.4", "x changed", warns="behind a prefix"),
+    one("ticket in brackets", "[ABC-123] feat: a", "1.2.4", "x changed", warns="behind a prefix"),
+    one("gitmoji", "✨ feat: a", "1.2.4", "x changed", warns="behind a prefix"),
+    one("gitmoji code", ":sparkles: feat: a", "1.2.4", "x changed", warns="behind a prefix"),
+    one(
+        "ticket prefix taken off",
+        "ABC-123: feat(x): a",
+        "1.3.0",
+        settings="versioning: {subject_prefix: '[A-Z]+-[0-9]+: '}",
+    ),
+    one("gitmoji taken off", "✨ feat!: a", "2.0.0", settings="versioning: {subject_prefix: '\\W+ '}"),
+    one("no prefix where one is usual", "feat: a", "1.3.0", settings="versioning: {subject_prefix: '[A-Z]+-[0-9]+: '}"),
+    History(
+        "a merge counts by its commits",
+        [branch("topic"), commit("feat: a", "y"), switch("main"), commit("fix: b"), merge("topic")],
+        "1.3.0",
+        "feat: a",
+    ),
+    History(
+        "a merge with a title, of docs",
+        [branch("topic"), commit("docs: a", "y"), switch("main"), merge("topic", "feat: merged (#3)")],
+        "1.3.0",
+        "feat: merged",
+    ),
+    History(
+        "a pull request merge with a title",
+        [
+            branch("topic"),
+            commit("wip", "y"),
+            switch("main"),
+            merge("topic", "Merge pull request #1 from a/b\n\nfeat: t"),
+        ],
+        "1.3.0",
+    ),
+    History(
+        "a merge of nothing that matters",
+        [branch("topic"), commit("feat: a", "README.md"), switch("main"), merge("topic")],
+        None,
+    ),
+]
+
+# Which version comes before ------------------------------------------------------------------------------------
+
+TAGS = [
+    History("first release", [commit("feat: a")], "0.1.0", "first release", tagged=None),
+    History("first release at another number", [], "1.0.0", settings="versioning: {initial: 1.0.0}", tagged=None),
+    History("first release of one commit", [], "0.1.0", tagged=None),
+    History("0.x breaking", [commit("feat!: a")], "0.3.0", tagged="0.2.3"),
+    History(
+        "0.x breaking to 1.0.0",
+        [commit("feat!: a")],
+        "1.0.0",
+        tagged="0.2.3",
+        settings="versioning: {major_on_zero: true}",
+    ),
+    History("0.x feat", [commit("feat: a")], "0.3.0", tagged="0.2.3"),
+    History("a prerelease is finished", [commit("feat: a")], "1.3.0", tagged="1.3.0-rc.1"),
+    History("the highest, not the newest", [tag("v2.0.0"), commit("wip"), tag("v1.9.9"), commit("fix: a")], "2.0.1"),
+    History("two on one commit", [tag("v1.10.0", "v1.9.0"), commit("fix: a")], "1.10.1"),
+    History(
+        "a backport merged later",
+        [
+            branch("1.x"),
+            switch("main"),
+            commit("feat!: b", "y"),
+            tag("v2.0.0"),
+            switch("1.x"),
+            commit("fix: old"),
+            tag("v1.2.4"),
+            switch("main"),
+            merge("1.x"),
+            commit("fix: new", "y"),
+        ],
+        "2.0.1",
+    ),
+    History(
+        "newer on an unmerged branch",
+        [branch("next"), commit("feat!: n", "y"), tag("v2.0.0"), switch("main"), commit("fix: a")],
+        "1.2.4",
+    ),
+    History(
+        "tags of other tools",
+        [tag("1.9.0", "x-v3.0.0", "v1.2", "v5", "v1.2.3.4", "release-v4.0.0"), commit("fix: a")],
+        "1.2.4",
+    ),
+    History("a tag with leading zeros", [tag("v01.9.0"), commit("fix: a")], "1.2.4"),
+    History("build metadata", [tag("v1.2.4+b.1"), commit("fix: a")], "1.2.5"),
+    History(
+        "a tag format of one's own",
+        [tag("release/1.5.0"), commit("fix: a")],
+        "1.5.1",
+        settings="versioning: {tag: 'release/{version}'}",
+    ),
+    History(
+        "a tag name that is a pattern",
+        [tag("a.c-2.0.0", "abc-3.0.0"), commit("fix: a")],
+        "2.0.1",
+        settings="versioning: {tag: 'a.c-{version}'}",
+    ),
+]
+
+# What is asked for ---------------------------------------------------------------------------------------------
+
+ASKED = [
+    one("Release-As", "chore: x\n\nRelease-As: 5.0.0", "5.0.0", "Release-As: 5.0.0"),
+    one("Release-As, in any case", "chore: x\n\nrelease-as: v5.0.0", "5.0.0"),
+    one("Release-As a lower version", "fix: x\n\nRelease-As: 1.0.0", "1.2.4", "x changed", warns="versions only grow"),
+    one("Release-As the same version", "fix: x\n\nRelease-As: 1.2.3", "1.2.4", warns="versions only grow"),
+    one("Release-As no version", "fix: x\n\nRelease-As: soon", "1.2.4", warns="no version of three numbers"),
+    History("Release-As by name needs no path", [commit("chore: x\n\nRelease-As: ml@2.0.0", "README.md")], "2.0.0"),
+    History("Release-As without a name needs one", [commit("chore: x\n\nRelease-As: 2.0.0", "README.md")], None),
+    one("skip release", "feat: a [skip release]", None, "deferred by [skip release]"),
+    History("what was skipped counts later", [commit("feat: a [skip release]"), commit("fix: b")], "1.3.0", "feat: a"),
+    History("the newest request counts", [commit("a\n\nRelease-As: 5.0.0"), commit("b\n\nRelease-As: 4.0.0")], "4.0.0"),
+]
+
+# Families ------------------------------------------------------------------------------------------------------
+
+FAMILIES = [
+    images(
+        "one commit in two images",
+        [commit("fix: both", "images/base/x", "images/ml-gpu/x")],
+        {"base": "1.2.4", "ml-gpu": "1.2.4", "ml": "1.2.4"},
+    ),
+    images("a leaf alone", [commit("feat: a", "images/ml/x")], {"ml": "1.3.0", "base": None, "ml-gpu": None}),
+    images(
+        "a name that begins like another",
+        [commit("feat: a", "images/ml-gpu/x")],
+        {"ml-gpu": "1.3.0", "ml": None, "base": None},
+    ),
+    images(
+        "a parent reaches its children as a patch",
+        [commit("feat!: a", "images/base/x")],
+        {"ml": "1.2.4", "base": "2.0.0", "ml-gpu": None},
+        "parent base 2.0.0",
+    ),
+    images(
+        "a parent reaches its children as itself",
+        [commit("feat!: a", "images/base/x")],
+        {"ml": "2.0.0", "base": "2.0.0"},
+        "parent base 2.0.0",
+        "versioning: {propagate: same}",
+    ),
+    images(
+        "a parent that stays alone",
+        [commit("feat!: a", "images/base/x")],
+        {"ml": None, "base": "2.0.0"},
+        settings="versioning: {propagate: none}",
+    ),
+    images(
+        "a file that is moved between images",
+        [commit("fix: move", write={"images/base/x": None, "images/ml-gpu/y": "begin"})],
+        {"ml-gpu": "1.2.4", "base": "1.2.4", "ml": "1.2.4"},
+    ),
+    images("a file that the image does not take", [commit("feat: a", "images/ml/notes.md")], {"ml": None}),
+    images("a file of nobody", [commit("feat: a", "tools/x")], {"ml": None, "base": None, "ml-gpu": None}),
+    images("an empty commit", [empty("feat: bump everything")], {"ml": None, "base": None, "ml-gpu": None}),
+    images(
+        "a merge with a title, of one image",
+        [
+            branch("t"),
+            commit("wip", "images/ml-gpu/x"),
+            switch("main"),
+            commit("wip", "images/base/x"),
+            merge("t", "feat: t"),
+        ],
+        {"ml-gpu": "1.3.0", "base": "1.2.4"},
+        "feat: t",
+    ),
+    images(
+        "a new image",
+        [commit("feat: new", write={"images/new/Dockerfile": "FROM base\n"})],
+        {"new": "0.1.0", "base": None, "ml": None},
+        "first release",
+    ),
+    images(
+        "an image that is gone",
+        [commit("feat!: drop", write={"images/ml/Dockerfile": None, "images/ml/x": None})],
+        {"base": None, "ml-gpu": None},
+    ),
+    images(
+        "Release-As for one image",
+        [commit("x\n\nRelease-As: ml@3.0.0", "images/base/x")],
+        {"ml": "3.0.0", "base": "1.2.4"},
+    ),
+    images(
+        "tags of one image",
+        [tag("ml-v2.0.0", "ml-gpu-v9.0.0"), commit("fix: a", "images/ml/x")],
+        {"ml": "2.0.1", "base": None},
+    ),
+    images(
+        "a revert in one image of two",
+        [commit("feat: a", "images/base/x", "images/ml/x", label="a"), revert("a"), commit("fix: b", "images/ml/y")],
+        {"ml": "1.2.4", "base": None},
+        "images/ml/y changed",
+    ),
+    images(
+        "a name with an at sign",
+        [tag("ml@1.5.0"), commit("fix: a", "images/ml/x")],
+        {"ml": "1.5.1", "base": "0.1.0"},
+        settings="versioning: {tag: '{image}@{version}'}",
+    ),
+    images(
+        "a name with a slash",
+        [tag("ml/v1.5.0"), commit("fix: a", "images/ml/x")],
+        {"ml": "1.5.1", "base": "0.1.0"},
+        settings="versioning: {tag: '{image}/v{version}'}",
+    ),
+]
+
+ALL = [*SPEC, *CONTENT, *REVERTS, *MERGES, *TAGS, *ASKED, *FAMILIES]

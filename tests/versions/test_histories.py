@@ -1,0 +1,49 @@
+"""Every history of `histories`, in a real repository: the next version of each image, its reason, and a rerun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from histories import ALL, History
+from player import ONE, Player, plan_of, tag
+
+from dsci.model.plan import Plan
+
+
+def write(history: History, folder: Path) -> Player:
+    """The history as a repository in `folder`."""
+    start = {**history.start, **({"dsci.yaml": history.settings} if history.settings else {})}
+    tagged: list[str] = []
+    if history.tagged is not None:
+        names = sorted({path.split("/")[1] for path in start if path.startswith("images/")})
+        tagged = [f"{name}-v{history.tagged}" for name in names] or [f"v{history.tagged}"]
+    player = Player(folder)
+    player.play(start, [tag(*tagged), *history.steps])
+    return player
+
+
+def versions(plan: Plan) -> dict[str, str]:
+    return {item.image: item.version for item in plan.releases}
+
+
+def test_there_are_enough_and_their_names_differ() -> None:
+    assert len(ALL) >= 90
+    assert len({(history.name, history.start is ONE) for history in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize("history", ALL, ids=lambda history: history.name.replace(" ", "-"))
+def test_history(history: History, tmp_path: Path) -> None:
+    player = write(history, tmp_path)
+    plan = plan_of(tmp_path)
+    found = versions(plan)
+    expected = history.expect if isinstance(history.expect, dict) else {"ml": history.expect}
+    assert {name: found.get(name) for name in expected} == expected
+    reasons = {item.image: item.reason for item in plan.releases} | dict(plan.unreleased)
+    assert history.says in reasons[next(iter(expected))]
+    told = [text for text in plan.warnings if "is not resolved" not in text]
+    assert any(history.warns in text for text in told) if history.warns else not told
+    # What was released is released: after the tags nothing comes next, and nobody's version is asked for twice.
+    for item in plan.releases:
+        player._ref(f"tags/{item.git_tag}", item.commit)
+    assert versions(plan_of(tmp_path)) == {}
