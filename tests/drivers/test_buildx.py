@@ -551,6 +551,7 @@ from tests.realengine import NATIVE, context
 def stop(*_):
     raise SystemExit(143)
 signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A job in the background is started deaf to it.
 run = Run(Path(sys.argv[1]))
 print(run.id, flush=True)
 order = BuildOrder(subject="x@linux/amd64", dockerfile="Dockerfile", dockerfile_shown="Dockerfile", stage=None,

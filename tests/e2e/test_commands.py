@@ -227,16 +227,33 @@ def test_version_explains_itself(done: Project) -> None:
     assert [commit["why"] for commit in row["others"]] == ["touches none of its inputs"]
 
 
+def test_the_branch_decides(tiny: Project) -> None:
+    """A channel by its branch, told by the clone, by a CI system, or by the caller; never guessed."""
+    tiny.commit("feat: channels", {"dsci.yaml": "versioning: {prereleases: {next: rc}}\n"})
+    names = ("GITHUB_REF", "GITHUB_BASE_REF", "CI_COMMIT_BRANCH", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+
+    def coming(*options: str, **environment: str) -> set[str]:
+        tiny.environment.update(dict.fromkeys(names, "") | environment)
+        return {row["next"] for row in dsci(tiny, "version", "--json", *options).json}
+
+    assert coming() == {"0.1.0"} and coming("--branch", "next") == {"0.1.0-rc.1"}
+    tiny.git("checkout", "-q", "-b", "next")
+    assert coming(GITHUB_REF="refs/heads/main") == {"0.1.0-rc.1"}
+    tiny.git("checkout", "-q", "--detach")
+    assert coming(GITHUB_REF="refs/heads/next") == coming(CI_COMMIT_BRANCH="next") == {"0.1.0-rc.1"}
+    assert coming(GITHUB_REF="refs/pull/7/merge", GITHUB_BASE_REF="main") == {"0.1.0"}
+    assert coming(CI_MERGE_REQUEST_TARGET_BRANCH_NAME="next") == {"0.1.0-rc.1"}
+    tiny.environment.update(dict.fromkeys(names, ""))
+    assert "--branch NAME" in tiny.dsci("release", code=3).stderr
+
+
 def test_version_strict(tiny: Project) -> None:
     """Every commit that counts by its content alone is named once, whatever number of images it touches."""
-    tiny.commit("feat: begin", {"images/base/new": "1"})
-    before = tiny.dsci("version", "--strict")
     tiny.commit("Add things to both", {"images/base/a": "1", "images/ml/a": "1"})
-    ended = tiny.dsci("version", "--strict")
-    assert ended.returncode == before.returncode + 1 == 1 and "0.1.0" in ended.stdout, ended.stderr
-    assert ended.stderr.count("Add things to both") == 1 and "1 commit is not conventional" in ended.stderr
-    assert "TYPE: SUMMARY" in ended.stderr
-    assert tiny.dsci("version").returncode == 0
+    ended = dsci(tiny, "version", "--strict", code=1)
+    assert "0.1.0" in ended.stdout and ended.stderr.count("Add things to both") == 1
+    assert "not conventional" in ended.stderr and "TYPE: SUMMARY" in ended.stderr
+    assert dsci(tiny, "version").returncode == 0
 
 
 def test_tags(done: Project) -> None:

@@ -121,6 +121,11 @@ def test_as_many_jobs_as_may_be(jobs: int) -> None:
         ),
         ("images: {ml: {}, ml: {}}", "dsci.yaml:1: images: duplicate key 'ml', first given in line 1"),
         ("versioning:\n  subject_prefix: '['\n", "dsci.yaml:2: versioning.subject_prefix is no regular expression: "),
+        (
+            "versioning:\n  prereleases:\n    next: rc.1\n",
+            "dsci.yaml:3: versioning.prereleases.next: 'rc.1' cannot name a prerelease",
+        ),
+        ("versioning: {prereleases: {next: '7'}}", "versioning.prereleases.next: '7' cannot name a prerelease"),
         ("versioning: {types: {feat: huge}}", "dsci.yaml:1: versioning.types.feat: expected one of"),
         ("versioning: {propagate: minor}", "dsci.yaml:1: versioning.propagate: expected one of"),
         ("gate: [family]", "dsci.yaml:1: gate: expected one of family, lineage"),
@@ -185,6 +190,9 @@ def test_any_duration_is_positive_or_a_value_error(text: str) -> None:
 
 def test_how_messages_are_read() -> None:
     yaml = "versioning: {types: {Deps: patch, perf: none}, subject_prefix: '[A-Z]+-[0-9]+: ', squash: false}"
+    assert (
+        config.parse("versioning: {prereleases: {next: rc, 'beta*': beta}}")[0].versioning.prereleases["next"] == "rc"
+    )
     rules = config.parse(yaml)[0].versioning.rules()
     assert rules.types == {**TYPES, "deps": Bump.PATCH, "perf": Bump.NONE}
     assert rules.prefix is not None and rules.prefix.match("AB-1: x") and not rules.squash

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from dsci.errors import ConfigError, ConflictError
 from dsci.model.family import TargetId, group_members
+from dsci.model.lines import Line
 from dsci.model.oci import Digest
 from dsci.model.plan import Action, Found, Pending, Plan, PlannedRelease, PlannedTarget, Request, make, release_tags
 from dsci.model.version import Released
@@ -412,6 +413,55 @@ def test_a_version_taken_off_this_branch_is_a_conflict() -> None:
     )
     assert "Release-As: python@VERSION" in caught.value.hint
     assert caught.value.exit_code == 6
+
+
+_OTHERS = {name: ["1.0.0"] for name in ("base", "python", "jupyter", "r")}
+
+
+def on_branch(branch: str, *claims: Released | str, message: str = "feat: a") -> Plan:
+    """The plan for a change of `ml` on a branch of a repository that has a channel."""
+    mine = [claim if isinstance(claim, Released) else released("ml", claim) for claim in claims]
+    return ALL.plan(
+        claims=ALL.claims({"ml": mine, **_OTHERS}),
+        lines={"ml": Line.of(branch, {"next": "rc", "early": "beta"}, "ml")},
+        touched={"ml": (change(message),)},
+        own_changes={target("ml"): "x changed"},
+    )
+
+
+def test_a_line_is_never_left() -> None:
+    assert release(on_branch("1.x", "1.2.3"), "ml").version == "1.3.0"
+    with pytest.raises(ConflictError) as caught:
+        on_branch("1.2.x", "1.2.3")
+    assert caught.value.message == (
+        f"ml 1.3.0 comes next (feat: a ({change('feat: a').commit.sha[:7]})), but the branch 1.2.x releases 1.2.x"
+    )
+    assert "take that change off 1.2.x" in caught.value.hint
+
+
+def test_a_prerelease_never_comes_after_what_it_leads_to() -> None:
+    with pytest.raises(
+        ConflictError, match=r"ml 1\.3\.0-rc\.1 comes next on next, but ml-v1\.3\.0 is released already"
+    ):
+        on_branch("next", released("ml", "1.3.0", merged=False), "1.2.3")
+    with pytest.raises(
+        ConflictError, match=r"1\.3\.0-beta\.1 comes next on early, but 1\.3\.0-rc\.4 is released already"
+    ):
+        on_branch("early", "1.3.0-rc.4", "1.2.3")
+
+
+def test_the_bump_of_a_prerelease_is_told_from_the_stable_version() -> None:
+    ml = release(on_branch("next", "2.0.0-rc.1", "1.2.3", message="fix: a"), "ml")
+    assert (ml.version, ml.previous, ml.bump) == ("2.0.0-rc.2", "2.0.0-rc.1", "major")
+
+
+def test_a_prerelease_overtakes_prereleases_alone() -> None:
+    ahead = released("ml", "1.3.0-rc.1", at="8" * 40, merged=False)
+    given = {"descendants": frozenset(["8" * 40]), "own_changes": {target("ml"): "x changed"}}
+    claims = ALL.claims({"ml": (ahead, released("ml", "1.2.3")), **_OTHERS})
+    assert ALL.plan(claims=claims, **given).superseded == ()
+    behind = ALL.plan(claims=claims, lines={"ml": Line.of("next", {"next": "rc"}, "ml")}, **given)
+    assert behind.superseded == ("ml",)
 
 
 def test_a_requested_version_may_be_taken_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import semver
@@ -15,6 +16,7 @@ from dsci.errors import ConfigError
 from dsci.model import version
 from dsci.model.commits import Bump, Change
 from dsci.model.config import VersioningSettings
+from dsci.model.lines import Line
 from dsci.model.oci import Digest, Platform
 from dsci.model.version import Decision, Released, TagFormat, claim_trailers, next_version
 
@@ -229,8 +231,6 @@ def test_claims_come_back_whatever_the_notes_say(
         ("0.2.3", MINOR, False, "0.3.0"),
         ("0.2.3", MAJOR, False, "0.3.0"),
         ("0.2.3", MAJOR, True, "1.0.0"),
-        ("1.3.0-rc.1", PATCH, False, "1.3.0"),
-        ("1.3.0-rc.1", MAJOR, False, "1.3.0"),
         ("1.2.3+b", PATCH, False, "1.2.4"),
     ],
 )
@@ -512,3 +512,60 @@ def test_versions_only_grow(
     mine = [claim.version for claim in claims if claim.tag.merged]
     assert all(decision.version > known for known in mine)
     assert bool(mine) is (decision.previous is not None)
+
+
+# ------------------------------------------------------------------------------------------------ channels and lines
+
+
+def on(
+    branch: str, *messages: str, claims: Sequence[str] = ("1.2.3",), new: int | None = None, **more: Any
+) -> Decision:
+    """The decision for `ml` on a branch; only the `new` newest commits are not in a release that counts there."""
+    touched = [change(message) for message in messages]
+    return version.decide(
+        "ml",
+        claims=[released("ml", claim) for claim in claims],
+        since=touched,
+        touched=touched,
+        source_changed=more.pop("source", CHANGED),
+        parents=(),
+        settings=VersioningSettings(),
+        line=Line.of(branch, {"next": "rc"}, "ml"),
+        fresh=None if new is None else frozenset(each.commit.sha for each in touched[:new]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("branch", "messages", "claims", "new", "number"),
+    [
+        ("next", ["feat: a"], ["1.2.3"], None, "1.3.0-rc.1"),
+        ("next", ["fix: b", "feat: a"], ["1.3.0-rc.1", "1.2.3"], 1, "1.3.0-rc.2"),
+        ("next", ["feat!: b", "feat: a"], ["1.3.0-rc.1", "1.2.3"], 1, "2.0.0-rc.1"),
+        ("next", ["fix: b"], ["2.0.0-rc.1", "1.2.3"], 1, "2.0.0-rc.2"),
+        ("next", ["fix: b", asking("4.0.0")], ["4.0.0-rc.1", "1.2.3"], 1, "4.0.0-rc.2"),
+        ("next", [asking("4.0.0")], ["1.2.3"], None, "4.0.0-rc.1"),
+        ("next", [asking("1.3.0")], ["1.3.0-rc.1", "1.2.3"], 1, "1.3.0-rc.2"),
+        ("main", ["fix: b", "feat: a"], ["1.3.0-rc.1", "1.2.3"], 2, "1.3.0"),
+        ("main", ["feat!: b", "feat: a"], ["1.3.0-rc.1", "1.2.3"], 2, "2.0.0"),
+        ("main", ["feat: a"], ["1.0.0-rc.1"], None, "1.0.0"),
+        ("1.x", ["feat: a"], ["1.2.3"], None, "1.3.0"),
+        ("2.x", ["feat: a"], ["1.2.3"], None, None),
+        ("2.x", ["feat: a"], [], None, None),
+        ("r/1.x", ["feat: a"], ["1.2.3"], None, None),
+    ],
+)
+def test_on_a_branch(branch: str, messages: list[str], claims: list[str], new: int | None, number: str | None) -> None:
+    assert shown(on(branch, *messages, claims=claims, new=new))[0] == number
+
+
+def test_what_is_settled_in_a_channel_is_not_deferred_again() -> None:
+    assert shown(on("next", "fix: b", SKIPPED, claims=["1.3.0-rc.1", "1.2.3"], new=1))[0] == "1.3.0-rc.2"
+    assert shown(on("next", SKIPPED, "fix: b", claims=["1.2.4-rc.1", "1.2.3"], new=1))[1].startswith("deferred")
+
+
+def test_a_graduation_keeps_all_notes() -> None:
+    decision = on("main", "fix: c", "feat: b", "fix: a", claims=["1.3.0-rc.1", "1.2.4-rc.1", "1.2.3"])
+    assert [each.commit.subject for each in decision.changes] == ["fix: c", "feat: b", "fix: a"]
+    assert decision.base == decision.previous and str(decision.base.version) == "1.2.3"  # type: ignore[union-attr]
+    following = on("next", "fix: c", claims=["1.3.0-rc.1", "1.2.3"])
+    assert str(following.previous.version) == "1.3.0-rc.1"  # type: ignore[union-attr]

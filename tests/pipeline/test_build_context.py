@@ -129,6 +129,7 @@ def given(
             now=now,
             pins=pins,
             keys=found,
+            unpinned={},
             suites={},
             git=repository,
             engine=SimpleNamespace(mode="containerd"),  # type: ignore[arg-type]

@@ -25,6 +25,10 @@ class History:
     settings: str = ""
     start: Mapping[str, str] = field(default_factory=lambda: ONE)
     tagged: str | None = "1.2.3"
+    tags: str = ""
+    """The tags in the registry, where the history is about them; `sha-…` is always among them."""
+    refuses: str = ""
+    """What the refusal to name a version says; then nothing else is expected."""
 
 
 def one(name: str, message: str, expect: str | None, says: str = "", **more: str) -> History:
@@ -49,7 +53,7 @@ def images(
 SPEC = [
     one("fix", "fix: a", "1.2.4"),
     one("perf", "perf: a", "1.2.4"),
-    one("feat", "feat: a", "1.3.0", "feat: a"),
+    one("feat", "feat: a", "1.3.0", "feat: a", tags="1.3.0 1.3 1 latest"),
     one("feat with a scope", "feat(api): a", "1.3.0"),
     one("feat bang", "feat!: a", "2.0.0"),
     one("chore bang", "chore(x)!: a", "2.0.0"),
@@ -289,6 +293,7 @@ TAGS = [
             commit("fix: new", "y"),
         ],
         "2.0.1",
+        tags="2.0.1 2.0 2 latest",
     ),
     History(
         "newer on an unmerged branch",
@@ -301,7 +306,7 @@ TAGS = [
         "1.2.4",
     ),
     History("a tag with leading zeros", [tag("v01.9.0"), commit("fix: a")], "1.2.4"),
-    History("build metadata", [tag("v1.2.4+b.1"), commit("fix: a")], "1.2.5"),
+    History("build metadata", [tag("v1.2.4+b.1"), commit("fix: a")], "1.2.5", tags="1.2.5 1.2 1 latest"),
     History(
         "a tag format of one's own",
         [tag("release/1.5.0"), commit("fix: a")],
@@ -425,4 +430,166 @@ FAMILIES = [
     ),
 ]
 
-ALL = [*SPEC, *CONTENT, *REVERTS, *MERGES, *TAGS, *ASKED, *FAMILIES]
+# Channels and lines ----------------------------------------------------------------------------------------------
+
+CHANNELS = "versioning: {prereleases: {next: rc, 'beta*': beta}}"
+BREAKING_ON_NEXT = [branch("next"), commit("feat!: n", "y")]
+
+
+def lines(name: str, steps: Sequence[Step], expect: str | None, says: str = "", **more: str) -> History:
+    """A history of the image `ml` with channels configured."""
+    return History(name, steps, expect, says, settings=CHANNELS, **more)  # type: ignore[arg-type]
+
+
+LINES = [
+    lines("the first of a channel", BREAKING_ON_NEXT, "2.0.0-rc.1", "feat!: n", tags="2.0.0-rc.1"),
+    lines("the next of a channel", [*BREAKING_ON_NEXT, tag("v2.0.0-rc.1"), commit("fix: a")], "2.0.0-rc.2"),
+    lines(
+        "a channel after docs",
+        [*BREAKING_ON_NEXT, tag("v2.0.0-rc.1"), commit("docs: a", "README.md")],
+        None,
+        "unchanged",
+    ),
+    lines(
+        "a channel that climbs",
+        [branch("next"), commit("fix: a"), tag("v1.2.4-rc.1"), commit("feat: b")],
+        "1.3.0-rc.1",
+        "feat: b",
+    ),
+    lines(
+        "a channel never goes back",
+        [branch("next"), commit("feat!: a", label="a"), tag("v2.0.0-rc.1"), revert("a"), commit("fix: b", "y")],
+        "2.0.0-rc.2",
+    ),
+    lines("a channel by a pattern", [branch("beta-3"), commit("feat: a")], "1.3.0-beta.1"),
+    lines(
+        "numbers that another branch has taken",
+        [
+            branch("next-2"),
+            commit("feat: a"),
+            tag("v1.3.0-rc.1", "v1.3.0-rc.9"),
+            switch("main"),
+            branch("next"),
+            commit("feat: b"),
+        ],
+        "1.3.0-rc.10",
+    ),
+    lines(
+        "graduation",
+        [*BREAKING_ON_NEXT, tag("v2.0.0-rc.1"), commit("fix: a"), tag("v2.0.0-rc.2"), switch("main"), merge("next")],
+        "2.0.0",
+        "feat!: n",
+        tags="2.0.0 2.0 2 latest",
+    ),
+    lines(
+        "graduation without a commit of its own",
+        [commit("feat: a"), tag("v1.3.0-rc.1")],
+        "1.3.0",
+    ),
+    lines(
+        "graduation with more",
+        [branch("next"), commit("fix: a"), tag("v1.2.4-rc.1"), switch("main"), merge("next"), commit("feat!: b")],
+        "2.0.0",
+        "feat!: b",
+    ),
+    lines(
+        "graduation of the first release",
+        [commit("feat: a"), tag("v1.0.0-rc.1")],
+        "1.0.0",
+        "first release",
+        tagged=None,
+    ),
+    lines("a channel before the first release", [branch("next"), commit("feat: a")], "0.1.0-rc.1", tagged=None),
+    lines("main beside a channel", [*BREAKING_ON_NEXT, tag("v2.0.0-rc.1"), switch("main"), commit("fix: a")], "1.2.4"),
+    lines(
+        "a channel behind a release elsewhere",
+        [
+            branch("next"),
+            commit("feat: a", "y"),
+            tag("v1.3.0-rc.1"),
+            switch("main"),
+            commit("feat: b"),
+            tag("v1.3.0"),
+            switch("next"),
+            commit("fix: c", "y"),
+        ],
+        None,
+        refuses="1.3.0-rc.2 comes next on next, but v1.3.0 is released already",
+    ),
+    lines(
+        "Release-As in a channel", [branch("next"), commit("x\n\nRelease-As: 3.0.0")], "3.0.0-rc.1", "Release-As: 3.0.0"
+    ),
+    lines(
+        "Release-As is heard once",
+        [branch("next"), commit("x\n\nRelease-As: 3.0.0"), tag("v3.0.0-rc.1"), commit("fix: a")],
+        "3.0.0-rc.2",
+        "x changed",
+    ),
+    lines("a prerelease that is asked for", [commit("feat: a\n\nRelease-As: 1.3.0-pre.1")], "1.3.0-pre.1"),
+    lines(
+        "what is skipped in a channel",
+        [*BREAKING_ON_NEXT, tag("v2.0.0-rc.1"), commit("fix: a [skip release]")],
+        None,
+        "deferred by [skip release]",
+    ),
+    History(
+        "an old line",
+        [branch("1.x"), switch("main"), commit("feat!: b", "y"), tag("v2.0.0"), switch("1.x"), commit("feat: a")],
+        "1.3.0",
+        tags="1.3.0 1.3 1",
+    ),
+    History(
+        "an old line that would climb",
+        [branch("1.x"), commit("feat!: a")],
+        None,
+        refuses="ml 2.0.0 comes next (feat!: a",
+    ),
+    History(
+        "a minor line that would climb",
+        [branch("1.2.x"), commit("feat: a")],
+        None,
+        refuses="the branch 1.2.x releases 1.2.x",
+    ),
+    History("a minor line", [branch("v1.2.x"), commit("fix: a")], "1.2.4"),
+    History(
+        "a line that is not begun", [branch("3.x"), commit("fix: a")], None, "releases 3.x, and 1.2.3 is not of it"
+    ),
+    History("a line of nothing", [branch("3.x"), commit("fix: a")], None, "nothing of it is released yet", tagged=None),
+    History(
+        "an old line whose number is taken",
+        [branch("1.x"), switch("main"), commit("feat: b", "y"), tag("v1.3.0"), switch("1.x"), commit("feat: a")],
+        None,
+        refuses="already stands on",
+    ),
+    History(
+        "a hotfix of an old version",
+        [branch("hotfix"), switch("main"), commit("feat: b", "y"), tag("v1.3.0"), switch("hotfix"), commit("fix: a")],
+        "1.2.4",
+        tags="1.2.4 1.2",
+    ),
+    images(
+        "a line of one image",
+        [branch("ml/1.2.x"), commit("fix: a", "images/ml/x", "images/base/x")],
+        {"ml": "1.2.4", "base": None},
+    ),
+    images(
+        "a line of another image",
+        [branch("ml/1.x"), commit("fix: a", "images/base/x")],
+        {"base": None, "ml": None},
+        "the branch ml/1.x is for ml alone",
+    ),
+    images(
+        "a channel of a family",
+        [
+            branch("next"),
+            commit("feat!: a", "images/base/x"),
+            tag("base-v2.0.0-rc.1", "ml-v1.2.4-rc.1"),
+            commit("fix: b", "images/base/x"),
+        ],
+        {"ml": "1.2.4-rc.2", "base": "2.0.0-rc.2", "ml-gpu": None},
+        "parent base 2.0.0-rc.2",
+        CHANNELS,
+    ),
+]
+
+ALL = [*SPEC, *CONTENT, *REVERTS, *MERGES, *TAGS, *ASKED, *FAMILIES, *LINES]

@@ -8,6 +8,7 @@ import pytest
 from histories import ALL, History
 from player import ONE, Player, plan_of, tag
 
+from dsci.errors import ConflictError
 from dsci.model.plan import Plan
 
 
@@ -35,10 +36,18 @@ def test_there_are_enough_and_their_names_differ() -> None:
 @pytest.mark.parametrize("history", ALL, ids=lambda history: history.name.replace(" ", "-"))
 def test_history(history: History, tmp_path: Path) -> None:
     player = write(history, tmp_path)
+    if history.refuses:
+        with pytest.raises(ConflictError) as caught:
+            plan_of(tmp_path)
+        assert history.refuses in caught.value.message and caught.value.hint
+        return
     plan = plan_of(tmp_path)
     found = versions(plan)
     expected = history.expect if isinstance(history.expect, dict) else {"ml": history.expect}
     assert {name: found.get(name) for name in expected} == expected
+    for item in plan.releases:
+        if item.image in expected and history.tags:
+            assert set(item.tags) - {f"sha-{plan.commit[:12]}"} == set(history.tags.split())
     reasons = {item.image: item.reason for item in plan.releases} | dict(plan.unreleased)
     assert history.says in reasons[next(iter(expected))]
     told = [text for text in plan.warnings if "is not resolved" not in text]

@@ -9,7 +9,7 @@ import msgspec
 
 from dsci.cli import render
 from dsci.cli.console import harmless
-from dsci.cli.options import as_json, check_names, images, registry
+from dsci.cli.options import as_json, branch, check_names, images, registry
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
 from dsci.model import config
@@ -91,6 +91,7 @@ def _print(value: object) -> None:
 @registry
 @as_json
 @offline
+@branch
 @click.option("--exit-code", is_flag=True, help=f"Exit {_HAS_WORK} when there is work to do.")
 @click.pass_context
 def plan(
@@ -99,13 +100,14 @@ def plan(
     registries: tuple[str, ...],
     json: bool,
     offline: bool,
+    branch: str,
     exit_code: bool,
 ) -> None:
     """Show what `release` would do, and why; nothing is changed.
 
     Registries that do not answer, and bases that cannot be resolved, are "unknown" here and never an error.
     """
-    with Session.of(context, registries=registries, offline=offline, lenient=True) as session:
+    with Session.of(context, registries=registries, offline=offline, branch=branch, lenient=True) as session:
         now, _, value = _observe(session, names)
         for text in value.warnings:
             session.console.warn(text)
@@ -120,10 +122,11 @@ def plan(
 @images
 @registry
 @as_json
+@branch
 @click.pass_context
-def tags(context: click.Context, names: tuple[str, ...], registries: tuple[str, ...], json: bool) -> None:
+def tags(context: click.Context, names: tuple[str, ...], registries: tuple[str, ...], json: bool, branch: str) -> None:
     """Show the tags that each image's newest release has, and those the next one will get."""
-    with Session.of(context, registries=registries, offline=True, lenient=True) as session:
+    with Session.of(context, registries=registries, offline=True, branch=branch, lenient=True) as session:
         now, facts, value = _observe(session, names)
         coming = {item.image: item for item in value.releases}
         rows = []
@@ -157,16 +160,23 @@ def tags(context: click.Context, names: tuple[str, ...], registries: tuple[str, 
 @click.command(short_help="Show the versions of images, and those to come.")
 @images
 @as_json
+@branch
 @click.option("--next", "show", flag_value="next", help="Print only the version that comes next.")
 @click.option("--current", "show", flag_value="current", help="Print only the version that is released.")
 @click.option("--explain", is_flag=True, help="Show where each version started, and what every commit is worth.")
 @click.option("--strict", is_flag=True, help="Fail if a commit since the last release is not conventional.")
 @click.pass_context
 def version(
-    context: click.Context, names: tuple[str, ...], json: bool, show: str | None, explain: bool, strict: bool
+    context: click.Context,
+    names: tuple[str, ...],
+    json: bool,
+    branch: str,
+    show: str | None,
+    explain: bool,
+    strict: bool,
 ) -> None:
     """Show each image's released version, and the one its history asks for next."""
-    with Session.of(context, offline=True, lenient=True) as session:
+    with Session.of(context, offline=True, branch=branch, lenient=True) as session:
         _, facts, value = _observe(session, names)
         coming = {item.image: item for item in value.releases}
         rows = []
@@ -246,10 +256,13 @@ def _refuse_unconventional(facts: Facts, names: tuple[str, ...]) -> None:
 @registry
 @as_json
 @offline
+@branch
 @click.pass_context
-def why(context: click.Context, image: str, registries: tuple[str, ...], json: bool, offline: bool) -> None:
+def why(
+    context: click.Context, image: str, registries: tuple[str, ...], json: bool, offline: bool, branch: str
+) -> None:
     """Explain what would be done to an IMAGE, and what it is made of."""
-    with Session.of(context, registries=registries, offline=offline, lenient=True) as session:
+    with Session.of(context, registries=registries, offline=offline, branch=branch, lenient=True) as session:
         now, _, value = _observe(session, (image,))
         release = next((item for item in value.releases if item.image == image), None)
         above = {str(need) for need in now.family.ancestors(now.family.images[image].targets)}

@@ -20,6 +20,13 @@ registry = click.option(
     help="Where images are published, such as ghcr.io/acme; replaces `registries:` of dsci.yaml. May be repeated.",
 )
 
+branch = click.option(
+    "--branch",
+    metavar="NAME",
+    default="",
+    help="The branch that is released, where the clone does not know it (a detached HEAD).",
+)
+
 as_json = click.option("--json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,6 +46,7 @@ class Session:
     folder: Path
     debug: bool
     registries: tuple[str, ...] = ()
+    branch: str = ""
     offline: bool = False
     lenient: bool = False
 
@@ -102,7 +103,13 @@ class Session:
     def source(self) -> Source:
         """How the repository is read."""
         native = Platform.parse(f"linux/{platform.machine() or 'amd64'}")
-        return Source(git=self.git, project=self.project, platform=native, registries=self.registries)
+        return Source(
+            git=self.git,
+            project=self.project,
+            platform=native,
+            registries=self.registries,
+            branch=self.branch or self.git.head().branch or _branch_of(os.environ),
+        )
 
     @cached_property
     def run(self) -> Run:
@@ -250,3 +257,15 @@ class Routes:
     def check_push(self, repository: Repository) -> None:
         """See `ports.Registry`."""
         self._of(repository).check_push(repository)
+
+
+def _branch_of(environment: Mapping[str, str]) -> str:
+    """The branch that a CI job is about, where the clone does not know it; for a request, the one it goes to.
+
+    Sources: GitHub's GITHUB_REF and GITHUB_BASE_REF, GitLab's CI_COMMIT_BRANCH and CI_MERGE_REQUEST_TARGET_BRANCH_NAME.
+    """
+    reference = environment.get("GITHUB_REF", "")
+    if reference.startswith("refs/heads/"):
+        return reference.removeprefix("refs/heads/")
+    names = ("GITHUB_BASE_REF", "CI_COMMIT_BRANCH", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+    return next(filter(None, (environment.get(name, "") for name in names)), "")

@@ -84,6 +84,8 @@ class VersioningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """What a parent's release is worth to its children."""
     major_on_zero: bool = False
     """Whether a breaking change before 1.0.0 gives 1.0.0; else it gives a minor version."""
+    prereleases: dict[str, str] = {}
+    """Branches (names or patterns) whose releases are prereleases, and of which channel: `{next: rc}`."""
     types: dict[str, Literal["major", "minor", "patch", "none"]] = {}
     """What types of commits are worth beside or instead of feat: minor, fix: patch, perf: patch, revert: patch."""
     subject_prefix: str | None = None
@@ -169,6 +171,13 @@ def _check(settings: Settings, location: Location) -> None:
     if settings.versioning.tag is not None and settings.versioning.tag.count("{version}") != 1:
         where = location.at("versioning", "tag")
         raise ConfigError(f"{where}: versioning.tag: needs {{version}} once", hint="such as {image}-v{version}")
+    for branch, channel in settings.versioning.prereleases.items():
+        if not re.fullmatch("[A-Za-z-][0-9A-Za-z-]*", channel):
+            where = location.at("versioning", "prereleases", branch)
+            raise ConfigError(
+                f"{where}: versioning.prereleases.{branch}: {channel!r} cannot name a prerelease",
+                hint="use letters, digits and hyphens, a letter first, such as rc",
+            )
     try:
         re.compile(settings.versioning.subject_prefix or "")
     except re.error as error:

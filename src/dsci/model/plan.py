@@ -21,6 +21,7 @@ from dsci.model.commits import Change
 from dsci.model.config import Settings
 from dsci.model.family import Family, TargetId, group_members
 from dsci.model.keys import Pins, SourceKeys
+from dsci.model.lines import Line
 from dsci.model.oci import ANY, Digest
 from dsci.model.receipt import Receipt
 from dsci.model.version import Decision, Released, TagFormat
@@ -72,6 +73,10 @@ class Facts:
     claims: Mapping[str, tuple[Released, ...]]
     since: Mapping[str, tuple[Change, ...]]
     touched: Mapping[str, tuple[Change, ...]]
+    lines: Mapping[str, Line] = field(default_factory=dict)
+    """What the branch may release of each group."""
+    fresh: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The commits since each group's last stable release that no release which counts here holds yet."""
     descendants: frozenset[str] = frozenset()
     """Commits of unmerged claims that HEAD is an ancestor of."""
     unconverged: tuple[Pending, ...] = ()
@@ -207,7 +212,7 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
             unreleased[group] = decision.reason
         elif changed:
             unreleased[group] = f"uncommitted change: {changed}"
-        elif any(claim.tag.commit in facts.descendants for claim in facts.claims[group]):
+        elif _overtaken(facts, group, decision.version):
             superseded.append(group)
         else:
             releases.append(_begin(family, facts, decision, form))
@@ -240,6 +245,14 @@ def _select(family: Family, request: Request) -> frozenset[str]:
         return frozenset(family.images)
     roots = [target for target in family.nodes if target.image in request.select]
     return request.select | {target.image for target in family.ancestors(roots)}
+
+
+def _overtaken(facts: Facts, group: str, version: semver.Version) -> bool:
+    """Whether a later commit holds a release of the group; a prerelease overtakes prereleases alone."""
+    return any(
+        claim.tag.commit in facts.descendants and (version.prerelease or not claim.version.prerelease)
+        for claim in facts.claims[group]
+    )
 
 
 def _needed(family: Family, chosen: frozenset[str], superseded: Sequence[str]) -> frozenset[TargetId]:
@@ -333,6 +346,8 @@ def _decisions(family: Family, facts: Facts) -> dict[str, Decision]:
             source_changed=changed[0] if changed else "",
             parents=[decisions[parent] for parent in above if parent in decisions],
             settings=facts.settings.versioning,
+            line=facts.lines.get(group, Line()),
+            fresh=facts.fresh.get(group),
         )
     return decisions
 
@@ -350,13 +365,26 @@ def _begin(family: Family, facts: Facts, decision: Decision, form: TagFormat) ->
             f" {taken.tag.commit[:7]}, which is not part of this history",
             hint=f"merge that commit, or commit with the footer `Release-As: {group}@VERSION`",
         )
+    line = facts.lines.get(group, Line())
+    if not line.holds(version):
+        raise ConflictError(
+            f"{group} {version} comes next ({decision.reason}), but the branch {line.branch} releases {line.shown}",
+            hint=f"take that change off {line.branch}, or release it from another branch",
+        )
+    done = next((claim for claim in claims if version.prerelease and claim.version == version.finalize_version()), None)
+    if done is not None or (decision.previous and version <= decision.previous.version):
+        there = done.tag.name if done else str(decision.previous.version if decision.previous else "")
+        raise ConflictError(
+            f"{group} {version} comes next on {line.branch or 'this branch'}, but {there} is released already",
+            hint=f"merge {there} first, or commit with the footer `Release-As: {group}@VERSION`",
+        )
     members = group_members(family.images.values())[group]
     default = members[0]
     planned = tags_model.plan_tags(default.tag_rules, version, [claim.version for claim in claims], sha=facts.commit)
     return PlannedRelease(
         image=group,
         version=str(version),
-        bump=str(version_model.difference(decision.previous.version, version)) if decision.previous else "initial",
+        bump=str(version_model.difference(decision.base.version, version)) if decision.base else "initial",
         git_tag=git_tag,
         tags=tuple(tag.name for tag in planned),
         moving=tuple(tag.name for tag in planned if tag.moving),

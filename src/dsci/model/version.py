@@ -16,9 +16,11 @@ import semver
 from dsci.errors import ConfigError
 from dsci.model.commits import Bump, Change
 from dsci.model.config import VersioningSettings
+from dsci.model.lines import Line
 from dsci.model.oci import Digest, OciError, Platform
 from dsci.model.weigh import Weighed, weigh
 
+_ANY_BRANCH = Line()
 _TRAILER = re.compile(r"^(Dsci-[A-Z][a-z]+): (.+)$", re.MULTILINE)
 
 
@@ -63,8 +65,11 @@ class Decision:
     bump: Bump
     version: semver.Version | None
     previous: Released | None
+    """The release that it follows."""
+    base: Released | None = None
+    """The stable release that its version is counted from."""
     weighed: tuple[Weighed, ...] = ()
-    """The commits that touched its inputs since the previous release, newest first, and what each is worth."""
+    """The commits that touched its inputs since the stable release, newest first, and what each is worth."""
     parents: tuple[tuple[str, str], ...] = ()
     """Parents released with it, and their versions."""
     reason: str = ""
@@ -156,11 +161,9 @@ def _read_claim(group: str, version: semver.Version, tag: Tag) -> Released:
 
 
 def next_version(current: semver.Version | None, bump: Bump, settings: VersioningSettings) -> semver.Version:
-    """The version after `current`. Before 1.0.0 a breaking change gives a minor version, unless configured."""
+    """The version after a stable one. Before 1.0.0 a breaking change gives a minor version, unless configured."""
     if current is None:
         return semver.Version.parse(settings.initial)
-    if current.prerelease:
-        return current.finalize_version()
     if bump is Bump.MAJOR and current.major == 0 and not settings.major_on_zero:
         bump = Bump.MINOR
     match bump:
@@ -172,6 +175,16 @@ def next_version(current: semver.Version | None, bump: Bump, settings: Versionin
             return current.bump_patch()
 
 
+def stable(claims: Iterable[Released]) -> Released | None:
+    """The newest stable release that HEAD can reach: what the next version is counted from."""
+    return next((claim for claim in claims if claim.tag.merged and not claim.version.prerelease), None)
+
+
+def last(claims: Iterable[Released], line: Line) -> Released | None:
+    """The newest release that HEAD can reach and that counts on its branch: what a change is a change from."""
+    return next((claim for claim in claims if claim.tag.merged and line.counts(claim.version)), None)
+
+
 def decide(
     group: str,
     *,
@@ -181,42 +194,60 @@ def decide(
     source_changed: str,
     parents: Sequence[Decision],
     settings: VersioningSettings,
+    line: Line = _ANY_BRANCH,
+    fresh: frozenset[str] | None = None,
 ) -> Decision:
     """Whether a group is released now, and as what.
 
-    `claims` are its versions, newest first; `since` every change after its last reachable release; `touched` those of
-    them that touch its inputs; `source_changed` says how its own source differs from that release ("" when it does
-    not); `parents` are the decisions of the groups it stands on.
+    `claims` are its versions, newest first; `since` every change after its last reachable stable release, newest
+    first; `touched` those of them that touch its inputs; `fresh` the shas of those that no release which counts here
+    holds yet (None: all). `source_changed` says how its own source differs from that release ("" when it does not);
+    `parents` are the decisions of the groups it stands on.
     """
-    previous = next((claim for claim in claims if claim.tag.merged), None)
-    current = previous.version if previous else None
+    base, previous = stable(claims), last(claims, line)
     moved = [parent for parent in parents if parent.version is not None]
     pushing = moved if settings.propagate != "none" else []
     names = tuple((parent.group, str(parent.version)) for parent in moved)
+    weighed = weigh(since, touched)
+    new = [item for item in weighed if item.noted and (fresh is None or item.change.commit.sha in fresh)]
+    warnings = [f"{_named(item.change)}: {text}" for item in new for text in item.change.warnings]
 
     def decision(bump: Bump, version: semver.Version | None, reason: str) -> Decision:
         return Decision(
             group=group,
             bump=bump,
-            version=version,
+            version=line.number(version, [claim.version for claim in claims]) if version else None,
             previous=previous,
+            base=base,
             weighed=weighed,
             parents=names if version else (),
             reason=reason,
             warnings=tuple(warnings),
         )
 
-    weighed = weigh(since, touched)
-    counted = [item for item in weighed if item.noted]
-    warnings = [f"{_named(item.change)}: {text}" for item in counted for text in item.change.warnings]
-    asked = _asked_for(group, since, touched, current, warnings)
+    if line.other:
+        return decision(Bump.NONE, None, f"the branch {line.branch} is for {line.other} alone")
+    if line.major is not None and (base is None or not line.holds(base.version)):
+        what = f"{base.version} is not of it" if base else "nothing of it is released yet"
+        return decision(Bump.NONE, None, f"the branch {line.branch} releases {line.shown}, and {what}")
+    asked = _asked_for(group, [each for each in since if fresh is None or each.commit.sha in fresh], touched, warnings)
     if asked is not None:
         version, change = asked
-        return decision(difference(current, version), version, f"Release-As: {version} ({change.commit.sha[:7]})")
-    if counted and all(item.change.skip for item in counted) and not pushing:
-        return decision(Bump.NONE, None, f"deferred by [skip release] ({counted[0].change.commit.sha[:7]})")
-    if previous is None:
-        return decision(Bump.NONE, next_version(None, Bump.NONE, settings), "first release")
+        current = max((claim.version for claim in (base, previous) if claim), default=None)
+        if current is None or line.number(version, [claim.version for claim in claims]) > current:
+            bump = difference(base.version if base else None, version)
+            return decision(bump, version, f"Release-As: {version} ({change.commit.sha[:7]})")
+        warnings.append(
+            f"{group}: Release-As: {version} ({change.commit.sha[:7]}) is passed over: {current} is released already,"
+            " and versions only grow"
+        )
+    if new and all(item.change.skip for item in new) and not pushing:
+        return decision(Bump.NONE, None, f"deferred by [skip release] ({new[0].change.commit.sha[:7]})")
+    begun = max((each for each in _begun(claims) if base is None or each > base.version), default=None)
+    if previous is None and base is None:
+        first = next_version(None, Bump.NONE, settings)
+        version = max(first, begun) if begun else first
+        return decision(Bump.NONE, version, "first release")
     reasons: list[tuple[Bump, str]] = []
     if source_changed and settings.floor == "patch":
         reasons.append((Bump.PATCH, source_changed))
@@ -228,7 +259,13 @@ def decide(
     if not reasons or max(bump for bump, _ in reasons) is Bump.NONE:
         return decision(Bump.NONE, None, "unchanged" if not source_changed else f"{source_changed} (no commit asks)")
     bump, reason = max(reasons, key=lambda item: item[0])
-    return decision(bump, next_version(current, bump, settings), reason)
+    following = next_version(base.version if base else None, bump, settings)
+    return decision(bump, max(following, begun) if begun else following, reason)
+
+
+def _begun(claims: Iterable[Released]) -> list[semver.Version]:
+    """The versions that prereleases in this history are on the way to."""
+    return [claim.version.finalize_version() for claim in claims if claim.tag.merged and claim.version.prerelease]
 
 
 def _named(change: Change) -> str:
@@ -237,15 +274,11 @@ def _named(change: Change) -> str:
 
 
 def _asked_for(
-    group: str,
-    since: Sequence[Change],
-    touched: Sequence[Change],
-    current: semver.Version | None,
-    warnings: list[str],
+    group: str, since: Sequence[Change], touched: Sequence[Change], warnings: list[str]
 ) -> tuple[semver.Version, Change] | None:
     """The newest `Release-As` that means this group: by name from any commit, unnamed from one that touches it.
 
-    The newest one counts; if it cannot be obeyed, that is told and no older one takes its place.
+    The newest one counts; if it is no version, that is told and no older one takes its place.
     """
     asked = (
         (change, text)
@@ -256,15 +289,13 @@ def _asked_for(
     change, text = next(asked, (None, ""))
     if change is None:
         return None
-    where = f"{group}: Release-As: {text[:80]} ({change.commit.sha[:7]})"
     if not semver.Version.is_valid(text):
-        warnings.append(f"{where} is passed over: it is no version of three numbers, such as 1.2.0")
+        warnings.append(
+            f"{group}: Release-As: {text[:80]} ({change.commit.sha[:7]}) is passed over: it is no version of three"
+            " numbers, such as 1.2.0"
+        )
         return None
-    version = semver.Version.parse(text)
-    if current is not None and version <= current:
-        warnings.append(f"{where} is passed over: {current} is released already, and versions only grow")
-        return None
-    return version, change
+    return semver.Version.parse(text), change
 
 
 def difference(current: semver.Version | None, version: semver.Version) -> Bump:

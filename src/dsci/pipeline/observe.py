@@ -18,6 +18,7 @@ from dsci.model import commits as commits_model
 from dsci.model import config, family, keys, lock, version, weigh
 from dsci.model.commits import Change, Commit
 from dsci.model.family import Family, TargetId
+from dsci.model.lines import Line
 from dsci.model.oci import ANY, INDEX_TYPES, Digest, Index, OciError, Platform
 from dsci.model.plan import Facts, Found, Pending, release_tags
 from dsci.model.receipt import Receipt, from_manifest
@@ -59,6 +60,8 @@ def observe(
     claims: Mapping[str, tuple[Released, ...]] = dict.fromkeys(groups, ())
     since: Mapping[str, tuple[Change, ...]] = claims_of_nothing(groups)
     touched: Mapping[str, tuple[Change, ...]] = claims_of_nothing(groups)
+    lines: Mapping[str, Line] = {}
+    fresh: Mapping[str, frozenset[str]] = {}
     if history:
         if git.is_shallow():
             raise HistoryError(
@@ -68,10 +71,13 @@ def observe(
             )
         form = TagFormat.of(now.settings.versioning, groups)
         claims = version.released(git.tags(), form, groups)
-        since, touched = _history(git, now, claims)
-    last = {group: next((claim for claim in claims[group] if claim.tag.merged), None) for group in groups}
+        branch = _branch(world.source, head, now.settings.versioning)
+        lines = {group: Line.of(branch, now.settings.versioning.prereleases, group) for group in groups}
+        since, touched, fresh = _history(git, now, claims, lines)
+    newest = {group: next((claim for claim in claims[group] if claim.tag.merged), None) for group in groups}
+    last = {group: version.last(claims[group], lines.get(group, Line())) for group in groups}
     warnings: list[str] = []
-    pins, unpinned = _pins(world, now, last, warnings)
+    pins, unpinned = _pins(world, now, newest, warnings)
     found_keys = keys.keys(now.family, now.sources, pins, generated=now.generated)
     suites = {target: keys.suites_digest(now.family.suites(target), now.tree) for target in now.family.nodes}
     return now, Facts(
@@ -88,6 +94,8 @@ def observe(
         claims=claims,
         since=since,
         touched=touched,
+        lines=lines,
+        fresh=fresh,
         descendants=_descendants(git, head, claims),
         unconverged=_unconverged(world, now.family, claims, warnings),
         dirty=now.dirty,
@@ -107,24 +115,42 @@ def claims_of_nothing(groups: Iterable[str]) -> Mapping[str, tuple[Change, ...]]
     return dict.fromkeys(groups, ())
 
 
+def _branch(source: Source, head: Head, settings: config.VersioningSettings) -> str:
+    """The branch that is released. Raises HistoryError where it is not known and decides what a version is."""
+    branch = source.branch or head.branch or ""
+    if not branch and settings.prereleases:
+        raise HistoryError(
+            "HEAD is detached, and versioning.prereleases makes the next version depend on the branch",
+            hint="say which one it is: --branch NAME",
+        )
+    return branch
+
+
 def _history(
-    git: Git, now: Snapshot, claims: Mapping[str, Sequence[Released]]
-) -> tuple[Mapping[str, tuple[Change, ...]], Mapping[str, tuple[Change, ...]]]:
-    """One pass over history: the changes since each group's last release, and those that touch its inputs."""
-    last = {group: next((claim for claim in found if claim.tag.merged), None) for group, found in claims.items()}
+    git: Git, now: Snapshot, claims: Mapping[str, Sequence[Released]], lines: Mapping[str, Line]
+) -> tuple[Mapping[str, tuple[Change, ...]], Mapping[str, tuple[Change, ...]], Mapping[str, frozenset[str]]]:
+    """One pass over history: the changes since each group's last stable release, those of them that touch its inputs,
+    and the shas of those that no release which counts on this branch holds yet."""
+    last = {group: version.stable(found) for group, found in claims.items()}
+    newest = {group: version.last(found, lines[group]) for group, found in claims.items()}
     starts = sorted({claim.tag.commit for claim in last.values() if claim is not None})
     everything = any(claim is None for claim in last.values())
     commits = git.commits([] if everything else starts)
     rules = now.settings.versioning.rules()
     changes = [commits_model.read(commit, rules) for commit in commits]
     known: Mapping[str, Commit] = {commit.sha: commit for commit in commits}
-    reached = {start: weigh.ancestors(start, known) for start in starts}
+    ends = {claim.tag.commit for claim in (*last.values(), *newest.values()) if claim is not None}
+    reached = {start: weigh.ancestors(start, known) for start in sorted(ends)}
+    fresh: dict[str, frozenset[str]] = {}
     since: dict[str, tuple[Change, ...]] = {}
     touched: dict[str, tuple[Change, ...]] = {}
     for group, members in family.group_members(now.family.images.values()).items():
         claim = last[group]
         before = reached[claim.tag.commit] if claim else frozenset()
         since[group] = tuple(change for change in changes if change.commit.sha not in before)
+        settled = newest[group]
+        held = reached[settled.tag.commit] if settled else frozenset()
+        fresh[group] = frozenset(change.commit.sha for change in since[group]) - held
         own = [target for member in members for target in member.targets]
         above = {each for target in own for each in now.family.unreleased_above(target)}
         filters = [now.inputs[target] for target in (*own, *sorted(above))]
@@ -133,7 +159,7 @@ def _history(
             for change in since[group]
             if any(given.touches(path) for path in change.commit.paths for given in filters)
         )
-    return since, touched
+    return since, touched, fresh
 
 
 def _own_changes(source: Source, now: Snapshot, last: Mapping[str, Released | None]) -> Mapping[TargetId, str]:

@@ -32,6 +32,8 @@ class Source:
     platform: Platform
     registries: tuple[str, ...] = ()
     """Registries given by the caller; they replace the configured ones."""
+    branch: str = ""
+    """The branch that is released, where the caller knows it; else the one that is checked out."""
 
 
 @dataclass(frozen=True, kw_only=True)
