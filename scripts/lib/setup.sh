@@ -112,6 +112,23 @@ make_venv() {
   say "venv: ready, $("$DEV/venv/bin/python" --version)"
 }
 
+# What docs/versioning.md compares dsci with, in an environment of its own: their requirements are not ours.
+PEERS=(git-cliff==2.14.2 python-semantic-release==10.7.0 commitizen==4.19.3)
+
+ensure_peers() {
+  with_lock peers make_peers
+  export DSCI_TEST_PEERS=$DEV/peers/bin
+}
+
+make_peers() {
+  [ "$(cat "$DEV/peers/.peers" 2>/dev/null)" != "${PEERS[*]}" ] || return 0
+  say "peers: installing ${PEERS[*]} into .dev/peers"
+  python3 -m venv --clear "$DEV/peers"
+  "$DEV/peers/bin/pip" install --quiet --disable-pip-version-check "${PEERS[@]}" >"$LOG/peers.log" 2>&1 ||
+    { tail -n 20 "$LOG/peers.log" >&2; die "pip install failed"; }
+  printf '%s\n' "${PEERS[*]}" >"$DEV/peers/.peers"
+}
+
 # ---------------------------------------------------------------- Debian packages, by a private source list
 
 # mirror_of SUITE: the URI at which this machine's own apt sources have it. apt is asked, since it alone reads

@@ -253,7 +253,7 @@ def test_version_strict(tiny: Project) -> None:
     ended = dsci(tiny, "version", "--strict", code=1)
     assert "0.1.0" in ended.stdout and ended.stderr.count("Add things to both") == 1
     assert "not conventional" in ended.stderr and "TYPE: SUMMARY" in ended.stderr
-    assert dsci(tiny, "version").returncode == 0
+    dsci(tiny, "version")
 
 
 def test_tags(done: Project) -> None:

@@ -376,7 +376,7 @@ FAMILIES = [
     ),
     images("a file that the image does not take", [commit("feat: a", "images/ml/notes.md")], {"ml": None}),
     images("a file of nobody", [commit("feat: a", "tools/x")], {"ml": None, "base": None, "ml-gpu": None}),
-    images("an empty commit", [empty("feat: bump everything")], {"ml": None, "base": None, "ml-gpu": None}),
+    images("an empty commit in a family", [empty("feat: bump everything")], {"ml": None, "base": None, "ml-gpu": None}),
     images(
         "a merge with a title, of one image",
         [

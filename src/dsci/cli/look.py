@@ -17,6 +17,7 @@ from dsci.model import plan as planning
 from dsci.model.commits import Bump, Change
 from dsci.model.plan import Facts, Plan, PlannedTarget, Request
 from dsci.model.report import clean
+from dsci.model.version import stable
 from dsci.model.weigh import weigh
 from dsci.pipeline import observe as observing
 from dsci.pipeline.snapshot import Snapshot
@@ -186,6 +187,7 @@ def version(
             claim = next((claim for claim in facts.claims[group] if claim.tag.merged), None)
             following = coming.get(group)
             current = str(claim.version) if claim else None
+            base = stable(facts.claims[group]) or claim
             rows.append(
                 _VersionRow(
                     image=group,
@@ -193,7 +195,7 @@ def version(
                     next=following.version if following else current,
                     bump=following.bump if following else "none",
                     reason=following.reason if following else value.unreleased.get(group, "superseded"),
-                    since=claim.tag.name if claim else None,
+                    since=base.tag.name if base else None,
                     commits=[
                         _commit(item.change, item.bump, item.why)
                         for item in weigh(facts.since[group], facts.touched[group])
@@ -231,7 +233,7 @@ def version(
 
 
 def _commit(change: Change, bump: Bump, why: str) -> _CommitRow:
-    return _CommitRow(sha=change.commit.sha, subject=change.commit.subject, bump=str(bump), why=why)
+    return _CommitRow(sha=change.commit.sha, subject=clean(change.commit.subject), bump=str(bump), why=why)
 
 
 def _refuse_unconventional(facts: Facts, names: tuple[str, ...]) -> None:
