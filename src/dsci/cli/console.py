@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import Protocol
 
-from dsci.model.report import clean
+from dsci.model.text import clean
 
 _STYLES = {"ok": "\x1b[32m", "failed": "\x1b[31m", "blocked": "\x1b[33m", "dim": "\x1b[2m", "warn": "\x1b[33m"}
 _MARKS = {"ok": "✓", "failed": "✗", "blocked": "·", "skipped": "·"}

@@ -16,7 +16,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from dsci.cli.console import PlainConsole
-from dsci.model.report import clean
+from dsci.model.text import clean
 
 _PER_SECOND = 8
 

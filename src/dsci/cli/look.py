@@ -16,7 +16,7 @@ from dsci.model import config
 from dsci.model import plan as planning
 from dsci.model.commits import Bump, Change
 from dsci.model.plan import Facts, Plan, PlannedTarget, Request
-from dsci.model.report import clean
+from dsci.model.text import clean
 from dsci.model.version import stable
 from dsci.model.weigh import weigh
 from dsci.pipeline import observe as observing
@@ -233,7 +233,7 @@ def version(
 
 
 def _commit(change: Change, bump: Bump, why: str) -> _CommitRow:
-    return _CommitRow(sha=change.commit.sha, subject=clean(change.commit.subject), bump=str(bump), why=why)
+    return _CommitRow(sha=change.commit.sha, subject=change.commit.subject, bump=str(bump), why=why)
 
 
 def _refuse_unconventional(facts: Facts, names: tuple[str, ...]) -> None:

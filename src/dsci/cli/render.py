@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dsci.cli.console import harmless
 from dsci.model.plan import Plan, PlannedRelease
 from dsci.model.reference import EMBEDDED
-from dsci.model.report import Report, Status, clean
+from dsci.model.report import Report, Status
+from dsci.model.text import clean
 
 
 def table(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> str:

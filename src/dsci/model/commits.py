@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
+from dsci.model.text import plain
+
 _HEADER = re.compile(
     r"\A(?P<type>[A-Za-z][A-Za-z0-9_-]*)(?:\((?P<scope>[^()\r\n]*)\))?(?P<bang>!)?: +(?P<summary>\S.*)\Z"
 )
@@ -89,8 +91,8 @@ class Commit:
 
     @property
     def subject(self) -> str:
-        """The first line of the message."""
-        return self.message.lstrip().partition("\n")[0].strip()
+        """The first line of the message, harmless to show."""
+        return plain(self.message.lstrip().partition("\n")[0]).strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +185,7 @@ def read(commit: Commit, rules: Rules = DEFAULT_RULES) -> Change:
 
 
 def _lines(message: str) -> list[str]:
-    return message.replace("\r\n", "\n").replace("\r", "\n").strip().split("\n")
+    return plain(message.replace("\r\n", "\n").replace("\r", "\n")).strip().split("\n")
 
 
 def _title(lines: list[str]) -> str:

@@ -18,11 +18,7 @@ from typing import assert_never
 import msgspec
 
 from dsci.model.plan import Plan
-
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-#: What XML 1.0 may not hold, and DEL and the C1 controls, which it may: U+009B begins an escape sequence too.
-_NOT_PLAIN = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_DETAIL_LIMIT = 16_000
+from dsci.model.text import clean
 
 
 class Verdict(StrEnum):
@@ -120,12 +116,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def to_json(self) -> bytes:
         """The report as a document, two spaces deep."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2)
-
-
-def clean(text: str, limit: int = _DETAIL_LIMIT) -> str:
-    """Foreign text made harmless: no escape sequences, no control characters, the end kept when it is too long."""
-    plain = _NOT_PLAIN.sub("", _ANSI.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
-    return plain if len(plain) <= limit else f"… {len(plain) - limit} characters left out\n{plain[-limit:]}"
 
 
 def to_junit(reports: Iterable[SuiteReport]) -> bytes:

@@ -20,7 +20,8 @@ from dsci.model.family import TargetId, group_members
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Facts, Plan, PlannedRelease, Request
 from dsci.model.reference import Repository
-from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport, clean
+from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
+from dsci.model.text import clean
 from dsci.model.version import Released, TagFormat
 from dsci.pipeline import observe as observing
 from dsci.pipeline import publish

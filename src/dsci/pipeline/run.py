@@ -17,7 +17,8 @@ from dsci.errors import ConfigError, DsciError
 from dsci.model.family import TargetId
 from dsci.model.oci import OCI_MANIFEST, Descriptor, Digest
 from dsci.model.plan import Plan, PlannedTarget
-from dsci.model.report import Outcome, Status, SuiteReport, Verdict, clean
+from dsci.model.report import Outcome, Status, SuiteReport, Verdict
+from dsci.model.text import clean
 from dsci.pipeline import build as building
 from dsci.pipeline import test as testing
 from dsci.pipeline.build import Workshop

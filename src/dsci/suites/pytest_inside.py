@@ -18,7 +18,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from dsci.model.family import Suite
-from dsci.model.report import Check, Verdict, clean
+from dsci.model.report import Check, Verdict
+from dsci.model.text import clean
 from dsci.model.tree import below
 from dsci.ports import Ran
 from dsci.suites.subject import Subject

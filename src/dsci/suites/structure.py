@@ -19,7 +19,8 @@ import re2
 
 from dsci.errors import ConfigError
 from dsci.model import yamlfile
-from dsci.model.report import Check, Verdict, clean
+from dsci.model.report import Check, Verdict
+from dsci.model.text import clean
 from dsci.model.yamlfile import Location
 from dsci.ports import FileEntry
 from dsci.suites.subject import Subject

@@ -1,0 +1,23 @@
+"""Text that others wrote (commit messages, build output, test failures) made harmless to show, store and pass on."""
+
+from __future__ import annotations
+
+import re
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+#: What XML 1.0 may not hold, and DEL and the C1 controls, which it may: U+009B begins an escape sequence too.
+_NOT_PLAIN = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_LIMIT = 16_000
+
+
+def clean(text: str, limit: int = _LIMIT) -> str:
+    """The text without escape sequences and control characters; its end where it is longer than `limit`."""
+    text = plain(text.replace("\r\n", "\n").replace("\r", "\n"))
+    return text if len(text) <= limit else f"… {len(text) - limit} characters left out\n{text[-limit:]}"
+
+
+def plain(text: str) -> str:
+    """The text without escape sequences and control characters; what breaks lines is kept."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _NOT_PLAIN.sub("", _ANSI.sub("", text))
