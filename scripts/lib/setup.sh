@@ -293,6 +293,8 @@ stop_engine() {
   dir=$(field "$RUN/engine" dir)
   stop "$(field "$RUN/engine" pid)" "--data-root $DEV/engine" 30
   rm -f "$RUN/engine"
+  # dockerd binds its data root to itself, and may leave it so: the checkout could not be deleted then.
+  ! mountpoint -q "$DEV/engine" || umount -l "$DEV/engine" 2>/dev/null || true
   case $dir in /tmp/dsci-??????) ;; *) return 0 ;; esac
   # After a kill -9 dockerd's own containerd lives on, and holds the data root.
   stop "$(cat "$dir/exec/containerd/containerd.pid" 2>/dev/null)" "$dir/exec" 10

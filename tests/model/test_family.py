@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dsci.errors import ConfigError, DsciError
 from dsci.model import discover
 from dsci.model.config import Settings
-from dsci.model.family import Base, Family, Image, TargetId, group_members
+from dsci.model.family import Base, Family, Image, TargetId, group_members, renamed
 from dsci.model.oci import Platform
 from dsci.model.reference import Reference, Repository
 from dsci.model.yamlfile import Location
@@ -217,6 +217,14 @@ def test_an_image_of_the_root_beside_others() -> None:
             "dsci.yaml:4: images.ml.suites.paths: no tests at 'tests'",
         ),
         (
+            "images:\n  ml:\n    previous_names: [python]\n",
+            "dsci.yaml:3: images.ml.previous_names: python is an image of its own",
+        ),
+        (
+            "images:\n  ml: {previous_names: [x]}\n  r: {previous_names: [y, x]}\n",
+            "dsci.yaml:3: images.r.previous_names: x is a previous name of ml already",
+        ),
+        (
             "images:\n  ml:\n    needs: [pyton]\n",
             "dsci.yaml:3: images.ml.needs: there is no image 'pyton' (did you mean 'python'?)",
         ),
@@ -249,6 +257,13 @@ def test_dockerfiles_that_are_passed_over_are_told(files: list[str], says: list[
     images = discover.discover(Settings(), Location("dsci.yaml", {}), given, project="x", platform=AMD64)
     told = discover.passed_over(given, images)
     assert [text.partition(":")[0] for text in told] == says
+
+
+def test_earlier_names() -> None:
+    given = look(
+        {**STACK, "dsci.yaml": "images: {ml: {previous_names: [learn, deep]}, r: {previous_names: [s]}}"}
+    ).family
+    assert renamed(given.images.values()) == {"learn": "ml", "deep": "ml", "s": "r"}
 
 
 def test_what_an_unreleased_image_carries() -> None:

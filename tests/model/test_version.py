@@ -569,3 +569,18 @@ def test_a_graduation_keeps_all_notes() -> None:
     assert decision.base == decision.previous and str(decision.base.version) == "1.2.3"  # type: ignore[union-attr]
     following = on("next", "fix: c", claims=["1.3.0-rc.1", "1.2.3"])
     assert str(following.previous.version) == "1.3.0-rc.1"  # type: ignore[union-attr]
+
+
+def test_releases_under_an_earlier_name() -> None:
+    form = TagFormat("{image}-v{version}", {"jupyter": "lab"})
+    digest = Digest.of(b"x")
+    tags = [
+        git_tag("jupyter-v1.0.0", message=f"a\n\nDsci-Digest: {digest}"),
+        git_tag("lab-v1.1.0"),
+        git_tag("r-v3.0.0"),
+    ]
+    old = version.released(tags, form, ["lab"])["lab"]
+    assert [str(claim.version) for claim in old] == ["1.1.0", "1.0.0"]
+    assert old[1].digests == {"jupyter": digest}, "the image stands under its old name"
+    assert form.written("jupyter-v1.0.0") == "jupyter" and TagFormat("v{version}").written("v1.0.0") == ""
+    assert form.render("lab", parsed("1.0.0")) == "lab-v1.0.0"

@@ -430,6 +430,52 @@ FAMILIES = [
     ),
 ]
 
+# Names that change -----------------------------------------------------------------------------------------------
+
+MOVED = {
+    "images/ml/Dockerfile": None,
+    "images/ml/x": None,
+    "images/ml/.dockerignore": None,
+    "images/lab/Dockerfile": "FROM base\nCOPY . /\n",
+    "images/lab/x": "begin",
+    "images/lab/.dockerignore": "*.md\n",
+    "dsci.yaml": "images: {lab: {previous_names: [ml]}}",
+}
+
+NAMES = [
+    images("a rename", [commit("chore: call ml lab", write=MOVED)], {"lab": "1.2.4", "base": None}, "renamed from ml"),
+    images(
+        "a rename that is a feature", [commit("feat: call ml lab", write=MOVED)], {"lab": "1.3.0"}, "feat: call ml lab"
+    ),
+    images(
+        "what came before a rename counts",
+        [
+            commit("feat: a", "images/ml/x"),
+            commit("feat!: of another", "images/ml-gpu/x"),
+            commit("chore: rename", write=MOVED),
+        ],
+        {"lab": "1.3.0", "base": None, "ml-gpu": "2.0.0"},
+        "feat: a",
+    ),
+    images(
+        "after a rename",
+        [commit("chore: rename", write=MOVED), tag("lab-v1.2.4"), commit("fix: a", "images/lab/x")],
+        {"lab": "1.2.5", "base": None},
+        "images/lab/x changed",
+    ),
+    images(
+        "a rename that nobody declares",
+        [commit("chore: rename", write={**MOVED, "dsci.yaml": "images: {}"})],
+        {"lab": "0.1.0"},
+        "first release",
+    ),
+    images(
+        "a name that is used again",
+        [commit("chore: rename", write=MOVED), tag("ml-v7.0.0"), commit("fix: a", "images/lab/x")],
+        {"lab": "7.0.1"},
+    ),
+]
+
 # Channels and lines ----------------------------------------------------------------------------------------------
 
 CHANNELS = "versioning: {prereleases: {next: rc, 'beta*': beta}}"
@@ -592,4 +638,4 @@ LINES = [
     ),
 ]
 
-ALL = [*SPEC, *CONTENT, *REVERTS, *MERGES, *TAGS, *ASKED, *FAMILIES, *LINES]
+ALL = [*SPEC, *CONTENT, *REVERTS, *MERGES, *TAGS, *ASKED, *FAMILIES, *NAMES, *LINES]

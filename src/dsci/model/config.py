@@ -70,6 +70,8 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """The image's repository, in full, when it is not `<registry>/<name>`."""
     tags: tuple[str, ...] | None = None
     suites: SuiteSettings | None = None
+    previous_names: tuple[str, ...] = ()
+    """What it was called before: releases under these names are its own, and so are the commits that led to them."""
     release: bool = True
     """False for an image that is built and tested for others, never released itself."""
 

@@ -55,6 +55,7 @@ def discover(
                 where = location.at("images", image.name, "needs")
                 near = nearest(need, sorted(images))
                 raise ConfigError(f"{where}: images.{image.name}.needs: there is no image {need!r}{near}")
+    _check_previous_names(images, location)
     owners: dict[Repository, str] = {}
     for image in images.values():
         for repository in image.repositories:
@@ -62,6 +63,19 @@ def discover(
                 raise ConfigError(f"{other} and {image.name} would both be published as {repository}")
             owners[repository] = image.name
     return images
+
+
+def _check_previous_names(images: Mapping[str, Image], location: Location) -> None:
+    """Raises ConfigError where the releases under a name would belong to two images."""
+    heirs: dict[str, str] = {}
+    for image in images.values():
+        for old in image.previous_names:
+            other = old if old in images else heirs.get(old)
+            if other is not None:
+                where = location.at("images", image.name, "previous_names")
+                said = "an image of its own" if other == old else f"a previous name of {other} already"
+                raise ConfigError(f"{where}: images.{image.name}.previous_names: {old} is {said}")
+            heirs[old] = image.name
 
 
 def passed_over(tree: Tree, images: Mapping[str, Image]) -> tuple[str, ...]:
@@ -151,6 +165,7 @@ def _image(
         tag_rules=tuple(TagRule.parse(rule) for rule in rules),
         suites=_suites(name, given, context if folder is None and context else folder, settings, location, tree),
         inherit=(given.suites or settings.suites).inherit,
+        previous_names=given.previous_names,
         release=given.release,
     )
 

@@ -80,6 +80,8 @@ class Image:
     tag_rules: tuple[TagRule, ...]
     suites: tuple[Suite, ...] = ()
     inherit: bool = True
+    previous_names: tuple[str, ...] = ()
+    """What it was called before."""
     release: bool = True
 
     @property
@@ -251,6 +253,11 @@ def _closure(roots: Iterable[T], edges: Mapping[T, Iterable[T]]) -> frozenset[T]
                 seen.add(item)
                 todo.append(item)
     return frozenset(seen)
+
+
+def renamed(images: Iterable[Image]) -> Mapping[str, str]:
+    """The groups that earlier names of images mean now."""
+    return {old: image.group for image in images for old in image.previous_names}
 
 
 def group_members(images: Iterable[Image]) -> Mapping[str, tuple[Image, ...]]:

@@ -85,13 +85,17 @@ class Decision:
 class TagFormat:
     """The shape of Git tags: `{image}-v{version}`, or any other with both fields."""
 
-    def __init__(self, template: str) -> None:
+    def __init__(self, template: str, renamed: Mapping[str, str] | None = None) -> None:
+        """`renamed` maps earlier names of images to the groups that they mean now."""
         self.template = template
+        self.renamed = renamed or {}
         shape = re.escape(template).replace(r"\{image\}", "(?P<image>.+)")
         self._pattern = re.compile(shape.replace(r"\{version\}", r"(?P<version>[0-9]+\.[0-9]+\.[0-9]+[^/]*)"))
 
     @classmethod
-    def of(cls, settings: VersioningSettings, groups: Sequence[str]) -> TagFormat:
+    def of(
+        cls, settings: VersioningSettings, groups: Sequence[str], renamed: Mapping[str, str] | None = None
+    ) -> TagFormat:
         """The configured format, or the usual one. Raises ConfigError when several images would share tags."""
         template = settings.tag or ("v{version}" if len(groups) == 1 else "{image}-v{version}")
         if template.count("{image}") > 1 or (len(groups) > 1 and "{image}" not in template):
@@ -99,7 +103,7 @@ class TagFormat:
                 f"versioning.tag: {template!r} must name {{image}} once, or several images would share a Git tag",
                 hint="use {image} and {version}, such as {image}-v{version}",
             )
-        return cls(template)
+        return cls(template, renamed)
 
     def render(self, group: str, version: semver.Version) -> str:
         """The Git tag of a version."""
@@ -110,10 +114,16 @@ class TagFormat:
         match = self._pattern.fullmatch(name)
         if match is None:
             return None
-        group = match["image"] if "{image}" in self.template else groups[0]
+        group = self.written(name) or groups[0]
+        group = self.renamed.get(group, group)
         if group not in groups or not semver.Version.is_valid(match["version"]):
             return None
         return group, semver.Version.parse(match["version"])
+
+    def written(self, name: str) -> str:
+        """The image that stands in a Git tag, which may be an earlier name; empty where tags name none."""
+        match = self._pattern.fullmatch(name)
+        return match["image"] if match is not None and "{image}" in self.template else ""
 
 
 def released(tags: Iterable[Tag], form: TagFormat, groups: Sequence[str]) -> Mapping[str, tuple[Released, ...]]:
@@ -122,7 +132,7 @@ def released(tags: Iterable[Tag], form: TagFormat, groups: Sequence[str]) -> Map
     for tag in tags:
         named = form.read(tag.name, groups)
         if named is not None:
-            found[named[0]].append(_read_claim(*named, tag))
+            found[named[0]].append(_read_claim(*named, tag, written=form.written(tag.name) or named[0]))
     return {
         group: tuple(sorted(claims, key=lambda claim: claim.version, reverse=True)) for group, claims in found.items()
     }
@@ -140,7 +150,7 @@ def claim_trailers(
     return "\n".join(lines)
 
 
-def _read_claim(group: str, version: semver.Version, tag: Tag) -> Released:
+def _read_claim(group: str, version: semver.Version, tag: Tag, *, written: str) -> Released:
     digests: dict[str, Digest] = {}
     keys: dict[str, str] = {}
     bases: dict[tuple[str, Platform], Digest] = {}
@@ -149,7 +159,7 @@ def _read_claim(group: str, version: semver.Version, tag: Tag) -> Released:
         first, _, rest = value.strip().partition(" ")
         try:
             if name == "Dsci-Digest":
-                digests[rest or group] = Digest.parse(first)
+                digests[rest or written] = Digest.parse(first)
             elif name == "Dsci-Key" and re.fullmatch("[0-9a-f]{64}", first):
                 keys[rest] = first
             elif name == "Dsci-Base":

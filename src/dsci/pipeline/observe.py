@@ -60,6 +60,7 @@ def observe(
     claims: Mapping[str, tuple[Released, ...]] = dict.fromkeys(groups, ())
     since: Mapping[str, tuple[Change, ...]] = claims_of_nothing(groups)
     touched: Mapping[str, tuple[Change, ...]] = claims_of_nothing(groups)
+    past = _Past(world.source)
     lines: Mapping[str, Line] = {}
     fresh: Mapping[str, frozenset[str]] = {}
     if history:
@@ -69,11 +70,11 @@ def observe(
                 hint="fetch it all: `git fetch --unshallow --tags`, `fetch-depth: 0` in GitHub's checkout,"
                 " GIT_DEPTH: 0 in GitLab",
             )
-        form = TagFormat.of(now.settings.versioning, groups)
+        form = TagFormat.of(now.settings.versioning, groups, family.renamed(now.family.images.values()))
         claims = version.released(git.tags(), form, groups)
         branch = _branch(world.source, head, now.settings.versioning)
         lines = {group: Line.of(branch, now.settings.versioning.prereleases, group) for group in groups}
-        since, touched, fresh = _history(git, now, claims, lines)
+        since, touched, fresh = _history(past, now, claims, lines)
     newest = {group: next((claim for claim in claims[group] if claim.tag.merged), None) for group in groups}
     last = {group: version.last(claims[group], lines.get(group, Line())) for group in groups}
     warnings: list[str] = []
@@ -85,7 +86,7 @@ def observe(
         when=head.when,
         settings=now.settings,
         sources=now.sources,
-        own_changes=_own_changes(world.source, now, last),
+        own_changes=_own_changes(past, now, last),
         keys=found_keys,
         suites=suites,
         pins=pins,
@@ -126,8 +127,33 @@ def _branch(source: Source, head: Head, settings: config.VersioningSettings) -> 
     return branch
 
 
+class _Past:
+    """Earlier commits as today's dsci reads them, each once."""
+
+    def __init__(self, source: Source) -> None:
+        self.git = source.git
+        self._source = source
+        self._known: dict[str, Snapshot | None] = {}
+
+    def at(self, commit: str) -> Snapshot | None:
+        """A commit; None if it cannot be read any more."""
+        if commit not in self._known:
+            try:
+                self._known[commit] = snapshot(self._source, commit)
+            except ConfigError:
+                self._known[commit] = None
+        return self._known[commit]
+
+
+def _as_it_was(then: Snapshot, now: Snapshot, target: TargetId) -> TargetId | None:
+    """What a target was then, perhaps under an earlier name; None where it was not there."""
+    names = (target.image, *now.family.images[target.image].previous_names)
+    found = (TargetId(name, target.platform) for name in names)
+    return next((each for each in found if each in then.sources.own), None)
+
+
 def _history(
-    git: Git, now: Snapshot, claims: Mapping[str, Sequence[Released]], lines: Mapping[str, Line]
+    past: _Past, now: Snapshot, claims: Mapping[str, Sequence[Released]], lines: Mapping[str, Line]
 ) -> tuple[Mapping[str, tuple[Change, ...]], Mapping[str, tuple[Change, ...]], Mapping[str, frozenset[str]]]:
     """One pass over history: the changes since each group's last stable release, those of them that touch its inputs,
     and the shas of those that no release which counts on this branch holds yet."""
@@ -135,7 +161,7 @@ def _history(
     newest = {group: version.last(found, lines[group]) for group, found in claims.items()}
     starts = sorted({claim.tag.commit for claim in last.values() if claim is not None})
     everything = any(claim is None for claim in last.values())
-    commits = git.commits([] if everything else starts)
+    commits = past.git.commits([] if everything else starts)
     rules = now.settings.versioning.rules()
     changes = [commits_model.read(commit, rules) for commit in commits]
     known: Mapping[str, Commit] = {commit.sha: commit for commit in commits}
@@ -154,6 +180,11 @@ def _history(
         own = [target for member in members for target in member.targets]
         above = {each for target in own for each in now.family.unreleased_above(target)}
         filters = [now.inputs[target] for target in (*own, *sorted(above))]
+        then = past.at(claim.tag.commit) if claim and any(member.previous_names for member in members) else None
+        if then is not None:
+            # Before it was renamed, its commits touched what were its inputs then.
+            old = (_as_it_was(then, now, target) for target in own)
+            filters += [then.inputs[each] for each in old if each is not None]
         touched[group] = tuple(
             change
             for change in since[group]
@@ -162,25 +193,20 @@ def _history(
     return since, touched, fresh
 
 
-def _own_changes(source: Source, now: Snapshot, last: Mapping[str, Released | None]) -> Mapping[TargetId, str]:
+def _own_changes(past: _Past, now: Snapshot, last: Mapping[str, Released | None]) -> Mapping[TargetId, str]:
     """How each target's own source differs from its last release, by running today's dsci on that commit too.
 
     What it stands on and is never released itself counts as its own.
     """
-    snapshots: dict[str, Snapshot | None] = {}
+    head = past.git.head().commit
     found: dict[TargetId, str] = {}
     for target in now.family.order:
         claim = last[now.family.images[target.image].group]
-        if claim is None or (claim.tag.commit == source.git.head().commit and not now.dirty):
+        if claim is None or (claim.tag.commit == head and not now.dirty):
             continue
-        commit = claim.tag.commit
-        if commit not in snapshots:
-            try:
-                snapshots[commit] = snapshot(source, commit)
-            except ConfigError:
-                snapshots[commit] = None
+        then = past.at(claim.tag.commit)
         told = (target, *now.family.unreleased_above(target))
-        differences = (_difference(snapshots[commit], now, each, str(claim.version)) for each in told)
+        differences = (_difference(then, now, each, str(claim.version)) for each in told)
         found[target] = next(filter(None, differences), "")
     return found
 
@@ -188,8 +214,11 @@ def _own_changes(source: Source, now: Snapshot, last: Mapping[str, Released | No
 def _difference(then: Snapshot | None, now: Snapshot, target: TargetId, release: str) -> str:
     if then is None:
         return f"the sources of {release} cannot be read any more"
-    if target not in then.sources.own:
+    before = _as_it_was(then, now, target)
+    if before is None:
         return f"new since {release}"
+    if before != target:
+        return f"renamed from {before.image}"
     if then.sources.own[target] == now.sources.own[target]:
         return ""
     old = {file.source: file.entry for file in then.files[target]}

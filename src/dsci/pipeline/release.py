@@ -16,7 +16,7 @@ import semver
 from dsci.errors import ConflictError, DsciError, RegistryError
 from dsci.model import ledger, version
 from dsci.model import plan as planning
-from dsci.model.family import TargetId, group_members
+from dsci.model.family import TargetId, group_members, renamed
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Facts, Plan, PlannedRelease, Request
 from dsci.model.reference import Repository
@@ -111,7 +111,7 @@ def _synchronise(world: World, hands: Hands, tally: _Tally) -> None:
         return
     now = snapshot(world.source, git.head().commit)
     groups = tuple(sorted(group_members(now.family.images.values())))
-    form = TagFormat.of(now.settings.versioning, groups)
+    form = TagFormat.of(now.settings.versioning, groups, renamed(now.family.images.values()))
     theirs = git.remote_tags()
     ours = {tag.name: tag for tag in git.tags()}
     wanted = [name for name in theirs if form.read(name, groups) and name not in ours]
@@ -185,7 +185,7 @@ def _refreshed(
     """All claims as they stand after ours: a float must not pass over a newer one made meanwhile."""
     git = world.source.git
     groups = tuple(fallback)
-    form = TagFormat.of(now.settings.versioning, groups)
+    form = TagFormat.of(now.settings.versioning, groups, renamed(now.family.images.values()))
     remote = git.remote_tags()
     known = {tag.name for tag in git.tags()}
     missing = [name for name in remote if name not in known and form.read(name, groups)]
