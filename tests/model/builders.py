@@ -55,10 +55,12 @@ def oid(text: str) -> str:
 
 def tree(files: Mapping[str, str]) -> Tree:
     """A Git tree of these texts; a path that ends in `!` is executable."""
-    return {
-        path.removesuffix("!"): TreeEntry(EXECUTABLE if path.endswith("!") else FILE, oid(text))
-        for path, text in files.items()
-    }
+    return Tree(
+        {
+            path.removesuffix("!"): TreeEntry(EXECUTABLE if path.endswith("!") else FILE, oid(text))
+            for path, text in files.items()
+        }
+    )
 
 
 def target(text: str) -> TargetId:

@@ -8,7 +8,7 @@ import pytest
 from builders import FILE, look, target, tree
 
 from dsci.model.inputs import ContextFile, ignore_file_of, may_copy
-from dsci.model.tree import EXECUTABLE, SUBMODULE, SYMLINK, TreeEntry
+from dsci.model.tree import EXECUTABLE, SUBMODULE, SYMLINK, Tree, TreeEntry
 
 
 def context(files: Mapping[str, str], name: str = "ml") -> list[str]:
@@ -40,7 +40,8 @@ def test_a_context_file_tells_where_it_comes_from() -> None:
 
 def test_links_and_submodules_are_entries_like_any_other() -> None:
     shot = look({"images/ml/Dockerfile": "FROM debian\n"})
-    given = {**shot.tree, "images/ml/link": TreeEntry(SYMLINK, "a"), "images/ml/sub": TreeEntry(SUBMODULE, "b")}
+    more = {"images/ml/link": TreeEntry(SYMLINK, "a"), "images/ml/sub": TreeEntry(SUBMODULE, "b")}
+    given = Tree({**shot.tree, **more})
     files = shot.inputs[target("ml")].files(given)
     assert [(file.path, file.entry.mode) for file in files[1:]] == [("link", SYMLINK), ("sub", SUBMODULE)]
 

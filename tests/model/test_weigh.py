@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from builders import commit
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsci.model.commits import Bump, Change, Commit, read
-from dsci.model.weigh import ancestors, taken_back, weigh
+from dsci.model.weigh import held, taken_back, weigh
 
 
 def history(*messages: str, merges: Sequence[tuple[str, ...]] = ()) -> list[Change]:
@@ -96,14 +96,17 @@ def test_a_reverted_merge_takes_back_what_it_brought() -> None:
     assert sorted(sha[0] for sha in taken) == ["c", "d", "e"]
 
 
-def test_ancestors() -> None:
-    commits = {
-        name: commit(name, sha=name, parents=parents)
-        for name, parents in {"d": "bc", "c": "a", "b": "a", "a": "x", "e": "d"}.items()
-    }
-    assert ancestors("d", commits) == frozenset("abcd")
-    assert ancestors("b", commits) == frozenset("ab")
-    assert ancestors("x", commits) == frozenset()
+def reachable(start: str, known: Mapping[str, Commit]) -> frozenset[str]:
+    """What a walk from this commit meets."""
+    if start not in known:
+        return frozenset()
+    return frozenset([start]).union(*(reachable(parent, known) for parent in known[start].parents))
+
+
+def test_who_holds_a_commit() -> None:
+    parents = {"d": "bc", "c": "a", "b": "a", "a": "x", "e": "d"}
+    known = {name: commit("x", sha=name, parents=above) for name, above in parents.items()}
+    assert held(["d", "b", "x"], known) == {"a": 0b11, "b": 0b11, "c": 0b01, "d": 0b01, "e": 0}
 
 
 @given(st.permutations(range(5)))
@@ -111,3 +114,31 @@ def test_the_order_of_unrelated_commits_does_not_matter(order: list[int]) -> Non
     changes = history("feat: a", "fix: b", "wip", "docs!: c", "perf: d")
     shuffled = [changes[n] for n in order]
     assert sorted(told(changes)) == sorted(told(shuffled))
+
+
+@given(
+    st.lists(st.sets(st.integers(0, 9), max_size=3), min_size=1, max_size=10), st.lists(st.integers(0, 12), max_size=4)
+)
+def test_who_holds_a_commit_is_found_in_one_pass(parents: list[set[int]], starts: list[int]) -> None:
+    """The same as asking for each start, for any graph; `parents[n]` are among the commits before n."""
+    known = {
+        str(n): commit("x", sha=str(n), parents=[str(each) for each in sorted(above) if each < n])
+        for n, above in enumerate(parents)
+    }
+    named = [str(start) for start in starts]
+    found = held(named, known)
+    for n, start in enumerate(named):
+        assert {sha for sha, bits in found.items() if bits >> n & 1} == reachable(start, known)
+
+
+def test_what_a_merge_brought_is_met_once() -> None:
+    """The topic forked and was merged within itself before it came here."""
+    shape = {"a": "", "b": "a", "c": "a", "d": "c", "e": "c", "f": "de", "m": "bf"}
+    made = {
+        name: commit(f"feat: {name}", sha=name * 40, parents=[parent * 40 for parent in above])
+        for name, above in shape.items()
+    }
+    back = commit(reverting("m" * 40).replace("m" * 40, "a1" * 20), sha="9" * 40, parents=["m" * 40])
+    merged = commit("Merge", sha="a1" * 20, parents=made["m"].parents)
+    taken = taken_back([read(one) for one in (back, merged, *reversed(made.values()))])
+    assert sorted(sha[:2] for sha in taken) == ["99", "a1", "cc", "dd", "ee", "ff"]

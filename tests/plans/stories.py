@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from dsci.model import keys, version, weigh
+from dsci.model import keys, version
 from dsci.model.commits import Commit
 from dsci.model.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
 from dsci.model.plan import Facts, Plan, Request, make
@@ -66,12 +66,19 @@ class MemoryGit:
         sha = _sha(parent, message, when, sorted(tree.items()))
         parents = (parent,) if parent else ()
         self.history[sha] = Commit(sha=sha, parents=parents, when=when, message=message, paths=changed)
-        self.trees[sha] = tree
+        self.trees[sha] = Tree(tree)
         self.branches[self.branch] = sha
         return sha
 
     def reachable(self, start: str) -> frozenset[str]:
-        return weigh.ancestors(start, self.history)
+        seen: set[str] = set()
+        todo = [start]
+        while todo:
+            sha = todo.pop()
+            if sha not in seen:
+                seen.add(sha)
+                todo += self.history[sha].parents
+        return frozenset(seen)
 
     # What dsci asks.
 

@@ -186,6 +186,7 @@ def version(
                 continue
             claim = next((claim for claim in facts.claims[group] if claim.tag.merged), None)
             following = coming.get(group)
+            mine = {change.commit.sha for change in facts.touched[group]}
             current = str(claim.version) if claim else None
             base = stable(facts.claims[group]) or claim
             rows.append(
@@ -202,8 +203,8 @@ def version(
                     ],
                     others=[
                         _commit(change, Bump.NONE, "touches none of its inputs")
-                        for change in facts.since[group]
-                        if change not in facts.touched[group]
+                        for change in (facts.since[group] if json or explain else ())
+                        if change.commit.sha not in mine
                     ],
                 )
             )

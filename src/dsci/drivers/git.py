@@ -120,7 +120,7 @@ class GitRepository:
                     meta, _, path = record.partition(b"\t")
                     mode, _, oid = meta.decode("ascii").split(" ")
                     tree[_path(path)] = TreeEntry(mode, oid)
-                self._trees[commit] = tree
+                self._trees[commit] = Tree(tree)
             return self._trees[commit]
 
     def blob(self, oid: str) -> bytes:

@@ -17,7 +17,7 @@ from dsci.model.family import Image, Suite
 from dsci.model.oci import Platform
 from dsci.model.reference import EMBEDDED, Repository
 from dsci.model.tags import TagRule
-from dsci.model.tree import Tree, below
+from dsci.model.tree import Tree
 from dsci.model.yamlfile import Location, nearest
 
 _NAME = re.compile(r"\A[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
@@ -145,7 +145,7 @@ def _image(
             f"{location.at(*where, 'dockerfile')}: images.{name}: there is no {path} in Git{near}",
             hint="commit it, or set images.NAME.dockerfile to a path from the repository's root",
         )
-    if context and not any(below(context, known) is not None for known in tree):
+    if context and not any(path != context for path in tree.under(context)):
         raise ConfigError(f"{location.at(*where, 'context')}: images.{name}.context: no folder {context} in Git")
     platforms = tuple(Platform.parse(text) for text in given.platforms or settings.platforms) or (platform,)
     rules = given.tags if given.tags is not None else settings.tags
@@ -209,7 +209,7 @@ def _suites(
 
 def _suites_below(owner: str, root: str, tree: Tree, timeout: float) -> list[Suite]:
     """A suite per structure file, and one for all test modules, below a folder (or at a file)."""
-    files = sorted(path for path in tree if path == root or below(root, path) is not None)
+    files = tree.under(root)
     structure = [path for path in files if path.endswith((".yaml", ".yml")) and path.count("/") <= root.count("/") + 1]
     modules = [path for path in files if re.match(r"(test_.*|.*_test)\.py\Z", path.rpartition("/")[2])]
     suites = [

@@ -14,6 +14,7 @@ import csv
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 
 from dsci.errors import ConfigError
 from dsci.model import dockerfile_lexer as lexer
@@ -109,6 +110,7 @@ class Dockerfile:
     stages: tuple[Stage, ...]
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str, *, path: str) -> Dockerfile:
     """Read a Dockerfile; `path` is for messages.
 

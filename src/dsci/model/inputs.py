@@ -72,8 +72,8 @@ class Inputs:
         """The build context, sorted by path."""
         return tuple(
             sorted(
-                ContextFile(path=rest, source=path, entry=entry)
-                for path, entry in tree.items()
+                ContextFile(path=rest, source=path, entry=tree[path])
+                for path in tree.under(self.context)
                 if (rest := self.in_context(path)) is not None
             )
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 FILE = "100644"
 EXECUTABLE = "100755"
@@ -19,8 +21,35 @@ class TreeEntry:
     oid: str
 
 
-#: Every file of a tree by its path from the root, `/` between the parts; folders are not listed.
-Tree = Mapping[str, TreeEntry]
+class Tree(Mapping[str, TreeEntry]):
+    """Every file of a tree by its path from the root, `/` between the parts; folders are not listed."""
+
+    def __init__(self, entries: Mapping[str, TreeEntry]) -> None:
+        self._entries = dict(entries)
+
+    def __getitem__(self, path: str) -> TreeEntry:
+        return self._entries[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self._entries)
+
+    def under(self, place: str) -> list[str]:
+        """The paths below a folder (`""` is the root), or the file itself, sorted; without a look at any other."""
+        if not place:
+            return self._sorted
+        first = bisect_left(self._sorted, f"{place}/")
+        last = bisect_left(self._sorted, f"{place}{_AFTER_SLASH}")
+        return [*([place] if place in self._entries else []), *self._sorted[first:last]]
+
+
+_AFTER_SLASH = chr(ord("/") + 1)
 
 
 def below(folder: str, path: str) -> str | None:

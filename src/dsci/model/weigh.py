@@ -101,6 +101,24 @@ def _reachable(starts: Iterable[str], known: Mapping[str, Commit]) -> frozenset[
     return frozenset(seen)
 
 
-def ancestors(commit: str, commits: Mapping[str, Commit]) -> frozenset[str]:
-    """The commits of this set that `commit` can reach, itself included."""
-    return _reachable([commit], commits)
+def held(starts: Sequence[str], commits: Mapping[str, Commit]) -> Mapping[str, int]:
+    """Which of these starts can reach each commit, themselves included: bit n stands for `starts[n]`. One pass."""
+    children = dict.fromkeys(commits, 0)
+    for commit in commits.values():
+        for parent in commit.parents:
+            if parent in children:
+                children[parent] += 1
+    bits = dict.fromkeys(commits, 0)
+    for n, start in enumerate(starts):
+        if start in bits:
+            bits[start] |= 1 << n
+    todo = [sha for sha, count in children.items() if count == 0]
+    while todo:
+        sha = todo.pop()
+        for parent in commits[sha].parents:
+            if parent in children:
+                bits[parent] |= bits[sha]
+                children[parent] -= 1
+                if children[parent] == 0:
+                    todo.append(parent)
+    return bits

@@ -7,7 +7,7 @@ with its reason; where work follows, it is an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -60,7 +60,7 @@ def observe(
     claims: Mapping[str, tuple[Released, ...]] = dict.fromkeys(groups, ())
     since: Mapping[str, tuple[Change, ...]] = claims_of_nothing(groups)
     touched: Mapping[str, tuple[Change, ...]] = claims_of_nothing(groups)
-    past = _Past(world.source)
+    past = _Past(world.source, now, claims)
     lines: Mapping[str, Line] = {}
     fresh: Mapping[str, frozenset[str]] = {}
     if history:
@@ -74,6 +74,7 @@ def observe(
         claims = version.released(git.tags(), form, groups)
         branch = _branch(world.source, head, now.settings.versioning)
         lines = {group: Line.of(branch, now.settings.versioning.prereleases, group) for group in groups}
+        past = _Past(world.source, now, claims)
         since, touched, fresh = _history(past, now, claims, lines)
     newest = {group: next((claim for claim in claims[group] if claim.tag.merged), None) for group in groups}
     last = {group: version.last(claims[group], lines.get(group, Line())) for group in groups}
@@ -128,18 +129,26 @@ def _branch(source: Source, head: Head, settings: config.VersioningSettings) -> 
 
 
 class _Past:
-    """Earlier commits as today's dsci reads them, each once."""
+    """Earlier commits as today's dsci reads them: each once, and of each the images that were released there."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, now: Snapshot, claims: Mapping[str, Sequence[Released]]) -> None:
         self.git = source.git
         self._source = source
         self._known: dict[str, Snapshot | None] = {}
+        self._images: dict[str, set[str]] = {}
+        for group, members in family.group_members(now.family.images.values()).items():
+            needed = {target for member in members for target in member.targets}
+            needed |= {above for target in needed for above in now.family.unreleased_above(target)}
+            images = [now.family.images[target.image] for target in needed]
+            names = {name for image in images for name in (image.name, *image.previous_names)}
+            for claim in claims[group]:
+                self._images.setdefault(claim.tag.commit, set()).update(names)
 
     def at(self, commit: str) -> Snapshot | None:
-        """A commit; None if it cannot be read any more."""
+        """A commit where something was released; None if it cannot be read any more."""
         if commit not in self._known:
             try:
-                self._known[commit] = snapshot(self._source, commit)
+                self._known[commit] = snapshot(self._source, commit, only=self._images[commit])
             except ConfigError:
                 self._known[commit] = None
         return self._known[commit]
@@ -165,18 +174,22 @@ def _history(
     rules = now.settings.versioning.rules()
     changes = [commits_model.read(commit, rules) for commit in commits]
     known: Mapping[str, Commit] = {commit.sha: commit for commit in commits}
-    ends = {claim.tag.commit for claim in (*last.values(), *newest.values()) if claim is not None}
-    reached = {start: weigh.ancestors(start, known) for start in sorted(ends)}
-    fresh: dict[str, frozenset[str]] = {}
-    since: dict[str, tuple[Change, ...]] = {}
+    groups = family.group_members(now.family.images.values())
+    starting = [*(last[group] for group in groups), *(newest[group] for group in groups)]
+    held = weigh.held([claim.tag.commit if claim else "" for claim in starting], known)
+    everyone = (1 << len(groups)) - 1
+    names = tuple(groups)
+    gathered: dict[str, list[Change]] = {group: [] for group in groups}
+    unsettled: dict[str, set[str]] = {group: set() for group in groups}
+    for change in changes:
+        bits = held[change.commit.sha]
+        for group in _named_by(everyone & ~bits, names):
+            gathered[group].append(change)
+        for group in _named_by(everyone & ~bits & ~(bits >> len(groups)), names):
+            unsettled[group].add(change.commit.sha)
     touched: dict[str, tuple[Change, ...]] = {}
-    for group, members in family.group_members(now.family.images.values()).items():
+    for group, members in groups.items():
         claim = last[group]
-        before = reached[claim.tag.commit] if claim else frozenset()
-        since[group] = tuple(change for change in changes if change.commit.sha not in before)
-        settled = newest[group]
-        held = reached[settled.tag.commit] if settled else frozenset()
-        fresh[group] = frozenset(change.commit.sha for change in since[group]) - held
         own = [target for member in members for target in member.targets]
         above = {each for target in own for each in now.family.unreleased_above(target)}
         filters = [now.inputs[target] for target in (*own, *sorted(above))]
@@ -187,10 +200,20 @@ def _history(
             filters += [then.inputs[each] for each in old if each is not None]
         touched[group] = tuple(
             change
-            for change in since[group]
+            for change in gathered[group]
             if any(given.touches(path) for path in change.commit.paths for given in filters)
         )
+    since = {group: tuple(found) for group, found in gathered.items()}
+    fresh = {group: frozenset(found) for group, found in unsettled.items()}
     return since, touched, fresh
+
+
+def _named_by(bits: int, names: Sequence[str]) -> Iterator[str]:
+    """The names whose bits are set."""
+    while bits:
+        lowest = bits & -bits
+        yield names[lowest.bit_length() - 1]
+        bits ^= lowest
 
 
 def _own_changes(past: _Past, now: Snapshot, last: Mapping[str, Released | None]) -> Mapping[TargetId, str]:

@@ -6,7 +6,7 @@ is listed and hashed. The work tree's changes can be laid over it, for local bui
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -54,8 +54,17 @@ class Snapshot:
     """Paths whose content comes from the work tree."""
 
 
-def snapshot(source: Source, commit: str, *, overlay: Mapping[str, TreeEntry | None] | None = None) -> Snapshot:
-    """Read a commit; `overlay` lays changed paths of the work tree over it. Raises ConfigError for what cannot be."""
+def snapshot(
+    source: Source,
+    commit: str,
+    *,
+    overlay: Mapping[str, TreeEntry | None] | None = None,
+    only: Collection[str] | None = None,
+) -> Snapshot:
+    """Read a commit; `overlay` lays changed paths of the work tree over it. Raises ConfigError for what cannot be.
+
+    With `only`, inputs and own keys are those of these images, and there are no full source keys.
+    """
     git = source.git
     tree = _overlaid(git.tree(commit), overlay or {})
     changed = frozenset(path for path, entry in (overlay or {}).items() if entry is not None)
@@ -81,6 +90,8 @@ def snapshot(source: Source, commit: str, *, overlay: Mapping[str, TreeEntry | N
     own: dict[TargetId, str] = {}
     for target, node in assembled.nodes.items():
         image = images[target.image]
+        if only is not None and image.name not in only:
+            continue
         ignore_file = inputs.ignore_file_of(image, tree)
         filters[target] = Inputs.of(image, node.recipe, ignore_file, read(ignore_file) if ignore_file else "")
         files[target] = filters[target].files(tree)
@@ -94,9 +105,9 @@ def snapshot(source: Source, commit: str, *, overlay: Mapping[str, TreeEntry | N
         inputs=filters,
         files=files,
         generated=generated,
-        sources=keys.source_keys(assembled, own),
+        sources=keys.source_keys(assembled, own) if only is None else SourceKeys(own=own, full={}),
         locked=lock.parse(read(lock.FILE_NAME)) if lock.FILE_NAME in tree else {},
-        dirty=_dirty(assembled, filters, overlay or {}),
+        dirty=_dirty(assembled, filters, overlay) if overlay else {},
         changed=changed,
     )
 
@@ -129,7 +140,7 @@ def _overlaid(tree: Tree, overlay: Mapping[str, TreeEntry | None]) -> Tree:
             merged.pop(path, None)
         else:
             merged[path] = entry
-    return merged
+    return Tree(merged)
 
 
 def _generated(git: Git, image: family.Image, commit: str) -> tuple[ContextFile, ...]:
