@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from dsci.model.commits import TYPES, Bump, Rules, read
+from dsci.model.commits import TYPES, Bump, Rules, read, speaks
 
 NONE, PATCH, MINOR, MAJOR = Bump.NONE, Bump.PATCH, Bump.MINOR, Bump.MAJOR
 
@@ -243,3 +243,21 @@ def test_what_may_have_been_meant(message: str, says: str | None) -> None:
 def test_whether_a_message_can_be_weighed(message: str, parents: int, conventional: bool) -> None:
     given = commit(message, parents=["a" * 40, "b" * 40][:parents])
     assert read(given).conventional is conventional
+
+
+@pytest.mark.parametrize(
+    ("message", "speaking"),
+    [
+        ('Revert "x"', True),
+        ("revert: x", True),
+        ("a\n\nThis reverts commit 1234567.", True),
+        ("Reapply it", True),
+        ("x\n\nrelease-as: 1.0.0", True),
+        ("feat: a", False),
+        ("", False),
+    ],
+)
+def test_what_may_speak_of_others(message: str, speaking: bool) -> None:
+    assert speaks(commit(message)) is speaking
+    change = read(commit(message))
+    assert speaking or not (change.reverts or change.release_as)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from builders import FILE, look, target, tree
 
-from dsci.model.inputs import ContextFile, ignore_file_of, may_copy
+from dsci.model.inputs import ContextFile, Watch, ignore_file_of, may_copy
 from dsci.model.tree import EXECUTABLE, SUBMODULE, SYMLINK, Tree, TreeEntry
 
 
@@ -162,3 +162,38 @@ def test_which_ignore_file_counts(paths: list[str], context_folder: str, chosen:
 )
 def test_what_a_copy_may_take(pattern: str, path: str, may: bool) -> None:
     assert may_copy(pattern, path) is may
+
+
+_FAMILY = {
+    "Dockerfile": "FROM debian:12\nCOPY . /\n",
+    ".dockerignore": "*.md\n",
+    "images/ml/Dockerfile": "FROM debian:12\nCOPY . /\n",
+    "images/ml/x": "1",
+    "images/ml-gpu/Dockerfile": "FROM debian:12\nCOPY . /\n",
+    "docker/r.Dockerfile": "FROM debian:12\nCOPY . /\n",
+    "r/x": "1",
+    "dsci.yaml": "images: {root: {dockerfile: Dockerfile}, r: {context: r, dockerfile: docker/r.Dockerfile}}",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "owners"),
+    [
+        ("images/ml/x", "ml root"),
+        ("images/ml/deep/er", "ml root"),
+        ("images/ml-gpu/x", "ml-gpu root"),
+        ("images/ml", "root"),
+        ("r/x", "r root"),
+        ("docker/r.Dockerfile", "r root"),
+        ("README.md", ""),
+        ("r/README.md", "r root"),
+        (".dockerignore", "root"),
+        ("dsci.yaml", ""),
+        ("Dockerfile", "root"),
+    ],
+)
+def test_a_watch_says_what_every_filter_says(path: str, owners: str) -> None:
+    shot = look(_FAMILY)
+    watch = Watch((str(name.image), given) for name, given in shot.inputs.items())
+    asked = {str(name.image) for name, given in shot.inputs.items() if given.touches(path)}
+    assert watch.touched(path) == asked == set(owners.split())

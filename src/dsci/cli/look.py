@@ -14,7 +14,7 @@ from dsci.cli.wiring import Session
 from dsci.errors import DsciError
 from dsci.model import config
 from dsci.model import plan as planning
-from dsci.model.commits import Bump, Change
+from dsci.model.commits import Bump, Commit
 from dsci.model.plan import Facts, Plan, PlannedTarget, Request
 from dsci.model.text import clean
 from dsci.model.version import stable
@@ -198,13 +198,13 @@ def version(
                     reason=following.reason if following else value.unreleased.get(group, "superseded"),
                     since=base.tag.name if base else None,
                     commits=[
-                        _commit(item.change, item.bump, item.why)
-                        for item in weigh(facts.since[group], facts.touched[group])
+                        _commit(item.change.commit, item.bump, item.why)
+                        for item in weigh(facts.since[group], facts.touched[group], facts.commits[group])
                     ],
                     others=[
-                        _commit(change, Bump.NONE, "touches none of its inputs")
-                        for change in (facts.since[group] if json or explain else ())
-                        if change.commit.sha not in mine
+                        _commit(commit, Bump.NONE, "touches none of its inputs")
+                        for commit in (facts.commits[group].values() if json or explain else ())
+                        if commit.sha not in mine
                     ],
                 )
             )
@@ -233,8 +233,8 @@ def version(
             _refuse_unconventional(facts, names)
 
 
-def _commit(change: Change, bump: Bump, why: str) -> _CommitRow:
-    return _CommitRow(sha=change.commit.sha, subject=change.commit.subject, bump=str(bump), why=why)
+def _commit(commit: Commit, bump: Bump, why: str) -> _CommitRow:
+    return _CommitRow(sha=commit.sha, subject=commit.subject, bump=str(bump), why=why)
 
 
 def _refuse_unconventional(facts: Facts, names: tuple[str, ...]) -> None:

@@ -8,7 +8,9 @@ inputs wherever they lie. The same answers serve keys, tars and the commits that
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from dsci.model import config, lock
 from dsci.model.dockerfile import Recipe
@@ -18,6 +20,8 @@ from dsci.model.tree import Tree, TreeEntry, below
 
 #: What speaks to dsci alone: a moved base or a new registry is no change of an image.
 _OURS = frozenset({config.FILE_NAME, lock.FILE_NAME})
+
+T = TypeVar("T", bound=Hashable)
 
 _WILDCARD = re.compile(r"[*?\[\\]")
 
@@ -77,6 +81,30 @@ class Inputs:
                 if (rest := self.in_context(path)) is not None
             )
         )
+
+
+class Watch(Generic[T]):
+    """Whose inputs a path belongs to, for many owners at once: only those are asked above whose folder it lies."""
+
+    def __init__(self, watched: Iterable[tuple[T, Inputs]]) -> None:
+        self._files: dict[str, set[T]] = {}
+        self._folders: dict[str, list[tuple[T, Inputs]]] = {}
+        for owner, given in watched:
+            for path in (given.dockerfile, given.ignore_file):
+                if path is not None:
+                    self._files.setdefault(path, set()).add(owner)
+            self._folders.setdefault(given.context, []).append((owner, given))
+
+    def touched(self, path: str) -> frozenset[T]:
+        """The owners for whom `Inputs.touches` says yes."""
+        found = set(self._files.get(path, ()))
+        folder = path
+        while folder:
+            folder = folder.rpartition("/")[0]
+            found.update(
+                owner for owner, given in self._folders.get(folder, ()) if owner not in found and given.touches(path)
+            )
+        return frozenset(found)
 
 
 def ignore_file_of(image: Image, tree: Tree) -> str | None:

@@ -17,7 +17,7 @@ import semver
 from dsci.errors import ConfigError, ConflictError
 from dsci.model import tags as tags_model
 from dsci.model import version as version_model
-from dsci.model.commits import Change
+from dsci.model.commits import Change, Commit
 from dsci.model.config import Settings
 from dsci.model.family import Family, TargetId, group_members
 from dsci.model.keys import Pins, SourceKeys
@@ -72,7 +72,11 @@ class Facts:
     found: Mapping[TargetId, Found]
     claims: Mapping[str, tuple[Released, ...]]
     since: Mapping[str, tuple[Change, ...]]
+    """Since each group's last stable release, newest first: what touches its inputs, and what may speak of it."""
     touched: Mapping[str, tuple[Change, ...]]
+    """Those that touch its inputs."""
+    commits: Mapping[str, Mapping[str, Commit]] = field(default_factory=dict)
+    """Every commit since each group's last stable release by its sha, newest first."""
     lines: Mapping[str, Line] = field(default_factory=dict)
     """What the branch may release of each group."""
     fresh: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -348,6 +352,7 @@ def _decisions(family: Family, facts: Facts) -> dict[str, Decision]:
             settings=facts.settings.versioning,
             line=facts.lines.get(group, Line()),
             fresh=facts.fresh.get(group),
+            known=facts.commits.get(group),
         )
     return decisions
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import semver
 
 from dsci.errors import ConfigError
-from dsci.model.commits import Bump, Change
+from dsci.model.commits import Bump, Change, Commit
 from dsci.model.config import VersioningSettings
 from dsci.model.lines import Line
 from dsci.model.oci import Digest, OciError, Platform
@@ -206,19 +206,21 @@ def decide(
     settings: VersioningSettings,
     line: Line = _ANY_BRANCH,
     fresh: frozenset[str] | None = None,
+    known: Mapping[str, Commit] | None = None,
 ) -> Decision:
     """Whether a group is released now, and as what.
 
-    `claims` are its versions, newest first; `since` every change after its last reachable stable release, newest
-    first; `touched` those of them that touch its inputs; `fresh` the shas of those that no release which counts here
-    holds yet (None: all). `source_changed` says how its own source differs from that release ("" when it does not);
-    `parents` are the decisions of the groups it stands on.
+    `claims` are its versions, newest first. `since` are the changes after its last reachable stable release that may
+    matter, newest first, and `known` all commits since then (None: theirs); `touched` are the changes that touch its
+    inputs, `fresh` the shas of those that no release which counts here holds yet (None: all). `source_changed` says how
+    its own source differs from that release ("" when it does not); `parents` are the decisions of the groups it stands
+    on.
     """
     base, previous = stable(claims), last(claims, line)
     moved = [parent for parent in parents if parent.version is not None]
     pushing = moved if settings.propagate != "none" else []
     names = tuple((parent.group, str(parent.version)) for parent in moved)
-    weighed = weigh(since, touched)
+    weighed = weigh(since, touched, known)
     new = [item for item in weighed if item.noted and (fresh is None or item.change.commit.sha in fresh)]
     warnings = [f"{_named(item.change)}: {text}" for item in new for text in item.change.warnings]
 

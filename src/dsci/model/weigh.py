@@ -24,9 +24,14 @@ class Weighed:
     """Whether a release note speaks of it."""
 
 
-def weigh(since: Sequence[Change], touched: Sequence[Change]) -> tuple[Weighed, ...]:
-    """Weigh the changes that touch an image, newest first, among all that happened since its last release."""
-    taken = taken_back(since)
+def weigh(
+    since: Sequence[Change], touched: Sequence[Change], known: Mapping[str, Commit] | None = None
+) -> tuple[Weighed, ...]:
+    """Weigh the changes that touch an image, newest first, among all that happened since its last release.
+
+    `since` need hold only what may speak of another commit; then `known` holds every commit since that release.
+    """
+    taken = taken_back(since, known)
     return tuple(_weighed(change, taken) for change in touched)
 
 
@@ -51,7 +56,7 @@ def _weighed(change: Change, taken: Mapping[str, str]) -> Weighed:
     return weighed(best.bump, f"breaking {best.type}{squashed}" if best.breaking else f"{best.type}{squashed}")
 
 
-def taken_back(since: Sequence[Change]) -> Mapping[str, str]:
+def taken_back(since: Sequence[Change], known: Mapping[str, Commit] | None = None) -> Mapping[str, str]:
     """Commits that cancel each other, by sha, with the reason: reverts of what is not released, and what they revert.
 
     `since` is newest first, so that a revert of a revert is met before what it brings back.
@@ -59,7 +64,7 @@ def taken_back(since: Sequence[Change]) -> Mapping[str, str]:
     asking = [change for change in since if change.reverts]
     if not asking:
         return {}
-    known = {change.commit.sha: change.commit for change in since}
+    known = {change.commit.sha: change.commit for change in since} if known is None else known
     shas = sorted(known)
     taken: dict[str, str] = {}
     for change in asking:

@@ -15,9 +15,10 @@ from typing import TypeVar
 
 from dsci.errors import AuthError, ConfigError, DsciError, HistoryError, RegistryError
 from dsci.model import commits as commits_model
-from dsci.model import config, family, keys, lock, version, weigh
+from dsci.model import config, family, inputs, keys, lock, version, weigh
 from dsci.model.commits import Change, Commit
 from dsci.model.family import Family, TargetId
+from dsci.model.inputs import Inputs
 from dsci.model.lines import Line
 from dsci.model.oci import ANY, INDEX_TYPES, Digest, Index, OciError, Platform
 from dsci.model.plan import Facts, Found, Pending, release_tags
@@ -58,11 +59,10 @@ def observe(
     now = snapshot(world.source, head.commit, overlay=overlay)
     groups = tuple(sorted(family.group_members(now.family.images.values())))
     claims: Mapping[str, tuple[Released, ...]] = dict.fromkeys(groups, ())
-    since: Mapping[str, tuple[Change, ...]] = claims_of_nothing(groups)
-    touched: Mapping[str, tuple[Change, ...]] = claims_of_nothing(groups)
+    nothing = claims_of_nothing(groups)
+    found_history = _History(since=nothing, touched=nothing, commits={}, fresh={})
     past = _Past(world.source, now, claims)
     lines: Mapping[str, Line] = {}
-    fresh: Mapping[str, frozenset[str]] = {}
     if history:
         if git.is_shallow():
             raise HistoryError(
@@ -75,7 +75,7 @@ def observe(
         branch = _branch(world.source, head, now.settings.versioning)
         lines = {group: Line.of(branch, now.settings.versioning.prereleases, group) for group in groups}
         past = _Past(world.source, now, claims)
-        since, touched, fresh = _history(past, now, claims, lines)
+        found_history = _history(past, now, claims, lines)
     newest = {group: next((claim for claim in claims[group] if claim.tag.merged), None) for group in groups}
     last = {group: version.last(claims[group], lines.get(group, Line())) for group in groups}
     warnings: list[str] = []
@@ -94,10 +94,11 @@ def observe(
         unpinned=unpinned,
         found=_found(world, now, found_keys, suites),
         claims=claims,
-        since=since,
-        touched=touched,
+        since=found_history.since,
+        touched=found_history.touched,
+        commits=found_history.commits,
         lines=lines,
-        fresh=fresh,
+        fresh=found_history.fresh,
         descendants=_descendants(git, head, claims),
         unconverged=_unconverged(world, now.family, claims, warnings),
         dirty=now.dirty,
@@ -161,59 +162,79 @@ def _as_it_was(then: Snapshot, now: Snapshot, target: TargetId) -> TargetId | No
     return next((each for each in found if each in then.sources.own), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _History:
+    """What happened since each group's last stable release; the fields are those of `Facts`."""
+
+    since: Mapping[str, tuple[Change, ...]]
+    touched: Mapping[str, tuple[Change, ...]]
+    commits: Mapping[str, Mapping[str, Commit]]
+    fresh: Mapping[str, frozenset[str]]
+
+
 def _history(
     past: _Past, now: Snapshot, claims: Mapping[str, Sequence[Released]], lines: Mapping[str, Line]
-) -> tuple[Mapping[str, tuple[Change, ...]], Mapping[str, tuple[Change, ...]], Mapping[str, frozenset[str]]]:
-    """One pass over history: the changes since each group's last stable release, those of them that touch its inputs,
-    and the shas of those that no release which counts on this branch holds yet."""
-    last = {group: version.stable(found) for group, found in claims.items()}
-    newest = {group: version.last(found, lines[group]) for group, found in claims.items()}
-    starts = sorted({claim.tag.commit for claim in last.values() if claim is not None})
-    everything = any(claim is None for claim in last.values())
-    commits = past.git.commits([] if everything else starts)
-    rules = now.settings.versioning.rules()
-    changes = [commits_model.read(commit, rules) for commit in commits]
-    known: Mapping[str, Commit] = {commit.sha: commit for commit in commits}
-    groups = family.group_members(now.family.images.values())
-    starting = [*(last[group] for group in groups), *(newest[group] for group in groups)]
-    held = weigh.held([claim.tag.commit if claim else "" for claim in starting], known)
-    everyone = (1 << len(groups)) - 1
-    names = tuple(groups)
-    gathered: dict[str, list[Change]] = {group: [] for group in groups}
-    unsettled: dict[str, set[str]] = {group: set() for group in groups}
-    for change in changes:
-        bits = held[change.commit.sha]
-        for group in _named_by(everyone & ~bits, names):
-            gathered[group].append(change)
-        for group in _named_by(everyone & ~bits & ~(bits >> len(groups)), names):
-            unsettled[group].add(change.commit.sha)
-    touched: dict[str, tuple[Change, ...]] = {}
-    for group, members in groups.items():
-        claim = last[group]
+) -> _History:
+    """One pass over history for all groups. A message is read only if it may matter to one of them."""
+    groups = tuple(claims)
+    bases = {group: _commit_of(version.stable(claims[group])) for group in groups}
+    settled = {group: _commit_of(version.last(claims[group], lines[group])) for group in groups}
+    commits = past.git.commits([] if "" in bases.values() else sorted(set(bases.values())))
+    starts = tuple(dict.fromkeys([*bases.values(), *settled.values()]))
+    bit = {start: 1 << n for n, start in enumerate(starts)}
+    held = weigh.held(starts, {commit.sha: commit for commit in commits})
+    unreleased = {
+        start: {commit.sha: commit for commit in commits if not held[commit.sha] & bit[start]}
+        for start in dict.fromkeys(bases.values())
+    }
+    rules, read = now.settings.versioning.rules(), dict[str, Change]()
+
+    def change(commit: Commit) -> Change:
+        if commit.sha not in read:
+            read[commit.sha] = commits_model.read(commit, rules)
+        return read[commit.sha]
+
+    watch = inputs.Watch(_watched(past, now, bases))
+    touched: dict[str, list[Change]] = {group: [] for group in groups}
+    since: dict[str, list[Change]] = {group: [] for group in groups}
+    for commit in commits:
+        hit = frozenset(group for path in commit.paths for group in watch.touched(path))
+        for group in groups if commits_model.speaks(commit) else hit:
+            if commit.sha in unreleased[bases[group]]:
+                since[group].append(change(commit))
+                if group in hit:
+                    touched[group].append(change(commit))
+    return _History(
+        since={group: tuple(found) for group, found in since.items()},
+        touched={group: tuple(found) for group, found in touched.items()},
+        commits={group: unreleased[bases[group]] for group in groups},
+        fresh={
+            group: frozenset(one.commit.sha for one in found if not held[one.commit.sha] & bit[settled[group]])
+            for group, found in since.items()
+        },
+    )
+
+
+def _commit_of(claim: Released | None) -> str:
+    """The commit of a claim; empty where there is none, and all of history counts."""
+    return claim.tag.commit if claim else ""
+
+
+def _watched(past: _Past, now: Snapshot, bases: Mapping[str, str]) -> Iterator[tuple[str, Inputs]]:
+    """Every group's input filters: its own, those of what it stands on and is never released, those it had before."""
+    for group, members in family.group_members(now.family.images.values()).items():
         own = [target for member in members for target in member.targets]
         above = {each for target in own for each in now.family.unreleased_above(target)}
-        filters = [now.inputs[target] for target in (*own, *sorted(above))]
-        then = past.at(claim.tag.commit) if claim and any(member.previous_names for member in members) else None
+        for target in (*own, *sorted(above)):
+            yield group, now.inputs[target]
+        renamed = bases[group] and any(member.previous_names for member in members)
+        then = past.at(bases[group]) if renamed else None
         if then is not None:
             # Before it was renamed, its commits touched what were its inputs then.
-            old = (_as_it_was(then, now, target) for target in own)
-            filters += [then.inputs[each] for each in old if each is not None]
-        touched[group] = tuple(
-            change
-            for change in gathered[group]
-            if any(given.touches(path) for path in change.commit.paths for given in filters)
-        )
-    since = {group: tuple(found) for group, found in gathered.items()}
-    fresh = {group: frozenset(found) for group, found in unsettled.items()}
-    return since, touched, fresh
-
-
-def _named_by(bits: int, names: Sequence[str]) -> Iterator[str]:
-    """The names whose bits are set."""
-    while bits:
-        lowest = bits & -bits
-        yield names[lowest.bit_length() - 1]
-        bits ^= lowest
+            for target in own:
+                before = _as_it_was(then, now, target)
+                if before is not None:
+                    yield group, then.inputs[before]
 
 
 def _own_changes(past: _Past, now: Snapshot, last: Mapping[str, Released | None]) -> Mapping[TargetId, str]:
