@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=300.0, help="seconds that another tool may take")
     parser.add_argument("--peers", type=Path, help="a folder that holds git-cliff and semantic-release")
     options = parser.parse_args()
-    dsci = [sys.executable, "-m", "dsci", "version", "--json"]
+    dsci = [sys.executable, "-m", "dsci", "version"]
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         print(f"{options.commits} commits, {options.tags} tags, {options.images} images; medians of {options.rounds}")

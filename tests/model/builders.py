@@ -181,7 +181,9 @@ def look(files: Mapping[str, str], *, project: str = "stack", platform: Platform
         filters[target] = Inputs.of(image, node.recipe, ignore_file, texts[ignore_file] if ignore_file else "")
     contexts = {target: filters[target].files(given) for target in assembled.nodes}
     own = {
-        target: keys.own_key(images[target.image], node, contexts[target], given[images[target.image].dockerfile].oid)
+        target: keys.own_key(
+            images[target.image], target, node.recipe, contexts[target], given[images[target.image].dockerfile].oid
+        )
         for target, node in assembled.nodes.items()
     }
     return Shot(

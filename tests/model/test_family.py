@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dsci.errors import ConfigError, DsciError
 from dsci.model import discover
-from dsci.model.config import Settings
+from dsci.model.config import ImageSettings, Settings
 from dsci.model.family import Base, Family, Image, TargetId, group_members, renamed
 from dsci.model.oci import Platform
 from dsci.model.reference import Reference, Repository
@@ -257,6 +257,16 @@ def test_dockerfiles_that_are_passed_over_are_told(files: list[str], says: list[
     images = discover.discover(Settings(), Location("dsci.yaml", {}), given, project="x", platform=AMD64)
     told = discover.passed_over(given, images)
     assert [text.partition(":")[0] for text in told] == says
+
+
+def test_some_images_alone() -> None:
+    """Without a look at the others, one of which is none."""
+    given = tree({**STACK, "images/bad/Dockerfile": "FROM debian:12\n"})
+    settings = Settings(images={"bad": ImageSettings(context="nowhere")})
+    found = discover.discover(
+        settings, Location("dsci.yaml", {}), given, project="x", platform=AMD64, only=frozenset(["ml", "gone"])
+    )
+    assert list(found) == ["ml"] and replace(found["ml"], repositories=()) == replace(image("", "ml"), repositories=())
 
 
 def test_earlier_names() -> None:

@@ -25,13 +25,20 @@ _SUITES = "suites"
 
 
 def discover(
-    settings: Settings, location: Location, tree: Tree, *, project: str, platform: Platform
+    settings: Settings,
+    location: Location,
+    tree: Tree,
+    *,
+    project: str,
+    platform: Platform,
+    only: frozenset[str] | None = None,
 ) -> Mapping[str, Image]:
     """The images of a tree: by the layout of its folders, then as the settings say.
 
     `images/<name>/Dockerfile` wins over `<name>/Dockerfile`, which wins over one `Dockerfile` at the root (named like
-    the project). `platform` is what an image is built for when nothing is said. Raises ConfigError: no images, one
-    name twice, an illegal name, a path that is not there.
+    the project). `platform` is what an image is built for when nothing is said. With `only`, those of these images that
+    there are, without a look at the others. Raises ConfigError: no images, one name twice, an illegal name, a path that
+    is not there.
     """
     found = _layout(tree, project)
     if "" in found.values() and settings.images and not found.keys() & settings.images.keys():
@@ -48,7 +55,10 @@ def discover(
     images = {
         name: _image(name, given, found.get(name), settings, location, tree, project, platform)
         for name, given in sorted(known.items())
+        if only is None or name in only
     }
+    if only is not None:
+        return images
     for image in images.values():
         for need in image.needs:
             if need not in images:

@@ -43,9 +43,7 @@ def assemble(
         for target in image.targets:
             try:
                 parsed = dockerfile.parse(dockerfiles[image.dockerfile], path=image.dockerfile)
-                recipes[target] = dockerfile.resolve(
-                    parsed, stage=image.stage, args=image.args, platform=target.platform, build_platform=build_platform
-                )
+                recipes[target] = recipe_of(image, target, dockerfiles[image.dockerfile], build_platform=build_platform)
                 syntaxes[target] = _tagged(_parse(parsed.syntax, image, 1)) if parsed.syntax else None
             except ConfigError as error:
                 recipes[target], syntaxes[target] = dockerfile.UNREADABLE, None
@@ -69,6 +67,17 @@ def assemble(
             hint="images.NAME.external lists names that are not siblings",
         ) from None
     return family
+
+
+def recipe_of(image: Image, target: TargetId, text: str, *, build_platform: Platform | None) -> Recipe:
+    """What a target's Dockerfile, which has this text, says. Raises ConfigError where it cannot be read."""
+    return dockerfile.resolve(
+        dockerfile.parse(text, path=image.dockerfile),
+        stage=image.stage,
+        args=image.args,
+        platform=target.platform,
+        build_platform=build_platform,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dsci.model.family import Family, Image, Node, Suite, TargetId
+from dsci.model.dockerfile import Recipe
+from dsci.model.family import Family, Image, Suite, TargetId
 from dsci.model.inputs import ContextFile
 from dsci.model.oci import Digest, Platform, canonical_json
 from dsci.model.tree import Tree
@@ -45,16 +46,16 @@ class SourceKeys:
     """`source_key`: its own part and its parents'."""
 
 
-def own_key(image: Image, node: Node, files: Sequence[ContextFile], dockerfile_oid: str) -> str:
+def own_key(image: Image, target: TargetId, recipe: Recipe, files: Sequence[ContextFile], dockerfile_oid: str) -> str:
     """The hash of what belongs to this target alone."""
-    args = {name: image.args[name] for name in node.recipe.args if name in image.args}
+    args = {name: image.args[name] for name in recipe.args if name in image.args}
     return _hash(
         {
             "files": [[file.path, file.entry.mode, file.entry.oid] for file in files],
             "dockerfile": dockerfile_oid,
             "stage": image.stage,
             "args": dict(sorted(args.items())),
-            "platform": str(node.id.platform),
+            "platform": str(target.platform),
             "inputs": sorted([given.path, given.as_] for given in image.inputs),
             "secrets": sorted(secret.id for secret in image.secrets),
         }

@@ -26,7 +26,7 @@ from dsci.model.receipt import Receipt, from_manifest
 from dsci.model.reference import Reference, Repository
 from dsci.model.tree import TreeEntry
 from dsci.model.version import Released, TagFormat
-from dsci.pipeline.snapshot import Snapshot, Source, snapshot
+from dsci.pipeline.snapshot import Earlier, Snapshot, Source, earlier, snapshot
 from dsci.ports import Git, Head, Registry
 
 _LOOKUPS = 8
@@ -135,7 +135,7 @@ class _Past:
     def __init__(self, source: Source, now: Snapshot, claims: Mapping[str, Sequence[Released]]) -> None:
         self.git = source.git
         self._source = source
-        self._known: dict[str, Snapshot | None] = {}
+        self._known: dict[str, Earlier | None] = {}
         self._images: dict[str, set[str]] = {}
         for group, members in family.group_members(now.family.images.values()).items():
             needed = {target for member in members for target in member.targets}
@@ -145,21 +145,21 @@ class _Past:
             for claim in claims[group]:
                 self._images.setdefault(claim.tag.commit, set()).update(names)
 
-    def at(self, commit: str) -> Snapshot | None:
+    def at(self, commit: str) -> Earlier | None:
         """A commit where something was released; None if it cannot be read any more."""
         if commit not in self._known:
             try:
-                self._known[commit] = snapshot(self._source, commit, only=self._images[commit])
+                self._known[commit] = earlier(self._source, commit, self._images[commit])
             except ConfigError:
                 self._known[commit] = None
         return self._known[commit]
 
 
-def _as_it_was(then: Snapshot, now: Snapshot, target: TargetId) -> TargetId | None:
+def _as_it_was(then: Earlier, now: Snapshot, target: TargetId) -> TargetId | None:
     """What a target was then, perhaps under an earlier name; None where it was not there."""
     names = (target.image, *now.family.images[target.image].previous_names)
     found = (TargetId(name, target.platform) for name in names)
-    return next((each for each in found if each in then.sources.own), None)
+    return next((each for each in found if each in then.own), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,10 +183,13 @@ def _history(
     starts = tuple(dict.fromkeys([*bases.values(), *settled.values()]))
     bit = {start: 1 << n for n, start in enumerate(starts)}
     held = weigh.held(starts, {commit.sha: commit for commit in commits})
-    unreleased = {
-        start: {commit.sha: commit for commit in commits if not held[commit.sha] & bit[start]}
-        for start in dict.fromkeys(bases.values())
-    }
+    unreleased: dict[str, dict[str, Commit]] = {start: {} for start in starts}
+    for commit in commits:
+        free = ~held[commit.sha] & (1 << len(starts)) - 1
+        while free:
+            lowest = free & -free
+            unreleased[starts[lowest.bit_length() - 1]][commit.sha] = commit
+            free ^= lowest
     rules, read = now.settings.versioning.rules(), dict[str, Change]()
 
     def change(commit: Commit) -> Change:
@@ -255,7 +258,7 @@ def _own_changes(past: _Past, now: Snapshot, last: Mapping[str, Released | None]
     return found
 
 
-def _difference(then: Snapshot | None, now: Snapshot, target: TargetId, release: str) -> str:
+def _difference(then: Earlier | None, now: Snapshot, target: TargetId, release: str) -> str:
     if then is None:
         return f"the sources of {release} cannot be read any more"
     before = _as_it_was(then, now, target)
@@ -263,13 +266,15 @@ def _difference(then: Snapshot | None, now: Snapshot, target: TargetId, release:
         return f"new since {release}"
     if before != target:
         return f"renamed from {before.image}"
-    if then.sources.own[target] == now.sources.own[target]:
+    if then.own[target] == now.sources.own[target]:
         return ""
     old = {file.source: file.entry for file in then.files[target]}
     new = {file.source: file.entry for file in now.files[target]}
-    for files, at in ((old, then), (new, now)):
-        path = at.family.images[target.image].dockerfile
-        files[path] = at.tree[path]
+    for files, tree, image in (
+        (old, then.tree, then.images[target.image]),
+        (new, now.tree, now.family.images[target.image]),
+    ):
+        files[image.dockerfile] = tree[image.dockerfile]
     changed = sorted(path for path in {**old, **new} if old.get(path) != new.get(path))
     if not changed:
         return f"{config.FILE_NAME} changed its settings"

@@ -6,15 +6,16 @@ is listed and hashed. The work tree's changes can be laid over it, for local bui
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from dsci.errors import ConfigError
-from dsci.model import config, discover, edges, family, inputs, keys, lock
+from dsci.model import config, discover, dockerfile, edges, family, inputs, keys, lock
 from dsci.model.config import Settings
-from dsci.model.family import Family, TargetId
+from dsci.model.dockerfile import Recipe
+from dsci.model.family import Family, Image, TargetId
 from dsci.model.inputs import ContextFile, Inputs
 from dsci.model.keys import SourceKeys
 from dsci.model.oci import Platform
@@ -59,12 +60,8 @@ def snapshot(
     commit: str,
     *,
     overlay: Mapping[str, TreeEntry | None] | None = None,
-    only: Collection[str] | None = None,
 ) -> Snapshot:
-    """Read a commit; `overlay` lays changed paths of the work tree over it. Raises ConfigError for what cannot be.
-
-    With `only`, inputs and own keys are those of these images, and there are no full source keys.
-    """
+    """Read a commit; `overlay` lays changed paths of the work tree over it. Raises ConfigError for what cannot be."""
     git = source.git
     tree = _overlaid(git.tree(commit), overlay or {})
     changed = frozenset(path for path, entry in (overlay or {}).items() if entry is not None)
@@ -73,11 +70,7 @@ def snapshot(
         content = git.worktree_blob(path) if path in changed else git.blob(tree[path].oid)
         return content.decode("utf-8", errors="replace")
 
-    settings, location = Settings(), Location(config.FILE_NAME, {})
-    if config.FILE_NAME in tree:
-        settings, location = config.parse(read(config.FILE_NAME))
-    if source.registries:
-        settings = _with_registries(settings, source.registries)
+    settings, location = _settings(source, tree, read)
     images = discover.discover(settings, location, tree, project=source.project, platform=source.platform)
     dockerfiles = {image.dockerfile: read(image.dockerfile) for image in images.values()}
     assembled = edges.assemble(
@@ -90,14 +83,11 @@ def snapshot(
     own: dict[TargetId, str] = {}
     for target, node in assembled.nodes.items():
         image = images[target.image]
-        if only is not None and image.name not in only:
-            continue
-        ignore_file = inputs.ignore_file_of(image, tree)
-        filters[target] = Inputs.of(image, node.recipe, ignore_file, read(ignore_file) if ignore_file else "")
+        filters[target] = _filter(image, node.recipe, tree, read)
         files[target] = filters[target].files(tree)
         _check_names(files[target])
         generated[target] = _generated(git, image, commit) if image.inputs else ()
-        own[target] = keys.own_key(image, node, files[target], tree[image.dockerfile].oid)
+        own[target] = keys.own_key(image, target, node.recipe, files[target], tree[image.dockerfile].oid)
     return Snapshot(
         settings=settings,
         family=assembled,
@@ -105,11 +95,62 @@ def snapshot(
         inputs=filters,
         files=files,
         generated=generated,
-        sources=keys.source_keys(assembled, own) if only is None else SourceKeys(own=own, full={}),
+        sources=keys.source_keys(assembled, own),
         locked=lock.parse(read(lock.FILE_NAME)) if lock.FILE_NAME in tree else {},
         dirty=_dirty(assembled, filters, overlay) if overlay else {},
         changed=changed,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """Some images of an earlier commit, each for itself: what they were made of, not what they stood on."""
+
+    tree: Tree
+    images: Mapping[str, Image]
+    inputs: Mapping[TargetId, Inputs]
+    files: Mapping[TargetId, tuple[ContextFile, ...]]
+    own: Mapping[TargetId, str]
+
+
+def earlier(source: Source, commit: str, names: Collection[str]) -> Earlier:
+    """Read these images of a commit, those of them that it has, as `snapshot` does. Raises ConfigError likewise."""
+    git, tree = source.git, source.git.tree(commit)
+
+    def read(path: str) -> str:
+        return git.blob(tree[path].oid).decode("utf-8", errors="replace")
+
+    settings, location = _settings(source, tree, read)
+    images = discover.discover(
+        settings, location, tree, project=source.project, platform=source.platform, only=frozenset(names)
+    )
+    filters: dict[TargetId, Inputs] = {}
+    files: dict[TargetId, tuple[ContextFile, ...]] = {}
+    own: dict[TargetId, str] = {}
+    for image in images.values():
+        for target in image.targets:
+            try:
+                recipe = edges.recipe_of(image, target, read(image.dockerfile), build_platform=source.platform)
+            except ConfigError:
+                recipe = dockerfile.UNREADABLE
+            filters[target] = _filter(image, recipe, tree, read)
+            files[target] = filters[target].files(tree)
+            own[target] = keys.own_key(image, target, recipe, files[target], tree[image.dockerfile].oid)
+    return Earlier(tree=tree, images=images, inputs=filters, files=files, own=own)
+
+
+def _settings(source: Source, tree: Tree, read: Callable[[str], str]) -> tuple[Settings, Location]:
+    settings, location = Settings(), Location(config.FILE_NAME, {})
+    if config.FILE_NAME in tree:
+        settings, location = config.parse(read(config.FILE_NAME))
+    if source.registries:
+        settings = msgspec.structs.replace(settings, registries=source.registries)
+    return settings, location
+
+
+def _filter(image: Image, recipe: Recipe, tree: Tree, read: Callable[[str], str]) -> Inputs:
+    ignore_file = inputs.ignore_file_of(image, tree)
+    return Inputs.of(image, recipe, ignore_file, read(ignore_file) if ignore_file else "")
 
 
 def _check_names(files: Iterable[ContextFile]) -> None:
@@ -125,10 +166,6 @@ def _check_names(files: Iterable[ContextFile]) -> None:
 def _shown(path: str) -> str:
     """A path from Git as it can be shown: bytes that are no text as `\\xe9`."""
     return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
-def _with_registries(settings: Settings, registries: tuple[str, ...]) -> Settings:
-    return msgspec.structs.replace(settings, registries=registries)
 
 
 def _overlaid(tree: Tree, overlay: Mapping[str, TreeEntry | None]) -> Tree:
