@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from dsci.drivers import process
@@ -264,7 +264,8 @@ class GitRepository:
             "--",
         ).stdout
         commits: list[Commit] = []
-        for record in out.split(mark.encode())[1:]:
+        names: dict[bytes, str] = {}  # A path comes again and again: each is kept once.
+        for record in _records(out, mark.encode()):
             sha, parents, when, message, rest = record.split(b"\0", 4)
             paths = rest.removeprefix(b"\0").removeprefix(b"\n").split(b"\0")
             commits.append(
@@ -273,7 +274,7 @@ class GitRepository:
                     parents=tuple(parents.decode().split()),
                     when=int(when or 0),
                     message=message.decode(errors="replace"),
-                    paths=tuple(_path(path) for path in paths if path),
+                    paths=tuple(names.get(path) or names.setdefault(path, _path(path)) for path in paths if path),
                 )
             )
         return tuple(commits)
@@ -580,6 +581,16 @@ def _quoted(path: str) -> bytes:
     """A path as a line that Git reads back whatever is in it."""
     raw = os.fsencode(path)
     return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
+
+
+def _records(out: bytes, mark: bytes) -> Iterator[bytes]:
+    """What stands behind each mark, one at a time."""
+    start = out.find(mark)
+    while start >= 0:
+        start += len(mark)
+        end = out.find(mark, start)
+        yield out[start:] if end < 0 else out[start:end]
+        start = end
 
 
 def _path(raw: bytes) -> str:
