@@ -348,7 +348,7 @@ def test_only_object_ids_become_arguments(repo: Repo, opened: Opened, text: str)
 
 
 def test_a_commit_that_is_not_there(repo: Repo, opened: Opened) -> None:
-    with pytest.raises(HistoryError, match="git ls-tree failed"):
+    with pytest.raises(HistoryError, match="does not have the list of files of 1234567"):
         opened(repo.folder).tree(MISSING)
 
 

@@ -17,22 +17,30 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import TypedDict
 
 from dsci.drivers import process
-from dsci.errors import ConfigError, ConflictError, HistoryError
+from dsci.errors import ConfigError, ConflictError, DsciError, HistoryError
 from dsci.model.commits import Commit
 from dsci.model.tree import EXECUTABLE, FILE, SYMLINK, Tree, TreeEntry
 from dsci.model.version import Tag
 from dsci.ports import Claimed, Head, TagObject
 
+_GIT = ("git", "-c", "core.quotePath=false")
+_FOLDER = b"40000"
+#: How deep folders may lie in each other; Git itself stops at 2048 (core.maxTreeDepth).
+_DEPTH = 250
 _TIMEOUT = 300.0
 _NETWORK_TIMEOUT = 120
 _OID = re.compile(r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 #: Up to the last @ of the host part: passwords may hold one too.
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 _TRUST = re.compile(r"^\s*(git config --global --add safe\.directory .+)$", re.MULTILINE)
+#: Whole buffers instead of one write a commit. Source: https://git-scm.com/docs/git#Documentation/git.txt-codeGITFLUSHcode
+_BUFFERED = {"GIT_FLUSH": "0"}
 #: What the user's own settings for `git log` must not change.
 _PLAIN = ("--root", "--no-show-signature", "--no-relative", "--ignore-submodules=none")
 _FETCH = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--quiet")
@@ -43,6 +51,16 @@ IDENTITY = "dsci <dsci@users.noreply.invalid>"
 LEDGER = "dsci-ledger"
 #: How often a record is appended anew because another run was faster.
 _LEDGER_TRIES = 12
+
+
+class _How(TypedDict):
+    """What `process` asks for beside the arguments."""
+
+    timeout: float
+    env: Mapping[str, str]
+    cwd: Path
+    kind: type[DsciError]
+    hint: str
 
 
 class GitRepository:
@@ -62,6 +80,7 @@ class GitRepository:
         self._objects: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._trees: dict[str, Tree] = {}
+        self._folders: dict[str, list[tuple[str, TreeEntry]]] = {}
 
     # ------------------------------------------------------------------------------------------------- reading
 
@@ -111,48 +130,81 @@ class GitRepository:
         return self._text("rev-parse", "--is-shallow-repository") == "true"
 
     def tree(self, commit: str) -> Tree:
-        """Every path of the commit's tree; read once per commit."""
+        """Every path of the commit's tree; read once per commit, and each folder once however many commits have it."""
         with self._lock:
             if commit not in self._trees:
-                out = self._run("ls-tree", "-r", "-z", "--full-tree", _checked(commit)).stdout
-                tree: dict[str, TreeEntry] = {}
-                for record in out.split(b"\0")[:-1]:
-                    meta, _, path = record.partition(b"\t")
-                    mode, _, oid = meta.decode("ascii").split(" ")
-                    tree[_path(path)] = TreeEntry(mode, oid)
-                self._trees[commit] = Tree(tree)
+                content = self._tree_object(f"{_checked(commit)}^{{tree}}", f"of {commit}")
+                self._trees[commit] = Tree(dict(self._listed(content, len(commit) // 2)))
             return self._trees[commit]
 
+    def _listed(self, content: bytes, width: int, depth: int = 0) -> list[tuple[str, TreeEntry]]:
+        """The files of a tree object and of those below it; `width` is the length of an object id in bytes.
+
+        Source: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects#_tree_objects
+        """
+        found: list[tuple[str, TreeEntry]] = []
+        place = 0
+        while place < len(content):
+            space = content.find(b" ", place)
+            end = content.find(b"\0", space)
+            if space < 0 or end < 0 or depth > _DEPTH:
+                raise HistoryError("a tree in this repository is damaged, or endlessly deep", hint="see `git fsck`")
+            mode, name = content[place:space], _path(content[space + 1 : end])
+            place = end + 1 + width
+            oid = content[end + 1 : place].hex()
+            if mode != _FOLDER:
+                found.append((name, TreeEntry(_mode(mode), oid)))
+                continue
+            if oid not in self._folders:
+                below = self._tree_object(oid, f"below the folder {name}")
+                self._folders[oid] = self._listed(below, width, depth + 1)
+            found += [(f"{name}/{path}", entry) for path, entry in self._folders[oid]]
+        return found
+
+    def _tree_object(self, name: str, whose: str) -> bytes:
+        kind, content = self._object(name)
+        if kind != "tree":
+            raise HistoryError(
+                f"Git does not have the list of files {whose}",
+                hint="a partial or damaged clone: run `git fetch --refetch` or clone again",
+            )
+        return content
+
     def blob(self, oid: str) -> bytes:
-        """A blob's content, through one `cat-file` that stays open. Raises HistoryError when Git does not have it."""
+        """A blob's content. Raises HistoryError when Git does not have it."""
         with self._lock:
-            if self._objects is None or self._objects.poll() is not None:
-                self._objects = subprocess.Popen(
-                    ["git", "cat-file", "--batch"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    cwd=self._folder,
-                    env=self._environment,
-                )
-            stdin, stdout = self._objects.stdin, self._objects.stdout
-            assert stdin is not None and stdout is not None
-            header: list[str] = []
-            content = b""
-            with contextlib.suppress(BrokenPipeError):
-                stdin.write(_checked(oid).encode() + b"\n")
-                stdin.flush()
-                header = stdout.readline().decode(errors="replace").split()
-            if len(header) == 3:
-                # Whatever it is, it is read to its end: the next answer begins behind it.
-                content = stdout.read(int(header[2]))
-                stdout.read(1)
-            if len(header) != 3 or header[1] != "blob" or len(content) != int(header[2]):
+            kind, content = self._object(_checked(oid))
+            if kind != "blob":
                 raise HistoryError(
                     f"Git does not have the content of {oid}",
                     hint="a partial or damaged clone: run `git fetch --refetch` or clone again",
                 )
             return content
+
+    def _object(self, name: str) -> tuple[str, bytes]:
+        """An object's kind and content, through one `cat-file` that stays open; ("", b"") where there is none."""
+        if self._objects is None or self._objects.poll() is not None:
+            self._objects = subprocess.Popen(
+                ["git", "cat-file", "--batch"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=self._folder,
+                env=self._environment,
+            )
+        stdin, stdout = self._objects.stdin, self._objects.stdout
+        assert stdin is not None and stdout is not None
+        header: list[str] = []
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(name.encode() + b"\n")
+            stdin.flush()
+            header = stdout.readline().decode(errors="replace").split()
+        if len(header) != 3:
+            return "", b""
+        # Whatever it is, it is read to its end: the next answer begins behind it.
+        content = stdout.read(int(header[2]))
+        stdout.read(1)
+        return (header[1], content) if len(content) == int(header[2]) else ("", b"")
 
     def close(self) -> None:
         """End the reader of objects."""
@@ -223,8 +275,11 @@ class GitRepository:
     def tags(self) -> tuple[Tag, ...]:
         """Every tag that names a commit, with its own message when it is annotated."""
         form = "%(refname:lstrip=2)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(*objecttype)%00%(contents)%00"
-        fields = self._run("for-each-ref", "refs/tags", f"--format={form}").stdout.split(b"\0")
-        merged = self._run("for-each-ref", "refs/tags", "--merged=HEAD", "--format=%(refname:lstrip=2)").stdout
+        merging = ("for-each-ref", "refs/tags", "--merged=HEAD", "--format=%(refname:lstrip=2)")
+        with ThreadPoolExecutor(1) as pool:
+            later = pool.submit(self._run, *merging)
+            fields = self._run("for-each-ref", "refs/tags", f"--format={form}").stdout.split(b"\0")
+            merged = later.result().stdout
         reachable = {line.decode(errors="surrogateescape") for line in merged.split(b"\n")}
         tags: list[Tag] = []
         for n in range(0, len(fields) - 1, 6):
@@ -250,7 +305,7 @@ class GitRepository:
             base = self._run("merge-base", "--octopus", "HEAD", *map(_checked, since), check=False)
             exclude = ["--not", base.stdout.decode().split()[0]] if base.returncode == 0 else []
         mark = secrets.token_hex(8)
-        out = self._run(
+        log = [
             "log",
             "-z",
             f"--format={mark}%H%x00%P%x00%ct%x00%B%x00",
@@ -262,10 +317,10 @@ class GitRepository:
             "HEAD",
             *exclude,
             "--",
-        ).stdout
+        ]
         commits: list[Commit] = []
         names: dict[bytes, str] = {}  # A path comes again and again: each is kept once.
-        for record in _records(out, mark.encode()):
+        for record in process.records([*_GIT, *log], mark.encode(), **self._how(env=_BUFFERED)):
             sha, parents, when, message, rest = record.split(b"\0", 4)
             paths = rest.removeprefix(b"\0").removeprefix(b"\n").split(b"\0")
             commits.append(
@@ -507,19 +562,21 @@ class GitRepository:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
     ) -> process.Completed:
-        ended = process.run(
-            ["git", "-c", "core.quotePath=false", *arguments],
-            stdin=stdin,
-            timeout=_TIMEOUT,
-            env={**self._environment, **(env or {})},
-            cwd=cwd or self._folder,
-            kind=HistoryError,
-            hint="install Git 2.31 or newer",
-        )
+        ended = process.run([*_GIT, *arguments], stdin=stdin, **self._how(cwd=cwd, env=env))
         if check and ended.returncode != 0:
             said = ended.stderr.decode(errors="replace").strip()
             raise HistoryError(f"git {arguments[0]} failed: {said[-1000:]}", hint="see `git fsck` and `git status`")
         return ended
+
+    def _how(self, *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> _How:
+        """How Git is run."""
+        return {
+            "timeout": _TIMEOUT,
+            "env": {**self._environment, **(env or {})},
+            "cwd": cwd or self._folder,
+            "kind": HistoryError,
+            "hint": "install Git 2.31 or newer",
+        }
 
     def _text(
         self,
@@ -583,14 +640,11 @@ def _quoted(path: str) -> bytes:
     return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
 
 
-def _records(out: bytes, mark: bytes) -> Iterator[bytes]:
-    """What stands behind each mark, one at a time."""
-    start = out.find(mark)
-    while start >= 0:
-        start += len(mark)
-        end = out.find(mark, start)
-        yield out[start:] if end < 0 else out[start:end]
-        start = end
+def _mode(raw: bytes) -> str:
+    """A file's mode as Git lists it: of the bits that old trees hold, the owner's right to run it is what counts."""
+    if raw.startswith(b"100"):
+        return EXECUTABLE if int(raw, 8) & stat.S_IXUSR else FILE
+    return raw.decode("ascii", errors="replace")
 
 
 def _path(raw: bytes) -> str:

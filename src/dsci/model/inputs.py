@@ -89,6 +89,7 @@ class Watch(Generic[T]):
     def __init__(self, watched: Iterable[tuple[T, Inputs]]) -> None:
         self._files: dict[str, set[T]] = {}
         self._folders: dict[str, list[tuple[T, Inputs]]] = {}
+        self._known: dict[str, frozenset[T]] = {}
         for owner, given in watched:
             for path in (given.dockerfile, given.ignore_file):
                 if path is not None:
@@ -96,7 +97,12 @@ class Watch(Generic[T]):
             self._folders.setdefault(given.context, []).append((owner, given))
 
     def touched(self, path: str) -> frozenset[T]:
-        """The owners for whom `Inputs.touches` says yes."""
+        """The owners for whom `Inputs.touches` says yes. History names the same paths over and over."""
+        if path not in self._known:
+            self._known[path] = self._touched(path)
+        return self._known[path]
+
+    def _touched(self, path: str) -> frozenset[T]:
         found = set(self._files.get(path, ()))
         folder = path
         while folder:

@@ -89,17 +89,23 @@ def plan_tags(
     A float is given only if no newer stable version wants the same one. A prerelease moves no float at all, and takes
     no tag that its release will want.
     """
-    others = tuple(others)
+    newer = [other for other in others if not other.prerelease and precedence(other) > precedence(version)]
     planned: dict[str, PlannedTag] = {}
     for rule in rules:
         name = rule.render(version, sha=sha)
         if version.prerelease and not rule.exact:
             continue
-        if rule.moving and not _leads(rule, name, version, others, sha):
+        if rule.moving and any(rule.render(other, sha=sha) == name for other in newer):
             continue
         planned.setdefault(name, PlannedTag(name, rule.moving))
     return tuple(sorted(planned.values(), key=lambda tag: tag.moving))
 
 
-def _leads(rule: TagRule, name: str, version: semver.Version, others: tuple[semver.Version, ...], sha: str) -> bool:
-    return not any(other > version and not other.prerelease and rule.render(other, sha=sha) == name for other in others)
+def precedence(version: semver.Version) -> tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]:
+    """A version as a key to sort by, which is many times faster than comparing versions two by two.
+
+    Source: https://semver.org/#spec-item-11
+    """
+    parts = version.prerelease.split(".") if version.prerelease else ()
+    identifiers = tuple((False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts)
+    return version.major, version.minor, version.patch, not parts, identifiers

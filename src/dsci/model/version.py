@@ -18,6 +18,7 @@ from dsci.model.commits import Bump, Change, Commit
 from dsci.model.config import VersioningSettings
 from dsci.model.lines import Line
 from dsci.model.oci import Digest, OciError, Platform
+from dsci.model.tags import precedence
 from dsci.model.weigh import Weighed, weigh
 
 _ANY_BRANCH = Line()
@@ -116,9 +117,12 @@ class TagFormat:
             return None
         group = self.written(name) or groups[0]
         group = self.renamed.get(group, group)
-        if group not in groups or not semver.Version.is_valid(match["version"]):
+        if group not in groups:
             return None
-        return group, semver.Version.parse(match["version"])
+        try:
+            return group, semver.Version.parse(match["version"])
+        except ValueError:
+            return None
 
     def written(self, name: str) -> str:
         """The image that stands in a Git tag, which may be an earlier name; empty where tags name none."""
@@ -134,7 +138,8 @@ def released(tags: Iterable[Tag], form: TagFormat, groups: Sequence[str]) -> Map
         if named is not None:
             found[named[0]].append(_read_claim(*named, tag, written=form.written(tag.name) or named[0]))
     return {
-        group: tuple(sorted(claims, key=lambda claim: claim.version, reverse=True)) for group, claims in found.items()
+        group: tuple(sorted(claims, key=lambda claim: precedence(claim.version), reverse=True))
+        for group, claims in found.items()
     }
 
 

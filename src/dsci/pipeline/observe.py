@@ -61,7 +61,7 @@ def observe(
     claims: Mapping[str, tuple[Released, ...]] = dict.fromkeys(groups, ())
     nothing = claims_of_nothing(groups)
     found_history = _History(since=nothing, touched=nothing, commits={}, fresh={})
-    past = _Past(world.source, now, claims)
+    own_changes: Mapping[TargetId, str] = {}
     lines: Mapping[str, Line] = {}
     if history:
         if git.is_shallow():
@@ -75,9 +75,14 @@ def observe(
         branch = _branch(world.source, head, now.settings.versioning)
         lines = {group: Line.of(branch, now.settings.versioning.prereleases, group) for group in groups}
         past = _Past(world.source, now, claims)
-        found_history = _history(past, now, claims, lines)
+        # Git writes its log while the files of earlier commits are compared.
+        with ThreadPoolExecutor(1) as pool:
+            log = pool.submit(git.commits, _starts(claims))
+            own_changes = _own_changes(
+                past, now, {group: version.last(claims[group], lines[group]) for group in groups}
+            )
+            found_history = _history(past, now, claims, lines, log.result())
     newest = {group: next((claim for claim in claims[group] if claim.tag.merged), None) for group in groups}
-    last = {group: version.last(claims[group], lines.get(group, Line())) for group in groups}
     warnings: list[str] = []
     pins, unpinned = _pins(world, now, newest, warnings)
     found_keys = keys.keys(now.family, now.sources, pins, generated=now.generated)
@@ -87,7 +92,7 @@ def observe(
         when=head.when,
         settings=now.settings,
         sources=now.sources,
-        own_changes=_own_changes(past, now, last),
+        own_changes=own_changes,
         keys=found_keys,
         suites=suites,
         pins=pins,
@@ -172,14 +177,23 @@ class _History:
     fresh: Mapping[str, frozenset[str]]
 
 
+def _starts(claims: Mapping[str, Sequence[Released]]) -> Sequence[str]:
+    """The commits of every group's last stable release; none where a group has none, and all of history counts."""
+    bases = {_commit_of(version.stable(found)) for found in claims.values()}
+    return [] if "" in bases else sorted(bases)
+
+
 def _history(
-    past: _Past, now: Snapshot, claims: Mapping[str, Sequence[Released]], lines: Mapping[str, Line]
+    past: _Past,
+    now: Snapshot,
+    claims: Mapping[str, Sequence[Released]],
+    lines: Mapping[str, Line],
+    commits: Sequence[Commit],
 ) -> _History:
     """One pass over history for all groups. A message is read only if it may matter to one of them."""
     groups = tuple(claims)
     bases = {group: _commit_of(version.stable(claims[group])) for group in groups}
     settled = {group: _commit_of(version.last(claims[group], lines[group])) for group in groups}
-    commits = past.git.commits([] if "" in bases.values() else sorted(set(bases.values())))
     starts = tuple(dict.fromkeys([*bases.values(), *settled.values()]))
     bit = {start: 1 << n for n, start in enumerate(starts)}
     held = weigh.held(starts, {commit.sha: commit for commit in commits})
