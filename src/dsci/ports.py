@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal, Protocol
 
+from dsci.model.claims import Tag
 from dsci.model.commits import Commit
 from dsci.model.oci import Descriptor, Platform
 from dsci.model.reference import Reference, Repository
 from dsci.model.tree import Tree, TreeEntry
-from dsci.model.version import Tag
 
 # ---------------------------------------------------------------------------------------------------------- registry
 
@@ -258,6 +258,8 @@ class Head:
     commit: str
     when: int
     branch: str | None
+    default_branch: str | None = None
+    """The remote's main branch, where the clone knows it."""
     root: str
     """The path of the work tree (or of the bare repository)."""
     origin: str | None

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dsci.drivers.git import GitRepository
+from dsci.model.event import Event
 from dsci.model.oci import Platform
 from dsci.model.plan import Plan, Request, make
 from dsci.pipeline.observe import World, observe
@@ -223,12 +224,13 @@ class Player:
         path.write_text(sha + "\n")
 
 
-def plan_of(folder: Path) -> Plan:
+def plan_of(folder: Path, event: Event | None = None, project: str = "ml") -> Plan:
     """What dsci would release here, offline."""
     git = GitRepository(folder)
     try:
-        source = Source(git=git, project="ml", platform=AMD64)
-        now, facts = observe(World(source=source, registry=None, resolve=None, lenient=True))
-        return make(now.family, facts, Request())
+        request = Request(event=event or Event())
+        source = Source(git=git, project=project, platform=AMD64, branch=request.event.branch)
+        now, facts = observe(World(source=source, registry=None, resolve=None, lenient=True), request)
+        return make(now.family, facts, request)
     finally:
         git.close()

@@ -15,6 +15,7 @@ import semver
 
 from dsci.errors import ConfigError
 from dsci.model import commits, tags, yamlfile
+from dsci.model.numbers import calendar
 from dsci.model.oci import OciError, Platform
 from dsci.model.reference import Repository
 from dsci.model.yamlfile import Location
@@ -79,6 +80,12 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class VersioningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How commits become versions."""
 
+    mode: Literal["independent", "lockstep"] = "independent"
+    """Whether every image has a version of its own, or all of them share one and are released together."""
+    scheme: Literal["semver", "calver"] = "semver"
+    """Whether versions say how much changed, or when it was released."""
+    calver: str = "YYYY.0M.0D"
+    """The shape of calendar versions (calver.org), such as `YYYY.MM.MICRO`; dates are read in UTC."""
     initial: str = "0.1.0"
     floor: Literal["patch", "none"] = "patch"
     """What a changed source is worth when no commit message says more."""
@@ -95,7 +102,11 @@ class VersioningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     squash: bool = True
     """Whether the `* feat: …` lines of a squashed branch count like the commits that they were."""
     tag: str | None = None
-    """The Git tag, with {image} and {version}; `{image}-v{version}`, or `v{version}` for a single image."""
+    """The Git tag, with {image} and {version}; `{image}-v{version}`, or `v{version}` where there is one version."""
+
+    def numbers(self) -> type[semver.Version]:
+        """The kind of its version numbers."""
+        return calendar(self.calver) if self.scheme == "calver" else semver.Version
 
     def rules(self) -> commits.Rules:
         """How messages are read."""
@@ -170,9 +181,14 @@ def _check(settings: Settings, location: Location) -> None:
             f"{where}: versioning.initial: {settings.versioning.initial!r} is no semantic version",
             hint="write three numbers, such as 0.1.0",
         ) from None
-    if settings.versioning.tag is not None and settings.versioning.tag.count("{version}") != 1:
+    _at(location, ("versioning", "calver"), lambda: calendar(settings.versioning.calver))
+    fields = re.findall(r"\{([^{}]*)\}|[{}]", settings.versioning.tag or "{version}")
+    if fields.count("version") != 1 or not {"image", "version"}.issuperset(fields):
         where = location.at("versioning", "tag")
-        raise ConfigError(f"{where}: versioning.tag: needs {{version}} once", hint="such as {image}-v{version}")
+        raise ConfigError(
+            f"{where}: versioning.tag: needs {{version}} once, and no field but {{image}} beside it",
+            hint="such as {image}-v{version}",
+        )
     for branch, channel in settings.versioning.prereleases.items():
         if not re.fullmatch("[A-Za-z-][0-9A-Za-z-]*", channel):
             where = location.at("versioning", "prereleases", branch)

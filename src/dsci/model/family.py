@@ -260,6 +260,11 @@ def renamed(images: Iterable[Image]) -> Mapping[str, str]:
     return {old: image.group for image in images for old in image.previous_names}
 
 
+def release_groups(images: Iterable[Image]) -> tuple[str, ...]:
+    """The names of the groups that are released, sorted."""
+    return tuple(name for name, members in group_members(images).items() if all(each.release for each in members))
+
+
 def group_members(images: Iterable[Image]) -> Mapping[str, tuple[Image, ...]]:
     """The images of each release group, the default member (no suffix) first."""
     groups: dict[str, list[Image]] = defaultdict(list)

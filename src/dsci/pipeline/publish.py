@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dsci.errors import ConflictError, RegistryError
+from dsci.model.claims import Released
 from dsci.model.family import Family, Image, TargetId, group_members
 from dsci.model.keys import index_tag
 from dsci.model.oci import OCI_INDEX, Descriptor, Digest, Index
 from dsci.model.plan import PlannedRelease, release_tags
 from dsci.model.reference import Reference, Repository
 from dsci.model.report import Publication
-from dsci.model.version import Released
 from dsci.pipeline.transfer import copy_image
 from dsci.ports import Console, Registry
 
@@ -107,7 +107,6 @@ def converge(
 
 def _names(family: Family, claim: Released, claims: Sequence[Released]) -> list[_Name]:
     names: list[_Name] = []
-    planned = release_tags(family, claim, claims)
     for member in group_members(family.images.values())[claim.group]:
         digest = claim.digests.get(member.name)
         if digest is None:
@@ -121,7 +120,7 @@ def _names(family: Family, claim: Released, claims: Sequence[Released]) -> list[
                 moving=tag.moving,
             )
             for repository in member.repositories
-            for tag in planned
+            for tag in release_tags(member, claim, claims)
         ]
     return names
 
