@@ -346,6 +346,33 @@ class Git(Protocol):
         """
 
 
+# ------------------------------------------------------------------------------------------------------------- forge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgeRelease:
+    """The page that a forge shows for a claimed version."""
+
+    tag: str
+    """The Git tag. It is pushed already: a page never makes one."""
+    name: str
+    notes: str
+    """Markdown. What is longer than the forge takes is cut, and says so."""
+    prerelease: bool
+    latest: bool
+    """Whether the forge may show this release as the newest one."""
+
+
+class Forge(Protocol):
+    """GitHub or GitLab: where people read about releases."""
+
+    def publish(self, release: ForgeRelease) -> bool:
+        """See to it that there is this one page for the tag: created, corrected or left as it is.
+
+        Gives whether something was written. Raises AuthError when the token may not, ForgeError otherwise.
+        """
+
+
 # ----------------------------------------------------------------------------------------------------------- console
 
 
