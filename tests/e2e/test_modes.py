@@ -81,7 +81,7 @@ def test_a_tag_made_by_dsci_starts_no_second_release(tiny: Project) -> None:
     assert tiny.registry is not None
     tiny.commit("feat: something new", {"images/ml/model.txt": "v2\n"})
     tiny.git("switch", "--quiet", "--detach", "ml-v0.1.0")
-    tiny.registry.delete_tag(f"{tiny.prefix}/ml", "latest")
+    tiny.registry.delete_tag(f"{tiny.prefix}/ml", "latest", named=False)
     ended = tiny.dsci("release", "--json", "--ref", "refs/tags/ml-v0.1.0").json
     assert ended["released"] == ["ml-v0.1.0"] and ended["outcomes"] == []
     assert tiny.digest("ml", "latest") == tiny.digest("ml", "0.1.0")

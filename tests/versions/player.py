@@ -104,10 +104,14 @@ class Player:
             self._commit("chore: begin", dict(start), ())
         for step in steps:
             self._step(step)
+        self.settle()
+        subprocess.run(["git", "-C", str(self.folder), "reset", "-q", "--hard"], check=True)
+
+    def settle(self) -> None:
+        """Let Git see where the branches are."""
         for name, sha in self.branches.items():
             self._ref(f"heads/{name}", sha)
         (self.folder / ".git" / "HEAD").write_text(f"ref: refs/heads/{self.now}\n")
-        subprocess.run(["git", "-C", str(self.folder), "reset", "-q", "--hard"], check=True)
 
     def _step(self, step: Step) -> None:
         here = self.branches.get(self.now)

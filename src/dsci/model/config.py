@@ -49,6 +49,30 @@ class InputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     as_: str = msgspec.field(name="as")
 
 
+class LabelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an image says of itself, as labels of its config and annotations of its index.
+
+    Source: https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys
+    """
+
+    title: str | None = None
+    description: str | None = None
+    url: str | None = None
+    source: str | None = None
+    """Where the source code is; the remote's address stands in the index where nothing is said."""
+    documentation: str | None = None
+    licenses: str | None = None
+    """An SPDX licence expression."""
+    vendor: str | None = None
+    authors: str | None = None
+
+    def under(self, own: LabelSettings | None) -> dict[str, str]:
+        """The labels by their full names, those of one image laid over these."""
+        names = self.__struct_fields__
+        given = {name: getattr(own, name, None) or getattr(self, name) for name in names}
+        return {f"org.opencontainers.image.{name}": text for name, text in sorted(given.items()) if text}
+
+
 class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One image, where it differs from what its folder says."""
 
@@ -71,6 +95,8 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """The image's repository, in full, when it is not `<registry>/<name>`."""
     tags: tuple[str, ...] | None = None
     suites: SuiteSettings | None = None
+    labels: LabelSettings | None = None
+    """What it says of itself, where that differs from the family's."""
     previous_names: tuple[str, ...] = ()
     """What it was called before: releases under these names are its own, and so are the commits that led to them."""
     release: bool = True
@@ -137,6 +163,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     versioning: VersioningSettings = VersioningSettings()
     tags: tuple[str, ...] = tags.DEFAULT_RULES
     suites: SuiteSettings = SuiteSettings()
+    labels: LabelSettings = LabelSettings()
+    """What every image says of itself: licence, vendor, documentation …"""
     builder: BuilderSettings = BuilderSettings()
     gate: Literal["family", "lineage"] = "family"
     """What a failure holds back: every release, or those of the images connected with it."""

@@ -167,6 +167,7 @@ def _image(
         stage=given.target,
         platforms=tuple(sorted(set(platforms))),
         args=given.args,
+        labels=settings.labels.under(given.labels),
         secrets=given.secrets,
         inputs=given.inputs,
         needs=given.needs,

@@ -71,6 +71,8 @@ class Image:
     stage: str | None = None
     platforms: tuple[Platform, ...]
     args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """OCI labels that the settings give it, by their full names."""
     secrets: tuple[SecretSettings, ...] = ()
     inputs: tuple[InputSettings, ...] = ()
     needs: tuple[str, ...] = ()

@@ -27,23 +27,32 @@ _SETTLE = 3
 
 
 def release_index(
-    image: Image, release: PlannedRelease, images: Mapping[TargetId, Descriptor], *, when: int, source: str | None
+    image: Image,
+    release: PlannedRelease,
+    images: Mapping[TargetId, Descriptor],
+    *,
+    when: int,
+    source: str | None,
+    base: Mapping[str, str],
 ) -> Index:
     """The index of a release: one manifest per declared platform, and the release's facts as annotations (rule 9).
 
-    `when` is the commit's date in seconds: equal content at one commit gives equal bytes, whoever writes them.
+    `when` is the commit's date in seconds: equal content at one commit gives equal bytes, whoever writes them. `base`
+    is what all of its platforms stand on, as annotations.
     """
     missing = [str(target.platform) for target in image.targets if target not in images]
     if missing:
         raise RegistryError(f"{image.name} {release.version}: no image for {', '.join(missing)}")
     annotations = {
+        f"{_ANNOTATION}title": image.name,
+        **({f"{_ANNOTATION}source": source} if source else {}),
+        **image.labels,
+        **base,
         f"{_ANNOTATION}version": release.version,
         f"{_ANNOTATION}revision": release.commit,
         f"{_ANNOTATION}created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when)),
         f"{_ANNOTATION}ref.name": f"{image.group}-{release.version}",
     }
-    if source:
-        annotations[f"{_ANNOTATION}source"] = source
     manifests = tuple(replace(images[target], platform=target.platform, annotations={}) for target in image.targets)
     return Index(manifests=manifests, annotations=annotations)
 

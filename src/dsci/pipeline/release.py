@@ -16,7 +16,7 @@ from dsci.model import claims as claiming
 from dsci.model import ledger
 from dsci.model import plan as planning
 from dsci.model.claims import Released, Tag, TagFormat
-from dsci.model.family import TargetId
+from dsci.model.family import Image, TargetId
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Facts, Plan, PlannedRelease, Request
 from dsci.model.reference import Repository
@@ -24,7 +24,7 @@ from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
 from dsci.model.text import clean
 from dsci.pipeline import observe as observing
 from dsci.pipeline import publish
-from dsci.pipeline.build import Workshop
+from dsci.pipeline.build import Workshop, base_of
 from dsci.pipeline.observe import World
 from dsci.pipeline.run import Runner, Work
 from dsci.pipeline.snapshot import Snapshot, snapshot
@@ -319,6 +319,7 @@ def _claims(
 ) -> list[Released]:
     """Let every release's index stand, and write the tag objects that would claim them."""
     git = world.source.git
+    shop = workshop(world, hands, now, facts)
     made: list[Released] = []
     for item in ready:
         members = [now.family.images[name] for name in item.members]
@@ -326,7 +327,14 @@ def _claims(
         keys: dict[str, str] = {}
         bases: dict[tuple[str, Platform], Digest] = {}
         for image in members:
-            index = publish.release_index(image, item, work.images, when=facts.when, source=git.head().origin)
+            index = publish.release_index(
+                image,
+                item,
+                work.images,
+                when=facts.when,
+                source=git.head().origin,
+                base=_common_base(shop, image, work),
+            )
             digests[image.name] = publish.stand(hands.registry, image, index)
             for target in image.targets:
                 key = facts.keys[target]
@@ -349,6 +357,13 @@ def _claims(
             )
         )
     return made
+
+
+def _common_base(shop: Workshop, image: Image, work: Work) -> Mapping[str, str]:
+    """What an image stands on, as far as all its platforms stand on the same."""
+    digests = {target: found.digest for target, found in work.images.items()}
+    labels = [base_of(shop, target, digests).items() for target in image.targets]
+    return dict(sorted(set(labels[0]).intersection(*labels)))
 
 
 def notes(item: PlannedRelease) -> str:
