@@ -89,6 +89,12 @@ class MemoryGit:
     def is_shallow(self) -> bool:
         return False
 
+    def remote(self) -> str | None:
+        return None
+
+    def tag_names(self) -> frozenset[str]:
+        return frozenset(self.named)
+
     def tree(self, commit: str) -> Tree:
         return self.trees[commit]
 

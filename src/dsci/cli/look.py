@@ -9,7 +9,7 @@ import msgspec
 
 from dsci.cli import render
 from dsci.cli.console import harmless
-from dsci.cli.options import as_json, branch, check_names, images, registry
+from dsci.cli.options import as_json, branch, check_names, fetch, images, registry, what_to_ask
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
 from dsci.model import config
@@ -24,7 +24,8 @@ from dsci.pipeline.snapshot import Snapshot
 
 _HAS_WORK = 10
 
-offline = click.option("--offline", is_flag=True, help="Ask neither registries nor the engine.")
+offline = click.option("--offline", is_flag=True, help="Ask neither registries nor the engine nor the Git remote.")
+from_here = click.option("--offline", is_flag=True, help="Answer from this clone alone: do not ask its Git remote.")
 
 
 class _TagRow(msgspec.Struct, kw_only=True):
@@ -83,6 +84,12 @@ def _observe(session: Session, names: tuple[str, ...] = ()) -> tuple[Snapshot, F
     return now, facts, planning.make(now.family, facts, Request(select=frozenset(names)))
 
 
+def _warn(session: Session, facts: Facts) -> None:
+    """Tell what could not be asked about versions; what could not be asked of registries is not in these answers."""
+    for text in facts.doubts:
+        session.console.warn(text)
+
+
 def _print(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
@@ -92,6 +99,7 @@ def _print(value: object) -> None:
 @registry
 @as_json
 @offline
+@fetch
 @branch
 @click.option("--exit-code", is_flag=True, help=f"Exit {_HAS_WORK} when there is work to do.")
 @click.pass_context
@@ -101,6 +109,7 @@ def plan(
     registries: tuple[str, ...],
     json: bool,
     offline: bool,
+    fetch: bool,
     branch: str,
     exit_code: bool,
 ) -> None:
@@ -108,7 +117,10 @@ def plan(
 
     Registries that do not answer, and bases that cannot be resolved, are "unknown" here and never an error.
     """
-    with Session.of(context, registries=registries, offline=offline, branch=branch, lenient=True) as session:
+    remote = what_to_ask(fetch=fetch, offline=offline)
+    with Session.of(
+        context, registries=registries, offline=offline, branch=branch, lenient=True, remote=remote
+    ) as session:
         now, _, value = _observe(session, names)
         for text in value.warnings:
             session.console.warn(text)
@@ -123,12 +135,26 @@ def plan(
 @images
 @registry
 @as_json
+@from_here
+@fetch
 @branch
 @click.pass_context
-def tags(context: click.Context, names: tuple[str, ...], registries: tuple[str, ...], json: bool, branch: str) -> None:
+def tags(
+    context: click.Context,
+    names: tuple[str, ...],
+    registries: tuple[str, ...],
+    json: bool,
+    offline: bool,
+    fetch: bool,
+    branch: str,
+) -> None:
     """Show the tags that each image's newest release has, and those the next one will get."""
-    with Session.of(context, registries=registries, offline=True, branch=branch, lenient=True) as session:
+    remote = what_to_ask(fetch=fetch, offline=offline)
+    with Session.of(
+        context, registries=registries, offline=True, branch=branch, lenient=True, remote=remote
+    ) as session:
         now, facts, value = _observe(session, names)
+        _warn(session, facts)
         coming = {item.image: item for item in value.releases}
         rows = []
         for group in sorted(facts.claims):
@@ -161,6 +187,8 @@ def tags(context: click.Context, names: tuple[str, ...], registries: tuple[str, 
 @click.command(short_help="Show the versions of images, and those to come.")
 @images
 @as_json
+@from_here
+@fetch
 @branch
 @click.option("--next", "show", flag_value="next", help="Print only the version that comes next.")
 @click.option("--current", "show", flag_value="current", help="Print only the version that is released.")
@@ -171,14 +199,18 @@ def version(
     context: click.Context,
     names: tuple[str, ...],
     json: bool,
+    offline: bool,
+    fetch: bool,
     branch: str,
     show: str | None,
     explain: bool,
     strict: bool,
 ) -> None:
     """Show each image's released version, and the one its history asks for next."""
-    with Session.of(context, offline=True, branch=branch, lenient=True) as session:
+    remote = what_to_ask(fetch=fetch, offline=offline)
+    with Session.of(context, offline=True, branch=branch, lenient=True, remote=remote) as session:
         _, facts, value = _observe(session, names)
+        _warn(session, facts)
         coming = {item.image: item for item in value.releases}
         rows = []
         for group in sorted(facts.claims):
@@ -259,14 +291,25 @@ def _refuse_unconventional(facts: Facts, names: tuple[str, ...]) -> None:
 @registry
 @as_json
 @offline
+@fetch
 @branch
 @click.pass_context
 def why(
-    context: click.Context, image: str, registries: tuple[str, ...], json: bool, offline: bool, branch: str
+    context: click.Context,
+    image: str,
+    registries: tuple[str, ...],
+    json: bool,
+    offline: bool,
+    fetch: bool,
+    branch: str,
 ) -> None:
     """Explain what would be done to an IMAGE, and what it is made of."""
-    with Session.of(context, registries=registries, offline=offline, branch=branch, lenient=True) as session:
-        now, _, value = _observe(session, (image,))
+    remote = what_to_ask(fetch=fetch, offline=offline)
+    with Session.of(
+        context, registries=registries, offline=offline, branch=branch, lenient=True, remote=remote
+    ) as session:
+        now, facts, value = _observe(session, (image,))
+        _warn(session, facts)
         release = next((item for item in value.releases if item.image == image), None)
         above = {str(need) for need in now.family.ancestors(now.family.images[image].targets)}
         rows = [

@@ -9,6 +9,7 @@ import click
 from dsci.errors import ConfigError
 from dsci.model.family import Family
 from dsci.model.yamlfile import nearest
+from dsci.pipeline.remote import Remote
 
 images = click.argument("names", metavar="[IMAGE]...", nargs=-1)
 
@@ -27,7 +28,20 @@ branch = click.option(
     help="The branch that is released, where the clone does not know it (a detached HEAD).",
 )
 
+fetch = click.option(
+    "--fetch",
+    is_flag=True,
+    help="Fetch what this clone lacks for versions: release tags, and history if it is shallow.",
+)
+
 as_json = click.option("--json", is_flag=True, help="Print the result as JSON.")
+
+
+def what_to_ask(*, fetch: bool, offline: bool = False) -> Remote:
+    """What may be asked of the Git remote. Raises UsageError for what excludes itself."""
+    if fetch and offline:
+        raise click.UsageError("--fetch and --offline exclude each other.")
+    return Remote.OFFLINE if offline else Remote.FETCH if fetch else Remote.ASK
 
 
 def check_names(names: Iterable[str], family: Family) -> None:

@@ -30,6 +30,7 @@ from dsci.model.oci import Descriptor, Digest, OciError, Platform
 from dsci.model.plan import Plan
 from dsci.model.reference import DOCKER_HUB, EMBEDDED, Reference, Repository
 from dsci.pipeline.observe import World, resolve_in
+from dsci.pipeline.remote import Remote
 from dsci.pipeline.snapshot import Source
 from dsci.ports import Console, ImageSource, Registry
 
@@ -49,6 +50,7 @@ class Session:
     branch: str = ""
     offline: bool = False
     lenient: bool = False
+    remote: Remote = Remote.ASK
 
     @classmethod
     def of(cls, context: click.Context, **options: Any) -> Session:
@@ -180,6 +182,8 @@ class Session:
             registry=self.registry if not self.offline else None,
             resolve=self.resolve if not self.offline else None,
             lenient=self.lenient,
+            remote=self.remote,
+            say=self.console.say,
         )
 
     def resolve(self, reference: Reference, wanted: Platform) -> Digest | None:

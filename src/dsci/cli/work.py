@@ -13,7 +13,7 @@ import click
 
 from dsci.cli import render
 from dsci.cli.console import complain
-from dsci.cli.options import as_json, branch, check_names, images, registry
+from dsci.cli.options import as_json, branch, check_names, fetch, images, registry, what_to_ask
 from dsci.cli.wiring import Session
 from dsci.errors import ConfigError, DsciError
 from dsci.model import lock as locking
@@ -31,18 +31,25 @@ from dsci.pipeline.snapshot import Snapshot, snapshot
 @registry
 @as_json
 @branch
+@fetch
 @click.option("--keep", is_flag=True, help="Leave the images that were built in the engine.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
 @click.pass_context
 def release(
-    context: click.Context, registries: tuple[str, ...], json: bool, branch: str, keep: bool, folder: str | None
+    context: click.Context,
+    registries: tuple[str, ...],
+    json: bool,
+    branch: str,
+    fetch: bool,
+    keep: bool,
+    folder: str | None,
 ) -> None:
     """Build, test, claim and publish whatever HEAD changes.
 
     Versions are claimed by pushing annotated Git tags; every run first finishes what an earlier one claimed. Running
     it again is always safe, and does nothing when there is nothing to do.
     """
-    with Session.of(context, registries=registries, branch=branch) as session:
+    with Session.of(context, registries=registries, branch=branch, remote=what_to_ask(fetch=fetch)) as session:
         errors: list[DsciError] = []
         report = releasing.release(
             session.world, session.hands, keep=keep, announce=session.announce, trouble=errors.append

@@ -24,6 +24,8 @@ from dsci.model.keys import Pins, SourceKeys
 from dsci.model.lines import Line
 from dsci.model.oci import ANY, Digest
 from dsci.model.receipt import Receipt
+from dsci.model.refs import TagNames
+from dsci.model.text import plain
 from dsci.model.version import Decision, Released, TagFormat
 
 SCHEMA = 1
@@ -87,6 +89,10 @@ class Facts:
     """Claimed releases whose tags are not all where they should be."""
     dirty: Mapping[TargetId, str] = field(default_factory=dict)
     """Targets whose inputs differ from HEAD in the work tree, and the first such path."""
+    tag_names: frozenset[str] = frozenset()
+    """Every Git tag's name, here and on the remote, whatever it names."""
+    doubts: tuple[str, ...] = ()
+    """What could not be asked, though a version may depend on it."""
     warnings: tuple[str, ...] = ()
 
 
@@ -202,6 +208,7 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
     actions, reasons = _verdicts(family, facts, request)
     decisions = _decisions(family, facts) if request.release else {}
     form = TagFormat.of(facts.settings.versioning, sorted(group_members(family.images.values())))
+    standing = TagNames(facts.tag_names)
     releases: list[PlannedRelease] = []
     superseded: list[str] = []
     unreleased: dict[str, str] = {}
@@ -216,10 +223,10 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
             unreleased[group] = decision.reason
         elif changed:
             unreleased[group] = f"uncommitted change: {changed}"
-        elif _overtaken(facts, group, decision.version):
+        elif _overtaken(facts, group, decision.version, decision.base):
             superseded.append(group)
         else:
-            releases.append(_begin(family, facts, decision, form))
+            releases.append(_begin(family, facts, decision, form, standing))
     for release in releases:
         for name in release.members:
             for target in family.images[name].targets if name in family.images else ():
@@ -239,7 +246,7 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
         releases=tuple(releases),
         superseded=tuple(superseded),
         unreleased=unreleased,
-        warnings=tuple(dict.fromkeys((*family.warnings, *facts.warnings, *told))),
+        warnings=tuple(dict.fromkeys((*family.warnings, *facts.doubts, *facts.warnings, *told))),
     )
 
 
@@ -251,10 +258,12 @@ def _select(family: Family, request: Request) -> frozenset[str]:
     return request.select | {target.image for target in family.ancestors(roots)}
 
 
-def _overtaken(facts: Facts, group: str, version: semver.Version) -> bool:
-    """Whether a later commit holds a release of the group; a prerelease overtakes prereleases alone."""
+def _overtaken(facts: Facts, group: str, version: semver.Version, base: Released | None) -> bool:
+    """Whether a later commit holds a release of the group above its base; a prerelease overtakes prereleases alone."""
     return any(
-        claim.tag.commit in facts.descendants and (version.prerelease or not claim.version.prerelease)
+        claim.tag.commit in facts.descendants
+        and (version.prerelease or not claim.version.prerelease)
+        and (base is None or claim.version > base.version)
         for claim in facts.claims[group]
     )
 
@@ -357,7 +366,7 @@ def _decisions(family: Family, facts: Facts) -> dict[str, Decision]:
     return decisions
 
 
-def _begin(family: Family, facts: Facts, decision: Decision, form: TagFormat) -> PlannedRelease:
+def _begin(family: Family, facts: Facts, decision: Decision, form: TagFormat, standing: TagNames) -> PlannedRelease:
     """A release that is not claimed yet."""
     version, group = decision.version, decision.group
     assert version is not None
@@ -369,6 +378,13 @@ def _begin(family: Family, facts: Facts, decision: Decision, form: TagFormat) ->
             f"{group} {version} comes next, but the Git tag {taken.tag.name} already stands on"
             f" {taken.tag.commit[:7]}, which is not part of this history",
             hint=f"merge that commit, or commit with the footer `Release-As: {group}@VERSION`",
+        )
+    if rival := standing.rival(git_tag):
+        kind = "names no commit" if rival == git_tag else f"cannot stand beside {git_tag} on every file system"
+        raise ConflictError(
+            f"{group} {version} comes next, but the Git tag {plain(rival)} stands already and {kind}",
+            hint=f"take that tag away, here and on the remote (git tag -d {plain(rival)}),"
+            f" or commit with the footer `Release-As: {group}@VERSION`",
         )
     line = facts.lines.get(group, Line())
     if not line.holds(version):

@@ -26,6 +26,8 @@ from dsci.model.receipt import Receipt, from_manifest
 from dsci.model.reference import Reference, Repository
 from dsci.model.tree import TreeEntry
 from dsci.model.version import Released, TagFormat
+from dsci.pipeline import remote
+from dsci.pipeline.remote import Remote, Told
 from dsci.pipeline.snapshot import Earlier, Snapshot, Source, earlier, snapshot
 from dsci.ports import Git, Head, Registry
 
@@ -48,30 +50,50 @@ class World:
     """Finds an external base's platform manifest now; None: stay offline."""
     lenient: bool
     """Whether an answer that cannot be had is "unknown" instead of an error."""
+    remote: Remote = Remote.ASK
+    """What may be asked of the Git remote."""
+    say: Callable[[str], None] = lambda text: None
+    """Is told what is fetched."""
 
 
 def observe(
-    world: World, *, overlay: Mapping[str, TreeEntry | None] | None = None, history: bool = True
+    world: World,
+    *,
+    overlay: Mapping[str, TreeEntry | None] | None = None,
+    history: bool = True,
+    theirs: Mapping[str, str] | None = None,
 ) -> tuple[Snapshot, Facts]:
-    """Read HEAD, its claims, its history and what the registry holds. Raises HistoryError on a shallow clone."""
+    """Read HEAD, its claims, its history and what the registry holds.
+
+    `theirs` are the remote's tags where they are known already. Raises HistoryError where the clone lacks something
+    that could change a version.
+    """
     git = world.source.git
     head = git.head()
-    now = snapshot(world.source, head.commit, overlay=overlay)
+    told = Told(tags=theirs or {})
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(remote.ask, git, world.remote) if history and theirs is None else None
+        now = snapshot(world.source, head.commit, overlay=overlay)
+        told = asked.result() if asked else told
     groups = tuple(sorted(family.group_members(now.family.images.values())))
     claims: Mapping[str, tuple[Released, ...]] = dict.fromkeys(groups, ())
     nothing = claims_of_nothing(groups)
     found_history = _History(since=nothing, touched=nothing, commits={}, fresh={})
     past = _Past(world.source, now, claims)
+    names: frozenset[str] = frozenset()
     lines: Mapping[str, Line] = {}
     if history:
-        if git.is_shallow():
-            raise HistoryError(
-                "this clone is shallow: versions come from history, and it is cut off here",
-                hint="fetch it all: `git fetch --unshallow --tags`, `fetch-depth: 0` in GitHub's checkout,"
-                " GIT_DEPTH: 0 in GitLab",
-            )
         form = TagFormat.of(now.settings.versioning, groups, family.renamed(now.family.images.values()))
-        claims = version.released(git.tags(), form, groups)
+        names = git.tag_names() | told.tags.keys()
+        claims = remote.claims(
+            git,
+            form,
+            groups,
+            told.tags,
+            deciding=_decided(now.family),
+            fetch=world.remote is Remote.FETCH,
+            say=world.say,
+        )
         branch = _branch(world.source, head, now.settings.versioning)
         lines = {group: Line.of(branch, now.settings.versioning.prereleases, group) for group in groups}
         past = _Past(world.source, now, claims)
@@ -102,8 +124,16 @@ def observe(
         descendants=_descendants(git, head, claims),
         unconverged=_unconverged(world, now.family, claims, warnings),
         dirty=now.dirty,
+        tag_names=names,
+        doubts=told.warnings,
         warnings=tuple(warnings),
     )
+
+
+def _decided(assembled: Family) -> tuple[str, ...]:
+    """The groups whose versions are decided: all of whose members are released."""
+    groups = family.group_members(assembled.images.values())
+    return tuple(group for group, members in groups.items() if all(member.release for member in members))
 
 
 def uncommitted(git: Git, now: Snapshot) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
 from dsci.model.text import clean
 from dsci.model.version import Released, TagFormat
 from dsci.pipeline import observe as observing
-from dsci.pipeline import publish
+from dsci.pipeline import publish, remote
 from dsci.pipeline.build import Workshop
 from dsci.pipeline.observe import World
 from dsci.pipeline.run import Runner, Work
@@ -75,8 +75,8 @@ def release(
     began = time.monotonic()
     tally = _Tally()
     for attempt in range(REPLANS + 1):
-        _synchronise(world, hands, tally)
-        now, facts = observing.observe(world)
+        theirs = _synchronise(world, hands, tally)
+        now, facts = observing.observe(world, theirs=theirs)
         if attempt == 0 and (touched := observing.uncommitted(world.source.git, now)):
             hands.console.warn(f"uncommitted changes in {', '.join(touched)} are not part of this release")
         plan = planning.make(now.family, facts, Request())
@@ -104,16 +104,18 @@ def release(
     )
 
 
-def _synchronise(world: World, hands: Hands, tally: _Tally) -> None:
-    """Know the remote's claims, and give it those that were made here without it (rule 19)."""
+def _synchronise(world: World, hands: Hands, tally: _Tally) -> Mapping[str, str]:
+    """Know the remote's claims, and give it those that were made here without it (rule 19); gives the remote's tags."""
     git = world.source.git
     if git.remote() is None:
-        return
+        return {}
+    git.tag_names()  # A damaged tag is no tag to fetch.
     now = snapshot(world.source, git.head().commit)
     groups = tuple(sorted(group_members(now.family.images.values())))
     form = TagFormat.of(now.settings.versioning, groups, renamed(now.family.images.values()))
     theirs = git.remote_tags()
     ours = {tag.name: tag for tag in git.tags()}
+    remote.check_moved(git, ours.values(), form, theirs, version.released(ours.values(), form, groups))
     wanted = [name for name in theirs if form.read(name, groups) and name not in ours]
     if wanted:
         git.fetch_tags(wanted)
@@ -130,6 +132,7 @@ def _synchronise(world: World, hands: Hands, tally: _Tally) -> None:
         names = ", ".join(sorted(claim.tag.name for claim in unpushed))
         hands.console.say(f"pushed {names} to {git.remote()}")
         tally.notes.append(f"pushed earlier local claims: {names}")
+    return theirs
 
 
 def _claim(world: World, hands: Hands, now: Snapshot, claims: Sequence[Released]) -> Claimed:
@@ -186,9 +189,9 @@ def _refreshed(
     git = world.source.git
     groups = tuple(fallback)
     form = TagFormat.of(now.settings.versioning, groups, renamed(now.family.images.values()))
-    remote = git.remote_tags()
+    theirs = git.remote_tags()
     known = {tag.name for tag in git.tags()}
-    missing = [name for name in remote if name not in known and form.read(name, groups)]
+    missing = [name for name in theirs if name not in known and form.read(name, groups)]
     if missing:
         git.fetch_tags(missing)
     return version.released(git.tags(), form, groups)
