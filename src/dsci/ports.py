@@ -322,8 +322,8 @@ class Git(Protocol):
     def tags(self) -> tuple[Tag, ...]:
         """Every tag with the commit it names."""
 
-    def tag_names(self) -> frozenset[str]:
-        """The names of all tags, whatever they name. Raises HistoryError for one that is damaged."""
+    def tag_refs(self) -> Mapping[str, str]:
+        """All tags, whatever they name: name to object id, unpeeled. Raises HistoryError for one that is damaged."""
 
     def commits(self, since: Sequence[str]) -> tuple[Commit, ...]:
         """History from HEAD, newest first, without what every one of `since` can reach (all of it when empty)."""

@@ -92,8 +92,8 @@ class MemoryGit:
     def remote(self) -> str | None:
         return None
 
-    def tag_names(self) -> frozenset[str]:
-        return frozenset(self.named)
+    def tag_refs(self) -> dict[str, str]:
+        return {tag.name: tag.oid for tag in self.tags()}
 
     def tree(self, commit: str) -> Tree:
         return self.trees[commit]

@@ -243,6 +243,21 @@ def test_a_shallow_clone_offline(origin: Repo, tmp_path: Path) -> None:
     refused(shallow.folder, "this clone is shallow", arguments=("--offline",))
 
 
+def test_a_release_is_refused_in_the_same_way(origin: Repo, tmp_path: Path) -> None:
+    """Before anything is built. It brings release tags by itself, as it always has; history only if it is asked to."""
+    shallow = Repo.clone(origin, tmp_path / "shallow", "--depth=1")
+    answer = ask(shallow.folder, "release")
+    assert answer.code == HISTORY and "this clone is shallow" in answer.message and "--fetch" in answer.hint
+    assert shallow.git("rev-parse", "--is-shallow-repository") == "true"
+    origin.git("tag", "V1.3.0", "v1.2.3")
+    answer = ask(shallow.folder, "release", "--fetch")
+    assert answer.code == CONFLICT and "V1.3.0" in answer.message, "a tag that only the remote has bars it too"
+    assert "fetching the history" in answer.stderr
+    origin.git("tag", "--force", "v1.2.3", "v1.2.2^{commit}")
+    answer = ask(shallow.folder, "release", "--fetch")
+    assert answer.code == CONFLICT and "the tag v1.2.3 is" in answer.message
+
+
 def test_building_needs_no_history(origin: Repo, tmp_path: Path) -> None:
     """`why` does; what builds is told by the tree alone, so a shallow clone is never deepened for it."""
     shallow = Repo.clone(origin, tmp_path / "shallow", "--depth=1")
@@ -330,7 +345,7 @@ def test_the_remote_is_gone(origin: Repo, clone: Repo) -> None:
 
 
 def test_a_remote_that_does_not_answer(clone: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is waited for, but not for long, and nothing is left running."""
+    """It is waited for, but not for long."""
     monkeypatch.setattr("dsci.pipeline.remote.PATIENCE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         clone.git("remote", "set-url", "origin", f"http://127.0.0.1:{silent.getsockname()[1]}/x.git")
@@ -341,7 +356,16 @@ def test_a_remote_that_does_not_answer(clone: Repo, monkeypatch: pytest.MonkeyPa
     assert "did not finish within 1 s" in answer.stderr
 
 
-def test_a_remote_that_wants_a_password_is_not_answered(clone: Repo, tmp_path: Path) -> None:
+def test_a_password_is_not_shown(clone: Repo) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    clone.git("remote", "set-url", "origin", f"http://ada:s3cr@t@127.0.0.1:{port}/x.git")
+    for arguments in ((), ("--fetch",)):
+        answer = ask(clone.folder, "version", *arguments)
+        assert "s3cr" not in str(answer) and "127.0.0.1" in str(answer)
+
+
+def test_a_remote_that_would_run_a_program_is_not_asked(clone: Repo, tmp_path: Path) -> None:
     clone.git("remote", "set-url", "origin", f"ext::sh -c touch% {tmp_path}/ran")
     answer = ask(clone.folder, "version", "--next")
     assert answer.stdout == "1.3.0\n" and "not allowed" in answer.stderr
@@ -592,6 +616,21 @@ def test_a_tag_that_names_no_commit(clone: Repo, what: str) -> None:
     hint = refused(clone.folder, "the Git tag v1.3.0 stands already and names no commit", code=CONFLICT)
     obey(clone.folder, hint.partition("(")[2].partition(")")[0])
     assert following(clone.folder) == "1.3.0"
+
+
+def test_a_tag_that_names_no_commit_on_the_remote(origin: Repo, tmp_path: Path) -> None:
+    """Once it is here it is not missing, though it is no release."""
+    origin.git("tag", "v1.2.9", "HEAD^{tree}")
+    clone = Repo.clone(origin, tmp_path / "clone")
+    assert following(clone.folder) == "1.3.0"
+    clone.git("tag", "v1.5.0", "HEAD:x")
+    origin.git("tag", "v1.5.0")
+    hint = refused(clone.folder, "the tag v1.5.0 is", code=CONFLICT)
+    obey(clone.folder, hint.partition(": ")[2])
+    assert following(clone.folder) == "1.5.0"
+    origin.git("tag", "v1.6.0", "HEAD^{tree}")
+    assert ask(clone.folder, "version", "--next", "--fetch").stdout == "1.5.0\n"
+    assert following(clone.folder) == "1.5.0"
 
 
 @pytest.mark.parametrize("name", ["v1.2.3", "of-another-tool", "it's; one"])

@@ -177,9 +177,9 @@ class GitRepository:
         )
         return {row[0]: tuple(row[1:]) for row in rows}
 
-    def tag_names(self) -> frozenset[str]:
-        """The names of all tags, whatever they name. Raises HistoryError for one that Git cannot read."""
-        listed = self._run("for-each-ref", "refs/tags", "--format=%(refname:lstrip=2)")
+    def tag_refs(self) -> Mapping[str, str]:
+        """All tags, whatever they name: name to object id, unpeeled. Raises HistoryError for one that is damaged."""
+        listed = self._run("for-each-ref", "refs/tags", "--format=%(objectname)%09%(refname)")
         broken = cures.broken_tag(listed.stderr.decode(errors="surrogateescape"))
         if broken:
             path = Path(self._folder, self._text("rev-parse", "--git-path", broken)).absolute()
@@ -187,7 +187,7 @@ class GitRepository:
                 f"the Git tag {broken.removeprefix('refs/tags/')} is damaged: Git passes over it",
                 hint=f"rm {shlex.quote(str(path))}{cures.again(self._origin)}",
             )
-        return frozenset(listed.stdout.decode(errors="surrogateescape").split("\n")) - {""}
+        return _listed(listed.stdout.decode(errors="surrogateescape"))
 
     def tree(self, commit: str) -> Tree:
         """Every path of the commit's tree; read once per commit."""
@@ -676,7 +676,7 @@ def _date(text: str | bytes) -> int:
 
 
 def _listed(out: str) -> dict[str, str]:
-    """What `git ls-remote --tags` lists: names and object ids."""
+    """What `git ls-remote --tags` and the like list: names and object ids."""
     rows = (line.split("\t", 1) for line in out.split("\n") if "\t" in line)
     return {name.removeprefix("refs/tags/"): oid for oid, name in rows}
 

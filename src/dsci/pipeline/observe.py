@@ -84,11 +84,13 @@ def observe(
     lines: Mapping[str, Line] = {}
     if history:
         form = TagFormat.of(now.settings.versioning, groups, family.renamed(now.family.images.values()))
-        names = git.tag_names() | told.tags.keys()
+        here = git.tag_refs()
+        names = frozenset(here.keys() | told.tags.keys())
         claims = remote.claims(
             git,
             form,
             groups,
+            here,
             told.tags,
             deciding=_decided(now.family),
             fetch=world.remote is Remote.FETCH,

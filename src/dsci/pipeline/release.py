@@ -109,14 +109,14 @@ def _synchronise(world: World, hands: Hands, tally: _Tally) -> Mapping[str, str]
     git = world.source.git
     if git.remote() is None:
         return {}
-    git.tag_names()  # A damaged tag is no tag to fetch.
+    here = git.tag_refs()
     now = snapshot(world.source, git.head().commit)
     groups = tuple(sorted(group_members(now.family.images.values())))
     form = TagFormat.of(now.settings.versioning, groups, renamed(now.family.images.values()))
     theirs = git.remote_tags()
     ours = {tag.name: tag for tag in git.tags()}
-    remote.check_moved(git, ours.values(), form, theirs, version.released(ours.values(), form, groups))
-    wanted = [name for name in theirs if form.read(name, groups) and name not in ours]
+    remote.check_moved(git, form, here, theirs, version.released(ours.values(), form, groups))
+    wanted = [name for name in theirs if form.read(name, groups) and name not in here]
     if wanted:
         git.fetch_tags(wanted)
         hands.console.say(f"fetched {len(wanted)} release tags from {git.remote()}")
@@ -190,7 +190,7 @@ def _refreshed(
     groups = tuple(fallback)
     form = TagFormat.of(now.settings.versioning, groups, renamed(now.family.images.values()))
     theirs = git.remote_tags()
-    known = {tag.name for tag in git.tags()}
+    known = git.tag_refs()
     missing = [name for name in theirs if name not in known and form.read(name, groups)]
     if missing:
         git.fetch_tags(missing)

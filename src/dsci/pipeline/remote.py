@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+import semver
+
 from dsci.errors import ConflictError, HistoryError
 from dsci.model import cut, version
 from dsci.model.text import clean
-from dsci.model.version import Released, Tag, TagFormat
+from dsci.model.version import Released, TagFormat
 from dsci.ports import Git
 
 #: How long a command that only looks waits for the remote, in seconds.
@@ -62,6 +64,7 @@ def claims(
     git: Git,
     form: TagFormat,
     groups: Sequence[str],
+    here: Mapping[str, str],
     theirs: Mapping[str, str],
     *,
     deciding: Iterable[str],
@@ -70,13 +73,13 @@ def claims(
 ) -> Claims:
     """The claimed versions of every group, where they and the history below them are all that is needed.
 
-    `theirs` are the remote's tags; `deciding` are the groups whose next version is wanted. Raises HistoryError where
-    something is lacking that could change an answer, and ConflictError for a tag that the remote has otherwise.
+    `here` and `theirs` are this clone's and the remote's tags, name to object id; `deciding` are the groups whose next
+    version is wanted. Raises HistoryError where something is lacking that could change an answer, and ConflictError for
+    a tag that the remote has otherwise.
     """
-    tags = git.tags()
-    known = version.released(tags, form, groups)
-    check_moved(git, tags, form, theirs, known)
-    lacking = _lacking(tags, form, theirs, known)
+    known = version.released(git.tags(), form, groups)
+    check_moved(git, form, here, theirs, known)
+    lacking = _lacking(form, here, theirs, known)
     if lacking and not fetch:
         raise HistoryError(
             f"this clone lacks {_counted(len(lacking), 'release tag')} that {git.remote()} has: {_listed(lacking)}",
@@ -102,38 +105,41 @@ def claims(
     return known
 
 
-def check_moved(git: Git, tags: Iterable[Tag], form: TagFormat, theirs: Mapping[str, str], known: Claims) -> None:
+def check_moved(git: Git, form: TagFormat, here: Mapping[str, str], theirs: Mapping[str, str], known: Claims) -> None:
     """Raises ConflictError for a release tag that counts and is another one on the remote."""
-    for tag in tags:
-        other = theirs.get(tag.name, tag.oid)
-        if other != tag.oid and _counts(tag.name, form, known, equal=True):
+    bases = _bases(known)
+    for name, oid in sorted(here.items()):
+        other = theirs.get(name, oid)
+        if other != oid and _counts(form.read(name, tuple(known)), bases, equal=True):
             raise ConflictError(
-                f"the tag {tag.name} is {tag.oid[:12]} here and {other[:12]} on {git.remote()}",
-                hint=f"the remote's tag is the claim: git tag -d {tag.name} && git fetch --tags {git.remote()}",
+                f"the tag {clean(name, 200)} is {oid[:12]} here and {other[:12]} on {git.remote()}",
+                hint=f"the remote's tag is the claim: git tag -d {clean(name, 200)} && git fetch --tags {git.remote()}",
             )
 
 
-def _lacking(tags: Iterable[Tag], form: TagFormat, theirs: Mapping[str, str], known: Claims) -> list[str]:
+def _lacking(form: TagFormat, here: Mapping[str, str], theirs: Mapping[str, str], known: Claims) -> list[str]:
     """The remote's release tags that are not here and could change an answer, oldest version first."""
-    present = {tag.name for tag in tags}
-    found = [
-        (named, name)
-        for name in theirs.keys() - present
-        if (named := form.read(name, tuple(known))) and _counts(name, form, known)
-    ]
-    return [name for _, name in sorted(found)]
+    groups, bases = tuple(known), _bases(known)
+    named = ((form.read(name, groups), name) for name in theirs.keys() - here.keys())
+    return [name for _, name in sorted((what, name) for what, name in named if what and _counts(what, bases))]
 
 
-def _counts(name: str, form: TagFormat, known: Claims, *, equal: bool = False) -> bool:
+def _bases(known: Claims) -> Mapping[str, Released | None]:
+    """What each group's next version is counted from."""
+    return {group: version.stable(found) for group, found in known.items()}
+
+
+def _counts(
+    named: tuple[str, semver.Version] | None, bases: Mapping[str, Released | None], *, equal: bool = False
+) -> bool:
     """Whether a tag names a release above the one that its group's next version is counted from.
 
     Those below it decide nothing: neither the next version, nor where a float goes.
     """
-    named = form.read(name, tuple(known))
     if named is None:
         return False
     group, number = named
-    base = version.stable(known[group])
+    base = bases[group]
     return base is None or number > base.version or (equal and number == base.version)
 
 
