@@ -46,6 +46,11 @@ GITLAB = {"GITLAB_CI": "true", "CI_DEFAULT_BRANCH": "main"}
             GITLAB | {"CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"},
             Event(trigger=Trigger.PULL_REQUEST, branch="main", default_branch="main", number="7"),
         ),
+        ({"CI_COMMIT_BRANCH": "main"}, Event(trigger=Trigger.BRANCH, branch="main")),
+        (
+            {"CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "next"},
+            Event(trigger=Trigger.PULL_REQUEST, branch="next"),
+        ),
         (
             {"CI_PIPELINE_SOURCE": "merge_request_event"},
             Event(trigger=Trigger.PULL_REQUEST),

@@ -16,12 +16,14 @@ from dsci.model.event import Event, Trigger
 
 _PULL = re.compile(r"\Arefs/pull/([0-9]+)/(?:merge|head)\Z")
 
+_GITLAB = ("CI_PIPELINE_SOURCE", "CI_COMMIT_BRANCH", "CI_COMMIT_TAG", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+
 
 def event(environment: Mapping[str, str], *, now: int = 0) -> Event:
     """What set this run off, as far as the environment tells."""
     if environment.get("GITHUB_ACTIONS") == "true" or environment.get("GITHUB_REF"):
         return _github(environment, now)
-    if environment.get("GITLAB_CI") == "true" or environment.get("CI_PIPELINE_SOURCE"):
+    if environment.get("GITLAB_CI") == "true" or any(environment.get(name) for name in _GITLAB):
         return _gitlab(environment, now)
     return Event(now=now)
 
@@ -49,10 +51,11 @@ def _github(environment: Mapping[str, str], now: int) -> Event:
 def _gitlab(environment: Mapping[str, str], now: int) -> Event:
     default = environment.get("CI_DEFAULT_BRANCH", "")
     number = environment.get("CI_MERGE_REQUEST_IID", "")
-    if number or environment.get("CI_PIPELINE_SOURCE") == "merge_request_event":
+    target = environment.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "")
+    if number or target or environment.get("CI_PIPELINE_SOURCE") == "merge_request_event":
         return Event(
             trigger=Trigger.PULL_REQUEST,
-            branch=environment.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", ""),
+            branch=target,
             default_branch=default,
             number=number,
             now=now,

@@ -292,10 +292,16 @@ class Git(Protocol):
     """The repository: read in a few passes, written only by a claim."""
 
     def head(self) -> Head:
-        """Where HEAD is. Raises HistoryError: no repository, no commits, not trusted, shallow where it matters."""
+        """Where HEAD is. Raises HistoryError: no repository, no commits, not trusted."""
 
     def is_shallow(self) -> bool:
         """Whether history is cut off."""
+
+    def boundary(self) -> frozenset[str]:
+        """The commits whose parents a shallow clone does not know; empty where history is whole."""
+
+    def graph(self, tips: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Every commit that these can reach here and its parents, children first."""
 
     def tree(self, commit: str) -> Tree:
         """Every path of the commit's tree, files only."""
@@ -318,6 +324,9 @@ class Git(Protocol):
     def tags(self) -> tuple[Tag, ...]:
         """Every tag with the commit it names."""
 
+    def tag_refs(self) -> Mapping[str, str]:
+        """All tags, whatever they name: name to object id, unpeeled. Raises HistoryError for one that is damaged."""
+
     def commits(self, since: Sequence[str]) -> tuple[Commit, ...]:
         """History from HEAD, newest first, without what every one of `since` can reach (all of it when empty)."""
 
@@ -329,6 +338,12 @@ class Git(Protocol):
 
     def remote_tags(self) -> Mapping[str, str]:
         """The remote's tags: name to object id, unpeeled."""
+
+    def ask_remote(self, seconds: float) -> Mapping[str, str]:
+        """The same, if the remote answers within `seconds` and without a question to a person."""
+
+    def fetch_history(self) -> None:
+        """Bring, into a shallow clone, the history that it was cut off from; no new tags."""
 
     def fetch_tags(self, names: Sequence[str]) -> None:
         """Bring these tags, and no others, from the remote."""

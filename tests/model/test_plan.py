@@ -483,6 +483,36 @@ def test_a_release_that_a_descendant_has_made_is_superseded() -> None:
     assert (idle.superseded, idle.unreleased["python"]) == ((), "unchanged")
 
 
+def test_a_release_below_the_base_overtakes_nothing() -> None:
+    below = released("python", "0.9.9", at="9" * 40, merged=False)
+    claims = ALL.claims(["1.0.0"]) | {"python": (released("python", "1.0.0"), below)}
+    plan = ALL.plan(claims=claims, descendants=frozenset({"9" * 40}), **edited())
+    assert (plan.superseded, releases(plan)["python"]) == ((), "1.0.1")
+
+
+@pytest.mark.parametrize(
+    ("standing", "why"),
+    [
+        ("PYTHON-v1.0.1", "cannot stand beside python-v1.0.1 on every file system"),
+        ("python-v1.0.1/x", "cannot stand beside python-v1.0.1 on every file system"),
+        ("python-v1.0.1", "names no commit"),
+    ],
+)
+def test_a_tag_that_bars_the_next_one_is_a_conflict(standing: str, why: str) -> None:
+    with pytest.raises(ConflictError) as caught:
+        ALL.plan(tag_names=frozenset({"python-v1.0.0", standing, "ml-v9"}), **edited())
+    assert caught.value.message == f"python 1.0.1 comes next, but the Git tag {standing} stands already and {why}"
+    assert f"(git tag -d {standing})" in caught.value.hint and "Release-As: python@VERSION" in caught.value.hint
+    ALL.plan(tag_names=frozenset({standing}))  # Where nothing comes next, nothing is in the way.
+
+
+def test_what_could_not_be_asked_is_told_first() -> None:
+    assert ALL.plan(doubts=("the remote is away",), warnings=("a base",)).warnings[-2:] == (
+        "the remote is away",
+        "a base",
+    )
+
+
 def pending(name: str, version: str, *missing: str, at: str = "") -> Pending:
     return Pending(claim=released(name, version, at=at), missing=missing)
 

@@ -89,6 +89,12 @@ class MemoryGit:
     def is_shallow(self) -> bool:
         return False
 
+    def remote(self) -> str | None:
+        return None
+
+    def tag_refs(self) -> dict[str, str]:
+        return {tag.name: tag.oid for tag in self.tags()}
+
     def tree(self, commit: str) -> Tree:
         return self.trees[commit]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from dsci.errors import DsciError
 from dsci.model import config
 from dsci.model import plan as planning
 from dsci.model.commits import Bump, Commit
+from dsci.model.event import Trigger
 from dsci.model.family import Image, group_members
 from dsci.model.pins import Moved
 from dsci.model.plan import Facts, Plan, PlannedTarget
@@ -28,7 +30,10 @@ from dsci.pipeline.snapshot import Snapshot
 
 _HAS_WORK = 10
 
-offline = click.option("--offline", is_flag=True, help="Ask neither registries nor the engine.")
+offline = click.option("--offline", is_flag=True, help="Ask neither registries nor the engine nor the Git remote.")
+from_here = click.option(
+    "--offline", "alone", is_flag=True, help="Answer from this clone alone: do not ask its Git remote."
+)
 
 
 class _TagRow(msgspec.Struct, kw_only=True):
@@ -94,8 +99,11 @@ class _WhyRow(msgspec.Struct, kw_only=True):
     release_reason: str
 
 
-def _observe(session: Session, names: tuple[str, ...] = ()) -> tuple[Snapshot, Facts, Plan]:
+def _observe(session: Session, names: tuple[str, ...] = (), *, versions: bool = False) -> tuple[Snapshot, Facts, Plan]:
+    """What there is and what would be done. For `versions` a request counts as the branch that it goes to."""
     request = session.request(select=frozenset(names))
+    if versions and request.event.trigger is Trigger.PULL_REQUEST:
+        request = replace(request, event=replace(request.event, trigger=Trigger.BRANCH))
     now, facts = observing.observe(session.world, request)
     check_names(names, now.family)
     return now, facts, planning.make(now.family, facts, request)
@@ -109,6 +117,12 @@ def _groups(now: Snapshot, names: tuple[str, ...]) -> dict[str, tuple[Image, ...
         for group, members in groups.items()
         if not names or any(member.name in names for member in members)
     }
+
+
+def _warn(session: Session, facts: Facts) -> None:
+    """Tell what could not be asked about versions; what could not be asked of registries is not in these answers."""
+    for text in facts.doubts:
+        session.console.warn(text)
 
 
 def _print(value: object) -> None:
@@ -137,7 +151,7 @@ def plan(
 
     Registries that do not answer, and bases that cannot be resolved, are "unknown" here and never an error.
     """
-    with Session.of(context, registries=registries, offline=offline, lenient=True, **about) as session:
+    with Session.of(context, registries=registries, offline=offline, alone=offline, lenient=True, **about) as session:
         now, _, value = _observe(session, names)
         for text in value.warnings:
             session.console.warn(text)
@@ -152,6 +166,7 @@ def plan(
 @images
 @registry
 @as_json
+@from_here
 @event
 @click.pass_context
 def tags(
@@ -159,7 +174,8 @@ def tags(
 ) -> None:
     """Show the tags that each image's newest release has, and those the next one will get."""
     with Session.of(context, registries=registries, offline=True, lenient=True, **about) as session:
-        now, facts, value = _observe(session, names)
+        now, facts, value = _observe(session, names, versions=True)
+        _warn(session, facts)
         coming = {item.image: item for item in value.releases}
         rows = []
         for group, members in _groups(now, names).items():
@@ -191,6 +207,7 @@ def tags(
 @click.command(short_help="Show the versions of images, and those to come.")
 @images
 @as_json
+@from_here
 @event
 @click.option("--next", "show", flag_value="next", help="Print only the version that comes next.")
 @click.option("--current", "show", flag_value="current", help="Print only the version that is released.")
@@ -209,7 +226,8 @@ def version(
 ) -> None:
     """Show each image's released version, and the one its history asks for next."""
     with Session.of(context, offline=True, lenient=True, **about) as session:
-        now, facts, value = _observe(session, names)
+        now, facts, value = _observe(session, names, versions=True)
+        _warn(session, facts)
         coming = {item.image: item for item in value.releases}
         rows = []
         for group in _groups(now, names):
@@ -299,8 +317,9 @@ def why(
     context: click.Context, /, image: str, registries: tuple[str, ...], json: bool, offline: bool, **about: Any
 ) -> None:
     """Explain what would be done to an IMAGE, and what it is made of."""
-    with Session.of(context, registries=registries, offline=offline, lenient=True, **about) as session:
-        now, _, value = _observe(session, (image,))
+    with Session.of(context, registries=registries, offline=offline, alone=offline, lenient=True, **about) as session:
+        now, facts, value = _observe(session, (image,))
+        _warn(session, facts)
         group = now.family.images[image].group
         release = next((item for item in value.releases if item.image == group), None)
         above = {str(need) for need in now.family.ancestors(now.family.images[image].targets)}

@@ -47,11 +47,16 @@ now = click.option(
     type=click.DateTime(("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d")),
     help="The time of the run, in UTC; the clock's by default.",
 )
+fetch = click.option(
+    "--fetch",
+    is_flag=True,
+    help="Fetch what this clone lacks for versions: release tags, and history if it is shallow.",
+)
 
 
 def event(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say what a run is about: equal ones give equal plans, here and in CI."""
-    return branch(trigger(reference(now(command))))
+    """The options that say what a run is about, and what may be fetched for it: equal ones give equal plans."""
+    return branch(trigger(reference(now(fetch(command)))))
 
 
 as_json = click.option("--json", is_flag=True, help="Print the result as JSON.")

@@ -33,6 +33,7 @@ from dsci.model.oci import Descriptor, Digest, OciError, Platform
 from dsci.model.plan import Plan, Request
 from dsci.model.reference import DOCKER_HUB, EMBEDDED, Reference, Repository
 from dsci.pipeline.observe import World, resolve_in
+from dsci.pipeline.remote import Remote
 from dsci.pipeline.snapshot import Source
 from dsci.ports import Console, ImageSource, Registry
 
@@ -53,7 +54,12 @@ class Session:
     trigger: str | None = None
     reference: str = ""
     now: datetime | None = None
+    fetch: bool = False
+    """Whether what this clone lacks for versions may be fetched."""
+    alone: bool = False
+    """Whether the Git remote is not asked."""
     offline: bool = False
+    """Whether neither registries nor the engine are asked."""
     lenient: bool = False
 
     @classmethod
@@ -114,9 +120,11 @@ class Session:
             said = ci.event({"GITHUB_REF": self.reference}, now=event.now) if self.reference else event
             event = replace(said, trigger=Trigger(self.trigger) if self.trigger else said.trigger)
         head = self.git.head()
+        # CI systems know the branch of a detached HEAD; where one is checked out, it is that one.
+        said_so = event.branch if self.reference else ""
         return replace(
             event,
-            branch=self.branch or event.branch or head.branch or "",
+            branch=self.branch or said_so or head.branch or event.branch,
             default_branch=event.default_branch or head.default_branch or "",
         )
 
@@ -197,6 +205,13 @@ class Session:
 
         return Buildx(os.environ, self.run)
 
+    @property
+    def remote(self) -> Remote:
+        """What may be asked of the Git remote. Raises UsageError for what excludes itself."""
+        if self.fetch and self.alone:
+            raise click.UsageError("--fetch and --offline exclude each other.")
+        return Remote.OFFLINE if self.alone else Remote.FETCH if self.fetch else Remote.ASK
+
     @cached_property
     def world(self) -> World:
         """Whom facts are asked of."""
@@ -205,6 +220,8 @@ class Session:
             registry=self.registry if not self.offline else None,
             resolve=self.resolve if not self.offline else None,
             lenient=self.lenient,
+            remote=self.remote,
+            say=self.console.say,
         )
 
     def resolve(self, reference: Reference, wanted: Platform) -> Digest | None:

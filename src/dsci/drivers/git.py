@@ -2,8 +2,9 @@
 
 Everything that Git tells is foreign text: paths may hold any byte but NUL, names may look like options, messages may
 look like anything. Answers are therefore split at NULs, arguments are lists, and object ids are checked before use.
-Nothing is fetched or deepened except the tags that a release must see, and no work tree is ever changed.
-What goes over the network runs through GitPython; transports that could run programs are refused by Git itself.
+Nothing is fetched or deepened except what the caller asks for by name, and no work tree is ever changed.
+What goes over the network runs through GitPython, but for one look at the remote that must not wait for anybody;
+transports that could run programs are refused by Git itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import os
 import re
 import secrets
+import shlex
 import stat
 import subprocess
 import tempfile
@@ -22,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import TypedDict
 
-from dsci.drivers import process
+from dsci.drivers import cures, process
 from dsci.errors import ConfigError, ConflictError, DsciError, HistoryError
 from dsci.model.claims import Tag
 from dsci.model.commits import Commit
@@ -35,15 +37,42 @@ _FOLDER = b"40000"
 _DEPTH = 250
 _TIMEOUT = 300.0
 _NETWORK_TIMEOUT = 120
+_HISTORY_TIMEOUT = 3600
 _OID = re.compile(r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 #: Up to the last @ of the host part: passwords may hold one too.
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
-_TRUST = re.compile(r"^\s*(git config --global --add safe\.directory .+)$", re.MULTILINE)
 #: Whole buffers instead of one write a commit. Source: https://git-scm.com/docs/git#Documentation/git.txt-codeGITFLUSHcode
 _BUFFERED = {"GIT_FLUSH": "0"}
 #: What the user's own settings for `git log` must not change.
-_PLAIN = ("--root", "--no-show-signature", "--no-relative", "--ignore-submodules=none")
-_FETCH = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--quiet")
+_PLAIN = ("--root", "--no-show-signature", "--no-relative", "--ignore-submodules=none", f"-O{os.devnull}")
+#: What Git sets for its hooks and for `git rebase --exec`. It speaks of another repository, another index or other
+#: refs than those of the folder that dsci was called for.
+_ELSEWHERE = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_DIR",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)
+#: The last date that an image's labels can write (RFC 3339), in seconds since the epoch.
+_LAST_DATE = 253402300799
+_FETCH = (
+    "--no-tags",
+    "--no-prune",
+    "--no-prune-tags",
+    "--no-write-fetch-head",
+    "--no-recurse-submodules",
+    "--quiet",
+)
 _PUSH = ("--porcelain", "--no-follow-tags", "--no-recurse-submodules")
 #: Who claims releases. It is fixed, so that two runners who claim the same content make the same object.
 IDENTITY = "dsci <dsci@users.noreply.invalid>"
@@ -68,14 +97,19 @@ class GitRepository:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._dropped = tuple(name for name in _ELSEWHERE if name in os.environ)
         self._environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in _ELSEWHERE},
             "LC_ALL": "C",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_OPTIONAL_LOCKS": "0",
+            # History as it was committed, and not as this clone was told to see it.
             "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_GRAFT_FILE": os.devnull,
         }
         self._head: Head | None = None
+        self._origin: str | None = None
+        """The remote's name, for messages, once HEAD was read."""
         self._bare = False
         self._objects: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -99,48 +133,93 @@ class GitRepository:
         if found.returncode != 0:
             said = found.stderr.decode(errors="replace").strip()
             if "dubious ownership" in said:
-                cure = _TRUST.search(said)
                 raise HistoryError(
                     f"Git does not trust {self._folder}: it belongs to another user",
-                    hint=cure[1] if cure else f"git config --global --add safe.directory {self._folder.absolute()}",
+                    hint=cures.trust(said) or f"git config --global --add safe.directory {self._folder.absolute()}",
                 )
+            told = [name for name in ("GIT_CEILING_DIRECTORIES", *self._dropped) if os.environ.get(name)]
             raise HistoryError(
                 f"{self._folder} is not in a Git repository",
-                hint="dsci takes everything from Git: run `git init`, add your Dockerfiles and commit",
+                hint="dsci takes everything from Git: run `git init`, add your Dockerfiles and commit"
+                + (f"; it looked with {told[0]} set: unset it, or name the folder with -C" if told else ""),
             )
         self._bare = found.stdout.strip() == b"true"
         root = self._text("rev-parse", "--absolute-git-dir" if self._bare else "--show-toplevel")
-        commit = self._run("rev-parse", "--verify", "--quiet", "HEAD^{commit}", check=False)
-        if commit.returncode != 0:
-            raise HistoryError(f"the Git repository {root} has no commits", hint="git add your Dockerfiles and commit")
-        sha, when = self._text("log", "-1", "--no-show-signature", "--format=%H %ct", "HEAD").split()
+        stands = self._run("log", "-1", "--no-show-signature", "--format=%H %ct", check=False)
+        if stands.returncode != 0:
+            raise self._nowhere(root, stands.stderr.decode(errors="replace").strip())
+        sha, when = stands.stdout.decode().strip("\n").split(" ")
         branch = self._run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.decode(errors="replace")
-        remote = self._remote_name(branch.strip())
+        remote = self._origin = self._remote_name(branch.strip())
         url = self._run("remote", "get-url", remote, check=False).stdout.decode(errors="replace") if remote else ""
         main = f"refs/remotes/{remote}/HEAD"
         default = self._run("symbolic-ref", "--quiet", main, check=False).stdout if remote else b""
         return Head(
             commit=sha,
-            when=int(when),
+            when=_date(when),
             branch=branch.strip() or None,
             default_branch=default.decode(errors="replace").strip().removeprefix(f"refs/remotes/{remote}/") or None,
             root=root,
             origin=_CREDENTIALS.sub("", url.strip()) or None,
         )
 
+    def _nowhere(self, root: str, said: str) -> HistoryError:
+        """Why HEAD names no commit."""
+        if "does not have any commits yet" not in said:
+            return HistoryError(
+                f"Git cannot read where HEAD stands in {root}: {said[-500:]}",
+                hint=cures.cure(said, None) or "see `git fsck`, and clone again what it calls broken or missing",
+            )
+        heads = self._text("for-each-ref", "refs/heads", "refs/remotes", "--format=%(refname)").split()
+        here = [name.removeprefix("refs/heads/") for name in heads if name.startswith("refs/heads/")]
+        there = [name.split("/", 3)[3] for name in heads if name.startswith("refs/remotes/")]
+        others = [name for name in (*here, *there) if name not in ("HEAD", LEDGER)]
+        if not others:
+            return HistoryError(f"the Git repository {root} has no commits", hint="git add your Dockerfiles and commit")
+        move = f"git symbolic-ref HEAD refs/heads/{others[0]}" if self._bare else f"git checkout {others[0]}"
+        return HistoryError(f"HEAD of the Git repository {root} names a branch without commits", hint=move)
+
     def is_shallow(self) -> bool:
         """Whether history is cut off."""
         return self._text("rev-parse", "--is-shallow-repository") == "true"
+
+    def boundary(self) -> frozenset[str]:
+        """The commits whose parents a shallow clone does not know; empty where history is whole."""
+        if not self.is_shallow():
+            return frozenset()
+        path = self._folder / self._text("rev-parse", "--git-path", "shallow")
+        return frozenset(map(_checked, path.read_text(encoding="ascii", errors="replace").split()))
+
+    def graph(self, tips: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Every commit that these can reach here and its parents, children first."""
+        lines = "".join(f"{_checked(tip)}\n" for tip in tips).encode()
+        rows = (
+            line.split()
+            for line in self._text("rev-list", "--parents", "--topo-order", "--stdin", stdin=lines).split("\n")
+        )
+        return {row[0]: tuple(row[1:]) for row in rows}
+
+    def tag_refs(self) -> Mapping[str, str]:
+        """All tags, whatever they name: name to object id, unpeeled. Raises HistoryError for one that is damaged."""
+        listed = self._run("for-each-ref", "refs/tags", "--format=%(objectname)%09%(refname)")
+        broken = cures.broken_tag(listed.stderr.decode(errors="surrogateescape"))
+        if broken:
+            path = Path(self._folder, self._text("rev-parse", "--git-path", broken)).absolute()
+            raise HistoryError(
+                f"the Git tag {broken.removeprefix('refs/tags/')} is damaged: Git passes over it",
+                hint=f"rm {shlex.quote(str(path))}{cures.again(self._origin)}",
+            )
+        return _listed(listed.stdout.decode(errors="surrogateescape"))
 
     def tree(self, commit: str) -> Tree:
         """Every path of the commit's tree; read once per commit, and each folder once however many commits have it."""
         with self._lock:
             if commit not in self._trees:
                 content = self._tree_object(f"{_checked(commit)}^{{tree}}", f"of {commit}")
-                self._trees[commit] = Tree(dict(self._listed(content, len(commit) // 2)))
+                self._trees[commit] = Tree(dict(self._files(content, len(commit) // 2)))
             return self._trees[commit]
 
-    def _listed(self, content: bytes, width: int, depth: int = 0) -> list[tuple[str, TreeEntry]]:
+    def _files(self, content: bytes, width: int, depth: int = 0) -> list[tuple[str, TreeEntry]]:
         """The files of a tree object and of those below it; `width` is the length of an object id in bytes.
 
         Source: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects#_tree_objects
@@ -160,17 +239,14 @@ class GitRepository:
                 continue
             if oid not in self._folders:
                 below = self._tree_object(oid, f"below the folder {name}")
-                self._folders[oid] = self._listed(below, width, depth + 1)
+                self._folders[oid] = self._files(below, width, depth + 1)
             found += [(f"{name}/{path}", entry) for path, entry in self._folders[oid]]
         return found
 
     def _tree_object(self, name: str, whose: str) -> bytes:
         kind, content = self._object(name)
         if kind != "tree":
-            raise HistoryError(
-                f"Git does not have the list of files {whose}",
-                hint="a partial or damaged clone: run `git fetch --refetch` or clone again",
-            )
+            raise HistoryError(f"Git does not have the list of files {whose}", hint=cures.partial(self._origin))
         return content
 
     def blob(self, oid: str) -> bytes:
@@ -178,10 +254,7 @@ class GitRepository:
         with self._lock:
             kind, content = self._object(_checked(oid))
             if kind != "blob":
-                raise HistoryError(
-                    f"Git does not have the content of {oid}",
-                    hint="a partial or damaged clone: run `git fetch --refetch` or clone again",
-                )
+                raise HistoryError(f"Git does not have the content of {oid}", hint=cures.partial(self._origin))
             return content
 
     def _object(self, name: str) -> tuple[str, bytes]:
@@ -330,7 +403,7 @@ class GitRepository:
                 Commit(
                     sha=sha.decode(),
                     parents=tuple(parents.decode().split()),
-                    when=int(when or 0),
+                    when=_date(when),
                     message=message.decode(errors="replace"),
                     paths=tuple(names.get(path) or names.setdefault(path, _path(path)) for path in paths if path),
                 )
@@ -370,9 +443,23 @@ class GitRepository:
         remote = self.remote()
         if remote is None:
             return {}
-        out = self._network("ls-remote", "--tags", "--refs", "--", remote)
-        rows = (line.split("\t", 1) for line in out.split("\n") if "\t" in line)
-        return {name.removeprefix("refs/tags/"): oid for oid, name in rows}
+        return _listed(self._network("ls-remote", "--tags", "--refs", "--", remote))
+
+    def ask_remote(self, seconds: float) -> Mapping[str, str]:
+        """The same, if the remote answers within `seconds` and without a question to a person."""
+        remote = self.remote()
+        if remote is None:
+            return {}
+        ended = self._run("ls-remote", "--tags", "--refs", "--", remote, check=False, timeout=seconds)
+        if ended.returncode != 0:
+            raise self._refused("ls-remote", ended.stderr.decode(errors="replace"))
+        return _listed(ended.stdout.decode(errors="surrogateescape"))
+
+    def fetch_history(self) -> None:
+        """Bring, into a shallow clone, the history that it was cut off from; no new tags."""
+        remote = self.remote()
+        if remote is not None and self.is_shallow():
+            self._network("fetch", "--unshallow", *_FETCH, "--", remote, timeout=_HISTORY_TIMEOUT)
 
     def fetch_tags(self, names: Sequence[str]) -> None:
         """Bring these tags, and no others. Raises ConflictError where one stands here with other content."""
@@ -564,11 +651,16 @@ class GitRepository:
         check: bool = True,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        timeout: float = _TIMEOUT,
     ) -> process.Completed:
-        ended = process.run([*_GIT, *arguments], stdin=stdin, **self._how(cwd=cwd, env=env))
+        how: _How = {**self._how(cwd=cwd, env=env), "timeout": timeout}
+        ended = process.run([*_GIT, *arguments], stdin=stdin, **how)
         if check and ended.returncode != 0:
             said = ended.stderr.decode(errors="replace").strip()
-            raise HistoryError(f"git {arguments[0]} failed: {said[-1000:]}", hint="see `git fsck` and `git status`")
+            raise HistoryError(
+                f"git {arguments[0]} failed: {said[-1000:]}",
+                hint=cures.cure(said, self._origin) or "see `git fsck` and `git status`",
+            )
         return ended
 
     def _how(self, *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> _How:
@@ -590,30 +682,37 @@ class GitRepository:
     ) -> str:
         return self._run(*arguments, stdin=stdin, cwd=cwd, env=env).stdout.decode(errors="surrogateescape").strip()
 
-    def _network(self, *arguments: str) -> str:
+    def _network(self, *arguments: str, timeout: float = _NETWORK_TIMEOUT) -> str:
         """Run a command that talks to the remote. Raises HistoryError with what the remote said."""
-        failed, out = self._remote_call(*arguments)
+        failed, out = self._remote_call(*arguments, timeout=timeout)
         if failed:
-            raise HistoryError(
-                f"git {arguments[0]} failed: {failed}",
-                hint="check the remote's address (`git remote -v`) and your credentials for it",
-            )
+            raise self._refused(arguments[0], failed)
         return out
+
+    def _refused(self, command: str, said: str) -> HistoryError:
+        """What a command that talks to the remote said when it failed."""
+        said = _CREDENTIALS.sub("", said).strip()
+        return HistoryError(
+            f"git {command} failed: {said[-1500:]}",
+            hint=cures.trust(said) or "check the remote's address (`git remote -v`) and your credentials for it",
+        )
 
     def _try_network(self, *arguments: str) -> str:
         """The same, giving what was said when it failed, or ""."""
         return self._remote_call(*arguments)[0]
 
-    def _remote_call(self, *arguments: str) -> tuple[str, str]:
+    def _remote_call(self, *arguments: str, timeout: float = _NETWORK_TIMEOUT) -> tuple[str, str]:
         import git
 
         runner = git.cmd.Git(self._folder)
         runner.update_environment(**self._environment)
+        # GitPython adds to the environment of this process and takes nothing from it.
+        dropped = ["env", *(word for name in self._dropped for word in ("-u", name))] if self._dropped else []
         status, out, err = runner.execute(
-            ["git", *arguments],
+            [*dropped, "git", *arguments],
             with_extended_output=True,
             with_exceptions=False,
-            kill_after_timeout=_NETWORK_TIMEOUT,
+            kill_after_timeout=timeout,
         )
         if status == 0:
             return "", str(out)
@@ -626,6 +725,18 @@ def _checked(oid: str) -> str:
     if not _OID.match(oid):
         raise HistoryError(f"{oid[:80]!r} is not an object id")
     return oid
+
+
+def _date(text: str | bytes) -> int:
+    """A commit's date in seconds since the epoch; 0 for what lies before 1970, after 9999, or is no date at all."""
+    known = text.isascii() and text.isdigit() and len(text) <= len(str(_LAST_DATE)) and int(text) <= _LAST_DATE
+    return int(text) if known else 0
+
+
+def _listed(out: str) -> dict[str, str]:
+    """What `git ls-remote --tags` and the like list: names and object ids."""
+    rows = (line.split("\t", 1) for line in out.split("\n") if "\t" in line)
+    return {name.removeprefix("refs/tags/"): oid for oid, name in rows}
 
 
 def _recorded(path: str) -> str:

@@ -27,6 +27,8 @@ from dsci.model.lines import Line
 from dsci.model.oci import ANY, Digest
 from dsci.model.pins import Moved
 from dsci.model.receipt import Receipt
+from dsci.model.refs import TagNames
+from dsci.model.text import plain
 from dsci.model.version import Decision
 
 SCHEMA = 1
@@ -94,6 +96,10 @@ class Facts:
     """The version that the event's tag, made by hand, asks for; it is none of the claims."""
     dirty: Mapping[TargetId, str] = field(default_factory=dict)
     """Targets whose inputs differ from HEAD in the work tree, and the first such path."""
+    tag_names: frozenset[str] = frozenset()
+    """Every Git tag's name, here and on the remote, whatever it names."""
+    doubts: tuple[str, ...] = ()
+    """What could not be asked, though a version may depend on it."""
     warnings: tuple[str, ...] = ()
 
 
@@ -217,6 +223,7 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
     actions, reasons = _verdicts(family, facts, request)
     decisions = _decisions(family, facts, request) if request.release else {}
     form = TagFormat.of_images(facts.settings.versioning, family.images.values())
+    standing = TagNames(facts.tag_names)
     releases: list[PlannedRelease] = []
     superseded: list[str] = []
     unreleased: dict[str, str] = {}
@@ -231,12 +238,12 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
             unreleased[group] = decision.reason
         elif changed:
             unreleased[group] = f"uncommitted change: {changed}"
-        elif _overtaken(facts, group, decision.version):
+        elif _overtaken(facts, group, decision.version, decision.base):
             superseded.append(group)
         elif facts.asked is not None:
             releases.append(_answer(family, facts, decision, facts.asked))
         else:
-            releases.append(_begin(family, facts, decision, form))
+            releases.append(_begin(family, facts, decision, form, standing))
     for release in releases:
         for name in release.members:
             for target in family.images[name].targets if name in family.images else ():
@@ -258,7 +265,7 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
         releases=tuple(releases),
         superseded=tuple(superseded),
         unreleased=unreleased,
-        warnings=tuple(dict.fromkeys((*family.warnings, *facts.warnings, *told))),
+        warnings=tuple(dict.fromkeys((*family.warnings, *facts.doubts, *facts.warnings, *told))),
     )
 
 
@@ -277,10 +284,12 @@ def _answering(family: Family, facts: Facts) -> frozenset[str]:
     return frozenset(image.name for image in images) | {target.image for target in family.ancestors(roots)}
 
 
-def _overtaken(facts: Facts, group: str, version: semver.Version) -> bool:
-    """Whether a later commit holds a release of the group; a prerelease overtakes prereleases alone."""
+def _overtaken(facts: Facts, group: str, version: semver.Version, base: Released | None) -> bool:
+    """Whether a later commit holds a release of the group above its base; a prerelease overtakes prereleases alone."""
     return any(
-        claim.tag.commit in facts.descendants and (version.prerelease or not claim.version.prerelease)
+        claim.tag.commit in facts.descendants
+        and (version.prerelease or not claim.version.prerelease)
+        and (base is None or claim.version > base.version)
         for claim in facts.claims[group]
     )
 
@@ -415,7 +424,7 @@ def _by_tag(facts: Facts, event: Event) -> dict[str, Decision]:
     return decisions
 
 
-def _begin(family: Family, facts: Facts, decision: Decision, form: TagFormat) -> PlannedRelease:
+def _begin(family: Family, facts: Facts, decision: Decision, form: TagFormat, standing: TagNames) -> PlannedRelease:
     """A release that is not claimed yet."""
     version, group = decision.version, decision.group
     assert version is not None
@@ -427,6 +436,13 @@ def _begin(family: Family, facts: Facts, decision: Decision, form: TagFormat) ->
             f"{group} {version} comes next, but the Git tag {taken.tag.name} already stands on"
             f" {taken.tag.commit[:7]}, which is not part of this history",
             hint=f"merge that commit, or commit with the footer `Release-As: {group}@VERSION`",
+        )
+    if rival := standing.rival(git_tag):
+        kind = "names no commit" if rival == git_tag else f"cannot stand beside {git_tag} on every file system"
+        raise ConflictError(
+            f"{group} {version} comes next, but the Git tag {plain(rival)} stands already and {kind}",
+            hint=f"take that tag away, here and on the remote (git tag -d {plain(rival)}),"
+            f" or commit with the footer `Release-As: {group}@VERSION`",
         )
     line = facts.lines.get(group, Line())
     if not line.holds(version):

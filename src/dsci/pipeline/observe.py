@@ -14,7 +14,6 @@ from functools import partial
 from typing import TypeVar
 
 from dsci.errors import AuthError, ConfigError, DsciError, HistoryError, RegistryError
-from dsci.model import claims as claiming
 from dsci.model import commits as commits_model
 from dsci.model import config, family, inputs, keys, lock, version, weigh
 from dsci.model.claims import Released, TagFormat
@@ -30,6 +29,8 @@ from dsci.model.plan import Facts, Found, Pending, Request, release_tags
 from dsci.model.receipt import Receipt, from_manifest
 from dsci.model.reference import Reference, Repository
 from dsci.model.tree import TreeEntry
+from dsci.pipeline import remote
+from dsci.pipeline.remote import Remote, Told
 from dsci.pipeline.snapshot import Earlier, Snapshot, Source, earlier, snapshot
 from dsci.ports import Git, Head, Registry
 
@@ -53,6 +54,10 @@ class World:
     """Finds an external base's platform manifest now; None: stay offline."""
     lenient: bool
     """Whether an answer that cannot be had is "unknown" instead of an error."""
+    remote: Remote = Remote.ASK
+    """What may be asked of the Git remote."""
+    say: Callable[[str], None] = lambda text: None
+    """Is told what is fetched."""
 
 
 def observe(
@@ -61,11 +66,20 @@ def observe(
     *,
     overlay: Mapping[str, TreeEntry | None] | None = None,
     history: bool = True,
+    theirs: Mapping[str, str] | None = None,
 ) -> tuple[Snapshot, Facts]:
-    """Read HEAD, its claims, its history and what the registry holds. Raises HistoryError on a shallow clone."""
+    """Read HEAD, its claims, its history and what the registry holds.
+
+    `theirs` are the remote's tags where they are known already. Raises HistoryError where the clone lacks something
+    that could change a version.
+    """
     git = world.source.git
     head = git.head()
-    now = snapshot(world.source, head.commit, overlay=overlay)
+    told = Told(tags=theirs or {})
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(remote.ask, git, world.remote) if history and theirs is None else None
+        now = snapshot(world.source, head.commit, overlay=overlay)
+        told = asking.result() if asking else told
     groups = tuple(sorted(family.group_members(now.family.images.values())))
     claims: Mapping[str, tuple[Released, ...]] = dict.fromkeys(groups, ())
     nothing = claims_of_nothing(groups)
@@ -74,16 +88,21 @@ def observe(
     moved: Mapping[str, tuple[Moved, ...]] = {}
     problems: Sequence[str] = ()
     own_changes: Mapping[TargetId, str] = {}
+    names: frozenset[str] = frozenset()
     lines: Mapping[str, Line] = {}
     if history:
-        if git.is_shallow():
-            raise HistoryError(
-                "this clone is shallow: versions come from history, and it is cut off here",
-                hint="fetch it all: `git fetch --unshallow --tags`, `fetch-depth: 0` in GitHub's checkout,"
-                " GIT_DEPTH: 0 in GitLab",
-            )
         form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
-        claims = claiming.released(git.tags(), form, groups)
+        here = git.tag_refs()
+        names = frozenset(here.keys() | told.tags.keys())
+        claims = remote.claims(
+            git,
+            form,
+            groups,
+            here,
+            told.tags,
+            fetch=world.remote is Remote.FETCH,
+            say=world.say,
+        )
         asked, claims = _asked(request, claims)
         branch = _branch(world.source, head, now.settings.versioning)
         lines = {group: Line.of(branch, now.settings.versioning.prereleases, group) for group in groups}
@@ -123,6 +142,8 @@ def observe(
         unconverged=_unconverged(world, now.family, claims, warnings, request.event),
         asked=asked,
         dirty=now.dirty,
+        tag_names=names,
+        doubts=told.warnings,
         warnings=tuple(warnings),
     )
 

@@ -23,7 +23,7 @@ from dsci.model.reference import Repository
 from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
 from dsci.model.text import clean
 from dsci.pipeline import observe as observing
-from dsci.pipeline import publish
+from dsci.pipeline import publish, remote
 from dsci.pipeline.build import Workshop, base_of
 from dsci.pipeline.observe import World
 from dsci.pipeline.run import Runner, Work
@@ -75,8 +75,8 @@ def release(
     began = time.monotonic()
     tally = _Tally()
     for attempt in range(REPLANS + 1):
-        _synchronise(world, hands, tally)
-        now, facts = observing.observe(world, request)
+        theirs = _synchronise(world, hands, tally)
+        now, facts = observing.observe(world, request, theirs=theirs)
         if attempt == 0 and (touched := observing.uncommitted(world.source.git, now)):
             hands.console.warn(f"uncommitted changes in {', '.join(touched)} are not part of this release")
         plan = planning.make(now.family, facts, request)
@@ -104,16 +104,18 @@ def release(
     )
 
 
-def _synchronise(world: World, hands: Hands, tally: _Tally) -> None:
-    """Know the remote's claims, and give it those that were made here without it (rule 19)."""
+def _synchronise(world: World, hands: Hands, tally: _Tally) -> Mapping[str, str]:
+    """Know the remote's claims, and give it those that were made here without it (rule 19); gives the remote's tags."""
     git = world.source.git
     if git.remote() is None:
-        return
+        return {}
+    here = git.tag_refs()
     now = snapshot(world.source, git.head().commit)
     form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
     theirs = git.remote_tags()
     ours = {tag.name: tag for tag in git.tags()}
-    wanted = [name for name in theirs if form.read(name) and name not in ours]
+    remote.check_moved(git, form, here, theirs, claiming.released(ours.values(), form, form.groups))
+    wanted = [name for name in theirs if form.read(name) and name not in here]
     if wanted:
         git.fetch_tags(wanted)
         hands.console.say(f"fetched {len(wanted)} release tags from {git.remote()}")
@@ -134,6 +136,7 @@ def _synchronise(world: World, hands: Hands, tally: _Tally) -> None:
         names = ", ".join(sorted(claim.tag.name for claim in unpushed))
         hands.console.say(f"pushed {names} to {git.remote()}")
         tally.notes.append(f"pushed earlier local claims: {names}")
+    return theirs
 
 
 def _claim(world: World, hands: Hands, now: Snapshot, claims: Sequence[Released]) -> Claimed:
@@ -191,9 +194,9 @@ def _refreshed(
     """All claims as they stand after ours: a float must not pass over a newer one made meanwhile."""
     git = world.source.git
     form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
-    remote = git.remote_tags()
-    known = {tag.name for tag in git.tags()}
-    missing = [name for name in remote if name not in known and form.read(name)]
+    theirs = git.remote_tags()
+    known = git.tag_refs()
+    missing = [name for name in theirs if name not in known and form.read(name)]
     if missing:
         git.fetch_tags(missing)
     return claiming.released(git.tags(), form, tuple(fallback))
