@@ -17,6 +17,7 @@ import semver
 from dsci.errors import ConfigError, ConflictError
 from dsci.model import tags as tags_model
 from dsci.model import version as version_model
+from dsci.model.changelog import Entry, entries
 from dsci.model.commits import Change, Commit
 from dsci.model.config import Settings
 from dsci.model.family import Family, TargetId, group_members
@@ -153,6 +154,10 @@ class PlannedRelease(msgspec.Struct, frozen=True, kw_only=True):
     parents: dict[str, str] = {}
     changes: tuple[str, ...] = ()
     """Subjects of the commits that count, newest first, each with its short id."""
+    entries: tuple[Entry, ...] = ()
+    """What its release notes say of them."""
+    since: str | None = None
+    """The Git tag that its changes are counted from; None for the first release."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -400,6 +405,8 @@ def _begin(family: Family, facts: Facts, decision: Decision, form: TagFormat) ->
         destinations=tuple(str(repository) for repository in default.repositories),
         parents=dict(decision.parents),
         changes=tuple(f"{change.commit.subject} ({change.commit.sha[:7]})" for change in decision.changes),
+        entries=entries(decision.changes),
+        since=decision.base.tag.name if decision.base else None,
     )
 
 

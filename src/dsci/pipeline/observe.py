@@ -64,12 +64,7 @@ def observe(
     own_changes: Mapping[TargetId, str] = {}
     lines: Mapping[str, Line] = {}
     if history:
-        if git.is_shallow():
-            raise HistoryError(
-                "this clone is shallow: versions come from history, and it is cut off here",
-                hint="fetch it all: `git fetch --unshallow --tags`, `fetch-depth: 0` in GitHub's checkout,"
-                " GIT_DEPTH: 0 in GitLab",
-            )
+        refuse_shallow(git)
         form = TagFormat.of(now.settings.versioning, groups, family.renamed(now.family.images.values()))
         claims = version.released(git.tags(), form, groups)
         branch = _branch(world.source, head, now.settings.versioning)
@@ -109,6 +104,16 @@ def observe(
         dirty=now.dirty,
         warnings=tuple(warnings),
     )
+
+
+def refuse_shallow(git: Git) -> None:
+    """Raises HistoryError where history is cut off."""
+    if git.is_shallow():
+        raise HistoryError(
+            "this clone is shallow: versions come from history, and it is cut off here",
+            hint="fetch it all: `git fetch --unshallow --tags`, `fetch-depth: 0` in GitHub's checkout,"
+            " GIT_DEPTH: 0 in GitLab",
+        )
 
 
 def uncommitted(git: Git, now: Snapshot) -> tuple[str, ...]:
@@ -237,13 +242,20 @@ def _commit_of(claim: Released | None) -> str:
     return claim.tag.commit if claim else ""
 
 
-def _watched(past: _Past, now: Snapshot, bases: Mapping[str, str]) -> Iterator[tuple[str, Inputs]]:
-    """Every group's input filters: its own, those of what it stands on and is never released, those it had before."""
+def watched_now(now: Snapshot) -> Iterator[tuple[str, Inputs]]:
+    """Every group's input filters: its own, and those of what it stands on and is never released."""
     for group, members in family.group_members(now.family.images.values()).items():
         own = [target for member in members for target in member.targets]
         above = {each for target in own for each in now.family.unreleased_above(target)}
         for target in (*own, *sorted(above)):
             yield group, now.inputs[target]
+
+
+def _watched(past: _Past, now: Snapshot, bases: Mapping[str, str]) -> Iterator[tuple[str, Inputs]]:
+    """Every group's input filters: its own, those of what it stands on and is never released, those it had before."""
+    yield from watched_now(now)
+    for group, members in family.group_members(now.family.images.values()).items():
+        own = [target for member in members for target in member.targets]
         renamed = bases[group] and any(member.previous_names for member in members)
         then = past.at(bases[group]) if renamed else None
         if then is not None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import semver
 
 from dsci.errors import ConflictError, DsciError, RegistryError
-from dsci.model import ledger, version
+from dsci.model import ledger, notes, version
 from dsci.model import plan as planning
 from dsci.model.family import TargetId, group_members, renamed
 from dsci.model.oci import Digest, Platform
@@ -163,7 +163,7 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
     ready = _gate(hands, now, wanted, work, tally)
     if not ready:
         return True
-    made = _claims(world, hands, now, facts, ready, work)
+    made = _claims(world, hands, now, facts, plan, ready, work)
     claimed = _claim(world, hands, now, made)
     if not claimed.won:
         hands.console.warn(f"{', '.join(sorted(claimed.taken))} was claimed by another release")
@@ -310,11 +310,18 @@ def _gate(
 
 
 def _claims(
-    world: World, hands: Hands, now: Snapshot, facts: Facts, ready: Sequence[PlannedRelease], work: Work
+    world: World,
+    hands: Hands,
+    now: Snapshot,
+    facts: Facts,
+    plan: Plan,
+    ready: Sequence[PlannedRelease],
+    work: Work,
 ) -> list[Released]:
     """Let every release's index stand, and write the tag objects that would claim them."""
     git = world.source.git
     made: list[Released] = []
+    told = {release.tag: notes.message(release) for release in notes.planned(plan.releases)}
     for item in ready:
         members = [now.family.images[name] for name in item.members]
         digests: dict[str, Digest] = {}
@@ -328,7 +335,7 @@ def _claims(
                 assert key is not None
                 keys[str(target)] = key
                 bases |= facts.pins[target]
-        message = f"{notes(item)}\n\n" + version.claim_trailers(digests, keys, bases, group=item.image)
+        message = f"{told[item.git_tag]}\n\n" + version.claim_trailers(digests, keys, bases, group=item.image)
         tag = TagObject(name=item.git_tag, commit=item.commit, when=facts.when, message=message)
         oid = git.make_tag(tag)
         made.append(
@@ -342,16 +349,6 @@ def _claims(
             )
         )
     return made
-
-
-def notes(item: PlannedRelease) -> str:
-    """The release note that the Git tag carries."""
-    lines = [f"{item.image} {item.version}", ""]
-    lines += [f"{name} {number} (parent)" for name, number in sorted(item.parents.items())]
-    lines += [f"- {subject}" for subject in item.changes]
-    if len(lines) == 2:
-        lines.append(item.reason)
-    return "\n".join(lines)
 
 
 def _converge(

@@ -1,0 +1,117 @@
+"""`dsci changelog`: what each release brought, for people, for machines, and in a file that people edit too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from dsci.cli.options import as_json, branch, check_names, images
+from dsci.cli.wiring import Session
+from dsci.drivers import files
+from dsci.errors import ConfigError
+from dsci.model import changelogfile, notes
+from dsci.model import plan as planning
+from dsci.model.changelog import Release, document
+from dsci.model.family import Family
+from dsci.model.links import FORGES, Links
+from dsci.model.plan import Request
+from dsci.pipeline import history
+from dsci.pipeline import observe as observing
+
+
+@click.command(short_help="Show what releases brought, or keep a CHANGELOG.md.")
+@images
+@click.option("--since", metavar="TAG", default="", help="Only releases that stand after this Git tag.")
+@click.option("--unreleased", is_flag=True, help="What the next releases would say; with --write, that as well.")
+@as_json
+@click.option("--format", "form", type=click.Choice(["notes", "keepachangelog"]), help="How it is written.")
+@click.option("--template", type=click.Path(path_type=Path), help="A Jinja template that writes it instead.")
+@click.option("--write", "target", metavar="FILE", type=click.Path(path_type=Path), help="Update a changelog in place.")
+@click.option("--forge", type=click.Choice(FORGES), default=None, help="Which links are made, where the host hides it.")
+@branch
+@click.pass_context
+def changelog(
+    context: click.Context,
+    names: tuple[str, ...],
+    since: str,
+    unreleased: bool,
+    json: bool,
+    form: str | None,
+    template: Path | None,
+    target: Path | None,
+    forge: str | None,
+    branch: str,
+) -> None:
+    """Show what each release brought, newest first: of all images, or of these.
+
+    With --write, a file in the form of Keep a Changelog gets the sections that it lacks. What people wrote there stays.
+    """
+    asked = [name for name, given in (("--json", json), ("--format", form), ("--template", template)) if given]
+    if len(asked) > 1 or (target and asked not in ([], ["--format"])) or (target and form == "notes"):
+        raise click.UsageError(
+            f"{' and '.join([*asked, *(['--write'] if target else [])])} exclude each other"
+            + ("; --write keeps a file in the form of Keep a Changelog" if target else "")
+        )
+    with Session.of(context, offline=True, branch=branch, lenient=True) as session:
+        links = Links.of(session.git.head().origin, forge or "")
+        releases: tuple[Release, ...] = ()
+        coming: tuple[Release, ...] = ()
+        if unreleased:
+            family, coming = _coming(session)
+        if target or not unreleased:
+            found = history.read(session.source, since=since)
+            family, releases = found.now.family, found.releases
+        check_names(names, family)
+        wanted = {family.images[name].group for name in names} or {image.group for image in family.images.values()}
+        several = len(wanted) > 1
+        releases = tuple(release for release in releases if release.image in wanted)
+        coming = tuple(release for release in coming if release.image in wanted)
+        if target:
+            session.console.say(_update(target, releases, coming, links, named=several))
+            return
+        if not releases and not coming:
+            session.console.say("nothing comes next" if unreleased else "nothing is released yet")
+        if json:
+            told = document(releases, links, unreleased=coming)
+            click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+        elif template:
+            from dsci.drivers.template import render
+
+            click.echo(render(template, document(releases, links, unreleased=coming)), nl=False)
+        elif form == "keepachangelog":
+            whole = changelogfile.keep_a_changelog(releases, unreleased=coming, links=links, named=several)
+            click.echo(whole, nl=False)
+        else:
+            click.echo(notes.book((*coming, *releases), links, named=several), nl=False)
+
+
+def _coming(session: Session) -> tuple[Family, tuple[Release, ...]]:
+    """What the next release of each image would say."""
+    now, facts = observing.observe(session.world)
+    return now.family, notes.planned(planning.make(now.family, facts, Request()).releases)
+
+
+def _update(path: Path, releases: Sequence[Release], coming: Sequence[Release], links: Links, *, named: bool) -> str:
+    """Bring a file up to date, whole or not at all; what was done, for people."""
+    try:
+        path = path.resolve()
+        content = path.read_bytes() if path.exists() else b""
+        text = content.decode(errors="surrogateescape")
+        added = changelogfile.missing(text, releases, named=named)
+        whole = changelogfile.update(text, releases, unreleased=coming, links=links, named=named)
+        new = whole.encode(errors="surrogateescape")
+        if new == content:
+            return f"{path.name} is up to date"
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        files.sweep(path.parent)
+        files.write_whole(path, [new], path.parent, mode=mode)
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: {os.strerror(error.errno or 0)}", hint="let --write name a file in a folder that can be written"
+        ) from None
+    labels = ", ".join(notes.label(release, named=named) for release in added)
+    return f"{path.name}: added {labels}" if labels else f"{path.name}: brought up to date"
