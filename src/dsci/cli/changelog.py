@@ -22,6 +22,9 @@ from dsci.model.plan import Request
 from dsci.pipeline import history
 from dsci.pipeline import observe as observing
 
+#: How many added sections are named.
+_SHOWN = 5
+
 
 @click.command(short_help="Show what releases brought, or keep a CHANGELOG.md.")
 @images
@@ -56,6 +59,8 @@ def changelog(
             f"{' and '.join([*asked, *(['--write'] if target else [])])} exclude each other"
             + ("; --write keeps a file in the form of Keep a Changelog" if target else "")
         )
+    if since and unreleased and not target:
+        raise click.UsageError("--since and --unreleased exclude each other: what comes next stands after every tag")
     with Session.of(context, offline=True, branch=branch, lenient=True) as session:
         links = Links.of(session.git.head().origin, forge or "")
         releases: tuple[Release, ...] = ()
@@ -113,5 +118,7 @@ def _update(path: Path, releases: Sequence[Release], coming: Sequence[Release], 
         raise ConfigError(
             f"{path}: {os.strerror(error.errno or 0)}", hint="let --write name a file in a folder that can be written"
         ) from None
-    labels = ", ".join(notes.label(release, named=named) for release in added)
-    return f"{path.name}: added {labels}" if labels else f"{path.name}: brought up to date"
+    if not added:
+        return f"{path.name}: brought up to date"
+    labels = ", ".join(notes.label(release, named=named) for release in added[:_SHOWN])
+    return f"{path.name}: added {labels}" + (f" and {len(added) - _SHOWN} more" if len(added) > _SHOWN else "")

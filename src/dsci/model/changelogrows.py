@@ -110,8 +110,10 @@ def sections(rows: Sequence[str], names: Mapping[str, str], *, versions: bool) -
 def _name(title: str, names: Mapping[str, str], versions: bool) -> str:
     text = title[1:].partition("]")[0] if title.startswith("[") else _BEHIND.split(title, maxsplit=1)[0]
     text = " ".join(text.split())
-    if text.casefold() in (UNRELEASED, *names):
-        return names.get(text.casefold(), UNRELEASED)
+    if text.casefold() == UNRELEASED:
+        return UNRELEASED
+    if text.casefold() in names:
+        return names[text.casefold()]
     number = text.removeprefix("v")
     return number if versions and semver.Version.is_valid(number) else ""
 

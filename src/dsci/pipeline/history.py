@@ -145,9 +145,8 @@ def _releases(
             base = _base(claim, found, log)
             mine = [change(commit) for commit in touched[group] if log.brought(commit.sha, claim, base)]
             since = [each for each in reverting if log.brought(each.commit.sha, claim, base)]
-            everything = {
-                commit.sha: commit for commit in log.commits if since and log.brought(commit.sha, claim, base)
-            }
+            held_here = (commit for commit in log.commits if log.brought(commit.sha, claim, base))
+            everything = {commit.sha: commit for commit in held_here} if since else {}
             noted = (item.change for item in weigh(since, mine, everything) if item.noted)
             bare[group].append((claim, base, changelog.entries(noted)))
     for group, items in bare.items():
