@@ -122,13 +122,19 @@ class RealRegistry:
                 return None
             raise
 
-    def delete_tag(self, repository: str, tag: str) -> None:
-        """Take a tag away, as a clean-up would, with whatever it names."""
+    def blob(self, repository: str, digest: str) -> dict:
+        """A blob that is JSON, such as a config."""
+        with _OPENER.open(f"http://{self.address}/v2/{repository}/blobs/{digest}", timeout=10) as answer:
+            return json.load(answer)
+
+    def delete_tag(self, repository: str, tag: str, *, named: bool = True) -> None:
+        """Take a tag away, as a clean-up would, and (unless not `named`) whatever it names."""
         folder = self._folder / "storage/docker/registry/v2/repositories" / repository / "_manifests"
         link = folder / "tags" / tag / "current" / "link"
         digest = link.read_text().partition(":")[2]
         shutil.rmtree(folder / "tags" / tag)
-        shutil.rmtree(folder / "revisions" / "sha256" / digest, ignore_errors=True)
+        if named:
+            shutil.rmtree(folder / "revisions" / "sha256" / digest, ignore_errors=True)
 
     def collect(self) -> None:
         """Forget what is kept in memory, by a new start."""

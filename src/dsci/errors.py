@@ -59,7 +59,18 @@ class RegistryError(DsciError):
 
 
 class AuthError(RegistryError):
-    """A registry refused the credentials, or there were none (exit 5)."""
+    """A registry or a forge refused the credentials, or there were none (exit 5)."""
+
+
+class ForgeError(DsciError):
+    """GitHub or GitLab did not do what it was asked (exit 5). `temporary` tells whether trying again may help."""
+
+    exit_code = 5
+    next_step = "run `dsci release` again: what is claimed stays claimed, and only what is missing is written"
+
+    def __init__(self, message: str, *, hint: str = "", temporary: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.temporary = temporary
 
 
 class ConflictError(DsciError):

@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal, Protocol
 
+from dsci.model.claims import Tag
 from dsci.model.commits import Commit
 from dsci.model.oci import Descriptor, Platform
 from dsci.model.reference import Reference, Repository
 from dsci.model.tree import Tree, TreeEntry
-from dsci.model.version import Tag
 
 # ---------------------------------------------------------------------------------------------------------- registry
 
@@ -258,6 +258,8 @@ class Head:
     commit: str
     when: int
     branch: str | None
+    default_branch: str | None = None
+    """The remote's main branch, where the clone knows it."""
     root: str
     """The path of the work tree (or of the bare repository)."""
     origin: str | None
@@ -341,6 +343,33 @@ class Git(Protocol):
         """Create all these tags (name to object id) or none: on the remote if there is one, then here.
 
         `record` (path to content) is appended to the ledger's branch with them; it never decides who won.
+        """
+
+
+# ------------------------------------------------------------------------------------------------------------- forge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgeRelease:
+    """The page that a forge shows for a claimed version."""
+
+    tag: str
+    """The Git tag. It is pushed already: a page never makes one."""
+    name: str
+    notes: str
+    """Markdown. What is longer than the forge takes is cut, and says so."""
+    prerelease: bool
+    latest: bool
+    """Whether the forge may show this release as the newest one."""
+
+
+class Forge(Protocol):
+    """GitHub or GitLab: where people read about releases."""
+
+    def publish(self, release: ForgeRelease) -> bool:
+        """See to it that there is this one page for the tag: created, corrected or left as it is.
+
+        Gives whether something was written. Raises AuthError when the token may not, ForgeError otherwise.
         """
 
 

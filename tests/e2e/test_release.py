@@ -63,6 +63,28 @@ def test_what_was_tested_is_what_is_tagged(done: Project) -> None:
         assert subjects == {child["digest"]}
 
 
+def test_what_an_image_says_of_itself(tiny: Project) -> None:
+    """Rule 9: settings are labels of the config, a release's facts are annotations of its index."""
+    settings = "labels: {licenses: Apache-2.0, vendor: Acme}\nimages: {ml: {labels: {title: The model}}}\n"
+    sha = tiny.commit("chore: labels", {"dsci.yaml": settings})
+    tiny.release()
+    assert tiny.registry is not None
+    name = "org.opencontainers.image."
+    for image, title in (("base", "base"), ("ml", "The model")):
+        repository = f"{tiny.prefix}/{image}"
+        index = tiny.registry.manifest(repository, "0.1.0")
+        manifest = tiny.registry.manifest(repository, index["manifests"][0]["digest"])
+        labels = tiny.registry.blob(repository, manifest["config"]["digest"])["config"]["Labels"]
+        said, told = (
+            {key.removeprefix(name): text for key, text in each.items()} for each in (index["annotations"], labels)
+        )
+        assert said | {"title": title, "licenses": "Apache-2.0", "vendor": "Acme", "revision": sha} == said
+        assert said["version"] == "0.1.0" and said["ref.name"] == f"{image}-0.1.0" and said["created"].endswith("Z")
+        assert told["licenses"] == "Apache-2.0" and told.get("title") == (title if image == "ml" else None)
+        assert (said["base.name"], said["base.digest"]) == (told["base.name"], told["base.digest"])
+        assert not {"version", "revision", "created"} & told.keys()
+
+
 def test_children_stand_on_the_layers_of_their_parents(done: Project) -> None:
     """Who has pulled `python` has all of it when pulling `jupyter`."""
     assert done.registry is not None

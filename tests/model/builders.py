@@ -15,6 +15,7 @@ import msgspec
 import semver
 
 from dsci.model import commits, config, discover, edges, inputs, keys
+from dsci.model.claims import Released, Tag, TagFormat
 from dsci.model.commits import Change, Commit
 from dsci.model.config import Settings
 from dsci.model.family import Family, TargetId, group_members
@@ -24,7 +25,6 @@ from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Facts, Found, Plan, Request, make
 from dsci.model.receipt import BaseUsed, Receipt
 from dsci.model.tree import EXECUTABLE, FILE, Tree, TreeEntry
-from dsci.model.version import Released, Tag, TagFormat
 from dsci.model.yamlfile import Location
 
 AMD64 = Platform("linux", "amd64")
@@ -228,7 +228,7 @@ def released(
 ) -> Released:
     """A claim, with a digest when dsci is to have made it."""
     parsed = semver.Version.parse(version)
-    name = (form or TagFormat("{image}-v{version}")).render(group, parsed)
+    name = (form or TagFormat("{image}-v{version}", [group])).render(group, parsed)
     return Released(
         group=group,
         version=parsed,

@@ -12,13 +12,18 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from dsci.model.changelog import Entry, Kind, Parent, Release
-from dsci.model.changelogfile import keep_a_changelog, missing, update
+from dsci.model.changelogfile import missing, update
 from dsci.model.changelogrows import BEGIN, END
 from dsci.model.keepachangelog import PREAMBLE
 from dsci.model.links import Links
+from dsci.model.numbers import calendar
 
 GITHUB = Links.of("https://github.com/acme/images")
 DAY = 86_400
+
+
+def keep_a_changelog(releases: list[Release], **more: Any) -> str:
+    return update("", releases, **more)
 
 
 def entry(kind: Kind, summary: str, n: int = 1, **more: Any) -> Entry:
@@ -377,6 +382,22 @@ def test_other_headings_of_several_images() -> None:
     text = "## ml 3.0.0\n\n## [1.0.0]\n\n## base-v1.0.0\n"
     assert missing(text, [CHILD, BASE], named=True) == ()
     assert missing("## 1.0.0\n", [BASE], named=True) == (BASE,)
+
+
+# ------------------------------------------------------------------------------------------ calendar versions
+
+
+def test_calendar_versions_stand_in_their_own_order() -> None:
+    numbers = calendar("YYYY.0M.0D")
+    many = [release(f"2026.{month}") for month in ("01.09", "01.10", "01.10.1", "02.01-rc.1")]
+    text = "## [Unreleased]\n\n- by hand\n\n## [2026.01.10]\n\n## [1.2.3]\n"
+    told = update(text, many, numbers=numbers)
+    found = [row.split(" - ")[0] for row in told.split("\n") if row.startswith("## ")]
+    expected = ["02.01-rc.1", "01.10.1", "01.10", "01.09"]
+    assert found == ["## [Unreleased]", *(f"## [2026.{number}]" for number in expected), "## [1.2.3]"]
+    assert told.index("[2026.01.10.1]") < told.index("- by hand") < told.index("[2026.01.10]")
+    assert update(told, many, numbers=numbers) == told
+    assert missing(told, many, numbers=numbers) == ()
 
 
 # ------------------------------------------------------------------------------------------------- properties

@@ -35,7 +35,9 @@ images:
     repository: quay.io/other/ml
     tags: ["{version}"]
     suites: {paths: [tests/ml], inherit: false, timeout: 1h}
+    labels: {title: The model}
     release: false
+labels: {licenses: Apache-2.0, vendor: Acme}
 versioning:
   initial: 1.0.0
   floor: none
@@ -65,8 +67,15 @@ def test_everything_can_be_said() -> None:
         repository="quay.io/other/ml",
         tags=("{version}",),
         suites=config.SuiteSettings(paths=("tests/ml",), inherit=False, timeout="1h"),
+        labels=config.LabelSettings(title="The model"),
         release=False,
     )
+    assert settings.labels.under(settings.images["ml"].labels) == {
+        "org.opencontainers.image.licenses": "Apache-2.0",
+        "org.opencontainers.image.title": "The model",
+        "org.opencontainers.image.vendor": "Acme",
+    }
+    assert settings.labels.under(None).keys() < settings.labels.under(settings.images["ml"].labels).keys()
     assert settings.versioning == config.VersioningSettings(
         initial="1.0.0", floor="none", propagate="same", major_on_zero=True, tag="{image}/v{version}"
     )

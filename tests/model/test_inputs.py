@@ -197,3 +197,4 @@ def test_a_watch_says_what_every_filter_says(path: str, owners: str) -> None:
     watch = Watch((str(name.image), given) for name, given in shot.inputs.items())
     asked = {str(name.image) for name, given in shot.inputs.items() if given.touches(path)}
     assert watch.touched(path) == asked == set(owners.split())
+    assert watch.touched(path) == asked, "also when it is asked again"

@@ -267,6 +267,16 @@ def test_verdicts_of_another_runner_are_not_taken_over(monkeypatch: pytest.Monke
     assert keys.receipt_tag("ab" * 32, "x") != before
 
 
+def test_labels_are_part_of_an_image() -> None:
+    """They stand in its config: another licence is another image; none is what there was before."""
+    plain = look(STACK)
+    labelled = look({**STACK, "dsci.yaml": "images: {ml: {labels: {licenses: MIT}}}"})
+    other = look({**STACK, "dsci.yaml": "images: {ml: {labels: {licenses: BSD-3-Clause}}}"})
+    own = [shot.sources.own[target("ml")] for shot in (plain, labelled, other)]
+    assert len(set(own)) == 3
+    assert labelled.sources.own[target("base")] == plain.sources.own[target("base")]
+
+
 # -------------------------------------------------------------------------------------------------------- golden
 
 GOLDEN = Path(__file__).with_name("golden_keys.json")

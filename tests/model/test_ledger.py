@@ -6,9 +6,9 @@ import json
 
 import semver
 
-from dsci.model import ledger, version
+from dsci.model import claims, ledger
+from dsci.model.claims import Tag, TagFormat
 from dsci.model.oci import Digest, Platform
-from dsci.model.version import Tag, TagFormat
 
 ONE, TWO = (Digest.parse(f"sha256:{letter * 64}") for letter in "ab")
 KEY = "c" * 64
@@ -19,14 +19,14 @@ BASES = {
 }
 
 
-def claim(message: str, name: str = "ml-v1.2.0") -> version.Released:
+def claim(message: str, name: str = "ml-v1.2.0") -> claims.Released:
     """A claim as it is read back from a tag."""
     tag = Tag(name=name, oid="1" * 40, commit="2" * 40, message=message, merged=True)
-    return version.released([tag], TagFormat("{image}-v{version}"), ["ml", "base"])["ml"][0]
+    return claims.released([tag], TagFormat("{image}-v{version}", ["ml", "base"]), ["ml", "base"])["ml"][0]
 
 
 def trailers(bases: dict = BASES) -> str:  # type: ignore[type-arg]
-    return "notes\n\n" + version.claim_trailers({"ml": ONE}, {"ml@linux/amd64": KEY}, bases, group="ml")
+    return "notes\n\n" + claims.claim_trailers({"ml": ONE}, {"ml@linux/amd64": KEY}, bases, group="ml")
 
 
 def test_an_entry_says_what_the_tag_says() -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from dsci.model.changelog import Entry, Kind, Parent, Release, entries
+from dsci.model.claims import Tag, TagFormat, claim_trailers, released
 from dsci.model.links import Links
 from dsci.model.notes import LIMIT, book, heading, message, planned, release_notes
 from dsci.model.oci import Digest
-from dsci.model.version import Tag, TagFormat, claim_trailers, released
 
 GITHUB = Links.of("https://github.com/acme/images")
 HOSTILE = [
@@ -194,7 +194,7 @@ DIGEST = Digest.of(b"real")
 def _claims(text: str) -> dict[str, Digest]:
     trailers = claim_trailers({"ml": DIGEST}, {}, {}, group="ml")
     tag = Tag(name="ml-v1.1.0", oid="0", commit="c", message=f"{text}\n\n{trailers}", merged=True)
-    return dict(released([tag], TagFormat("{image}-v{version}"), ["ml", "r"])["ml"][0].digests)
+    return dict(released([tag], TagFormat("{image}-v{version}", ["ml", "r"]), ["ml", "r"])["ml"][0].digests)
 
 
 @pytest.mark.parametrize("said", HOSTILE, ids=range(len(HOSTILE)))

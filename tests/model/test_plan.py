@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from dsci.errors import ConfigError, ConflictError
 from dsci.model.changelog import Entry, Kind
+from dsci.model.claims import Released
+from dsci.model.event import Event, Trigger
 from dsci.model.family import TargetId, group_members
 from dsci.model.lines import Line
 from dsci.model.oci import Digest
 from dsci.model.plan import Action, Found, Pending, Plan, PlannedRelease, PlannedTarget, Request, make, release_tags
-from dsci.model.version import Released
 
 ALL = look(STACK)
 TOUCHED = "images/python/requirements.txt changed"
@@ -530,7 +531,11 @@ def test_an_old_release_is_finished_without_touching_newer_floats() -> None:
         claims=ALL.claims(["1.0.0"]) | {"ml": claims}, unconverged=(Pending(claim=claims[1], missing=("x",)),)
     )
     assert release(plan, "ml").moving == ("1.0", "1")
-    assert [tag.name for tag in release_tags(ALL.family, claims[0], claims) if tag.moving] == ["2.0", "2", "latest"]
+    assert [tag.name for tag in release_tags(ALL.family.images["ml"], claims[0], claims) if tag.moving] == [
+        "2.0",
+        "2",
+        "latest",
+    ]
 
 
 # ----------------------------------------------------------------------------------------------- groups of variants
@@ -685,3 +690,55 @@ def test_a_target_that_the_plan_does_not_have() -> None:
     with pytest.raises(ConfigError, match="the plan has no target ghost@linux/amd64") as caught:
         plan.target(target("ghost"))
     assert "ml@linux/amd64" in caught.value.hint
+
+
+# ---------------------------------------------------------------------------------------------------- the event
+
+
+TAG = Request(event=Event(trigger=Trigger.TAG, tag="ml-v2.0.0"))
+
+
+def test_a_tag_made_by_hand_is_a_request_for_that_version() -> None:
+    asked = replace(released("ml", "2.0.0", at=HEAD, by_dsci=False))
+    plan = ALL.plan(TAG, asked=asked, touched={"ml": (change("feat: a"),)})
+    item = release(plan, "ml")
+    assert (item.git_tag, item.claim, item.version) == ("ml-v2.0.0", "ml-v2.0.0.dsci", "2.0.0")
+    assert item.bump == "major" and item.previous == "1.0.0" and item.changes[0].startswith("feat: a")
+    assert releases(plan) == {"ml": "2.0.0"}
+    assert {each.image for each in plan.targets} == {"base", "python", "ml"}, "and what it stands on"
+    assert verdicts(plan)["ml"].startswith("retag: ml 2.0.0: the Git tag ml-v2.0.0 asks for it")
+    with pytest.raises(ConflictError, match="stands on 9999999, but HEAD is fffffff") as caught:
+        ALL.plan(TAG, asked=released("ml", "2.0.0", at="9" * 40, by_dsci=False))
+    assert "git switch --detach ml-v2.0.0" in caught.value.hint
+
+
+def test_a_tag_made_by_dsci_is_only_finished() -> None:
+    claims = ALL.claims(["2.0.0", "1.0.0"])
+    pending = Pending(claim=claims["ml"][0], missing=("x/ml:2.0.0",))
+    plan = ALL.plan(TAG, claims=claims, unconverged=(pending,), own_changes={target("base"): "x changed"})
+    assert [(item.image, item.version, item.claimed) for item in plan.releases] == [("ml", "2.0.0", True)]
+    assert plan.targets == () and plan.unreleased == {}
+
+
+def test_a_tag_of_nobody() -> None:
+    plan = ALL.plan(Request(event=Event(trigger=Trigger.TAG, tag="nightly")))
+    assert not plan.has_work and "the Git tag nightly is no release of an image here" in plan.warnings[-1]
+
+
+def test_a_request_releases_nothing() -> None:
+    plan = ALL.plan(Request(event=Event(trigger=Trigger.PULL_REQUEST, number="7")), **edited())
+    assert plan.releases == () and plan.unreleased["python"].startswith("a request releases nothing (")
+    assert plan.unreleased["base"] == "unchanged"
+    assert verdicts(plan)["python"].startswith("build")
+
+
+def test_members_with_rules_of_their_own() -> None:
+    """In lockstep every image keeps its own rules; the plan shows all their tags once."""
+    shot = look(
+        {**STACK, "dsci.yaml": "versioning: {mode: lockstep}\nimages: {ml: {tags: ['{version}', 'ml-{major}']}}"}
+    )
+    plan = shot.plan(claims={"stack": ()})
+    (item,) = plan.releases
+    assert item.members == ("base", "ml", "python", "r")
+    assert item.tags == ("0.1.0", f"sha-{HEAD[:12]}", "0.1", "0", "latest", "ml-0")
+    assert len(item.destinations) == 4

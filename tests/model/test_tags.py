@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dsci.errors import ConfigError
 from dsci.model import tags
+from dsci.model.numbers import calendar
 from dsci.model.tags import DEFAULT_RULES, PlannedTag, TagRule, plan_tags
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -173,3 +174,11 @@ def test_whatever_the_order_of_releases_floats_end_at_the_newest(
     assert stands.get("latest") == max(stable, default=None)
     for major in {item.major for item in stable}:
         assert stands[str(major)] == max(item for item in stable if item.major == major)
+
+
+def test_a_date_that_is_a_whole_version_never_floats() -> None:
+    numbers = calendar("YYYY.0M")
+    first, second = numbers.parse("2026.02"), numbers.parse("2026.02.1")
+    assert [tag.name for tag in plan_tags(DEFAULT, first, (), sha=SHA)][:2] == ["2026.02", f"sha-{SHA[:12]}"]
+    assert [tag.name for tag in plan_tags(DEFAULT, second, [first], sha=SHA) if tag.moving] == ["2026", "latest"]
+    assert TagRule.parse("{major}.{minor}.{patch}").render(first, sha=SHA) == "2026.02"

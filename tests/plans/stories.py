@@ -15,14 +15,14 @@ from typing import Any
 import msgspec
 import yaml
 
-from dsci.model import keys, version
+from dsci.model import claims, keys
+from dsci.model.claims import Tag
 from dsci.model.commits import Commit
 from dsci.model.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
 from dsci.model.plan import Facts, Plan, Request, make
 from dsci.model.receipt import BaseUsed, Receipt, to_artifact
 from dsci.model.reference import Reference
 from dsci.model.tree import EXECUTABLE, FILE, Tree, TreeEntry
-from dsci.model.version import Tag
 from dsci.pipeline.observe import World, observe
 from dsci.pipeline.snapshot import Snapshot, Source
 from dsci.ports import Head
@@ -222,7 +222,7 @@ class Story:
             digest = self.registry.put(member.repository.tag(keys.index_tag(Digest.of(content))), content, OCI_INDEX)
             bases = {key: pin for target in member.targets for key, pin in facts.pins[target].items()}
             known = {name: str(facts.keys[target]) for name, target in zip(own, member.targets, strict=True)}
-            trailers = version.claim_trailers({member.name: digest}, known, bases, group=release.image)
+            trailers = claims.claim_trailers({member.name: digest}, known, bases, group=release.image)
             notes = "\n".join(f"- {subject}" for subject in release.changes)
             assert release.git_tag not in self.git.named
             self.git.named[release.git_tag] = (

@@ -14,8 +14,8 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from stories import Story, told
 
+from dsci.model.claims import TagFormat
 from dsci.model.plan import Plan, Request
-from dsci.model.version import TagFormat
 
 HERE = Path(__file__).parent
 CASES = sorted(folder.name for folder in HERE.iterdir() if (folder / "case.yaml").is_file())
@@ -87,7 +87,7 @@ def test_every_story_ends_in_peace(steps: list[tuple[str, str, str]], propagate:
     """Versions only grow, nothing immutable is rewritten, and what was released needs no second run."""
     story = Story()
     story.git.write("feat: begin", {**FILES, "dsci.yaml": f"versioning: {{propagate: {propagate}}}"})
-    form = TagFormat("{image}-v{version}")
+    form = TagFormat("{image}-v{version}", GROUPS)
     newest: dict[str, object] = {}
     for number, (what, where, message) in enumerate([*steps, ("release", "", "")], start=1):
         if what not in ("release", "cut"):
@@ -95,11 +95,11 @@ def test_every_story_ends_in_peace(steps: list[tuple[str, str, str]], propagate:
             continue
         plan = story.release(cut=what == "cut")
         for item in plan.releases:
-            named = form.read(item.git_tag, GROUPS)
-            assert named is not None and named[0] == item.image
+            named = form.read(item.git_tag)
+            assert named is not None and named.group == item.image
             if not item.claimed:
-                assert item.image not in newest or named[1] > newest[item.image]  # type: ignore[operator]
-                newest[item.image] = named[1]
+                assert item.image not in newest or named.version > newest[item.image]
+                newest[item.image] = named.version
         if what == "cut":
             continue
         again = story.plan()

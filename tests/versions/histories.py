@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from player import FAMILY, ONE, Step, branch, commit, empty, merge, revert, switch, tag
 
+from dsci.model.event import Event, Trigger
+
 
 @dataclass(frozen=True)
 class History:
@@ -27,6 +29,8 @@ class History:
     tagged: str | None = "1.2.3"
     tags: str = ""
     """The tags in the registry, where the history is about them; `sha-…` is always among them."""
+    event: Event | None = None
+    """What sets the run off, where the history is about that."""
     refuses: str = ""
     """What the refusal to name a version says; then nothing else is expected."""
 
@@ -42,10 +46,15 @@ def docs(name: str, message: str, **more: str) -> History:
 
 
 def images(
-    name: str, steps: Sequence[Step], expect: Mapping[str, str | None], says: str = "", settings: str = ""
+    name: str,
+    steps: Sequence[Step],
+    expect: Mapping[str, str | None],
+    says: str = "",
+    settings: str = "",
+    event: Event | None = None,
 ) -> History:
     """A history of the family base ← ml, and ml-gpu."""
-    return History(name, steps, expect, says, settings=settings, start=FAMILY)
+    return History(name, steps, expect, says, settings=settings, start=FAMILY, event=event)
 
 
 # Conventional Commits 1.0.0 ------------------------------------------------------------------------------------
@@ -328,7 +337,7 @@ ASKED = [
     one("Release-As, in any case", "chore: x\n\nrelease-as: v5.0.0", "5.0.0"),
     one("Release-As a lower version", "fix: x\n\nRelease-As: 1.0.0", "1.2.4", "x changed", warns="versions only grow"),
     one("Release-As the same version", "fix: x\n\nRelease-As: 1.2.3", "1.2.4", warns="versions only grow"),
-    one("Release-As no version", "fix: x\n\nRelease-As: soon", "1.2.4", warns="no version of three numbers"),
+    one("Release-As no version", "fix: x\n\nRelease-As: soon", "1.2.4", warns="no version such as"),
     History("Release-As by name needs no path", [commit("chore: x\n\nRelease-As: ml@2.0.0", "README.md")], "2.0.0"),
     History("Release-As without a name needs one", [commit("chore: x\n\nRelease-As: 2.0.0", "README.md")], None),
     one("skip release", "feat: a [skip release]", None, "deferred by [skip release]"),
@@ -638,4 +647,181 @@ LINES = [
     ),
 ]
 
-ALL = [*SPEC, *CONTENT, *REVERTS, *MERGES, *TAGS, *ASKED, *FAMILIES, *NAMES, *LINES]
+# Modes -----------------------------------------------------------------------------------------------------------
+
+LOCKSTEP = "versioning: {mode: lockstep}"
+#: 2026-03-01T00:30:00 in Paris is still February in UTC.
+EVENING = Event(now=1_772_321_400)
+
+
+def dated(name: str, shape: str, steps: Sequence[Step], expect: str | None, says: str = "", **more: str) -> History:
+    """A history of the image `ml` whose versions are dates, on 2026-02-28."""
+    settings = f"versioning: {{scheme: calver, calver: {shape}}}"
+    return History(name, steps, expect, says, settings=settings, tagged=None, event=EVENING, **more)  # type: ignore[arg-type]
+
+
+MODES = [
+    images(
+        "lockstep: one image moves all",
+        [tag("v1.2.3"), commit("feat: a", "images/ml/x")],
+        {"family": "1.3.0", "ml": None},
+        "feat: a",
+        LOCKSTEP,
+    ),
+    images(
+        "lockstep: the highest counts",
+        [tag("v1.2.3"), commit("fix: a", "images/ml/x"), commit("feat!: b", "images/base/x")],
+        {"family": "2.0.0"},
+        "feat!: b",
+        LOCKSTEP,
+    ),
+    images("lockstep: nobody moves", [tag("v1.2.3"), commit("feat: a", "tools/x")], {"family": None}, "", LOCKSTEP),
+    images("lockstep: the first release", [], {"family": "0.1.0"}, "first release", LOCKSTEP),
+    images(
+        "lockstep: a new image",
+        [tag("v1.2.3"), commit("feat: new", write={"images/new/Dockerfile": "FROM base\n"})],
+        {"family": "1.3.0"},
+        "feat: new",
+        LOCKSTEP,
+    ),
+    images(
+        "lockstep: Release-As by an image's name",
+        [tag("v1.2.3"), commit("fix: a\n\nRelease-As: ml@4.0.0", "images/base/x")],
+        {"family": "4.0.0"},
+        "Release-As: 4.0.0",
+        LOCKSTEP,
+    ),
+    images(
+        "lockstep: an image that is not released",
+        [tag("v1.2.3"), commit("feat: a", "images/base/x")],
+        {"family": "1.3.0"},
+        "feat: a",
+        LOCKSTEP + "\nimages: {base: {release: false}}",
+    ),
+    images(
+        "lockstep: a tag of one's own",
+        [tag("stack-1.4.0"), commit("fix: a", "images/ml/x")],
+        {"family": "1.4.1"},
+        settings="versioning: {mode: lockstep, tag: 'stack-{version}'}",
+    ),
+    dated(
+        "a date",
+        "YYYY.0M.0D",
+        [commit("docs: a")],
+        "2026.02.28",
+        "first release",
+        tags="2026.02.28 2026.02 2026 latest",
+    ),
+    dated("the same date again", "YYYY.0M.0D", [tag("v2026.02.28"), commit("fix: a")], "2026.02.28.1", "x changed"),
+    dated("a later date", "YYYY.0M.0D", [tag("v2026.02.27.3"), commit("wip")], "2026.02.28", "x changed"),
+    dated("a date and nothing new", "YYYY.0M.0D", [tag("v2026.02.27")], None, "unchanged"),
+    dated("a clock that stands behind", "YYYY.0M.0D", [tag("v2026.03.01"), commit("fix: a")], "2026.03.01.1"),
+    dated("a month and a count", "YYYY.MM.MICRO", [tag("v2026.2.0", "v2026.2.10"), commit("feat!: a")], "2026.2.11"),
+    dated(
+        "a new month",
+        "YYYY.MM.MICRO",
+        [tag("v2026.1.7"), commit("fix: a")],
+        "2026.2.0",
+        tags="2026.2.0 2026.2 2026 latest",
+    ),
+    dated("a short year and a week", "YY.0W.MICRO", [tag("v26.08.0"), commit("fix: a")], "26.09.0"),
+    dated("semantic tags beside dates", "YYYY.0M.0D", [tag("v1.2.3"), commit("fix: a")], "2026.02.28"),
+    dated(
+        "a date that is a float as well",
+        "YYYY.0M",
+        [tag("v2026.02"), commit("fix: a")],
+        "2026.02.1",
+        tags="2026.02.1 2026 latest",
+    ),
+    dated(
+        "a date that is asked for",
+        "YYYY.0M.0D",
+        [tag("v2026.02.01"), commit("x\n\nRelease-As: 2026.04.01")],
+        "2026.04.01",
+    ),
+    dated(
+        "a date that is none",
+        "YYYY.0M.0D",
+        [tag("v2026.02.01"), commit("x\n\nRelease-As: 3.0.0")],
+        "2026.02.28",
+        warns="no version such as YYYY.0M.0D",
+    ),
+    History(
+        "a channel of dates",
+        [tag("v2026.1.0"), branch("next"), commit("feat: a"), tag("v2026.2.0-rc.1"), commit("fix: b")],
+        "2026.2.0-rc.2",
+        tagged=None,
+        event=EVENING,
+        settings="versioning: {scheme: calver, calver: YYYY.MM.MICRO, prereleases: {next: rc}}",
+    ),
+]
+
+# What sets a run off ---------------------------------------------------------------------------------------------
+
+
+def pushed(name: str) -> Event:
+    """A Git tag was pushed."""
+    return Event(trigger=Trigger.TAG, tag=name)
+
+
+EVENTS = [
+    History(
+        "a tag made by hand",
+        [commit("fix: a"), tag("v3.0.0")],
+        "3.0.0",
+        "the Git tag v3.0.0 asks for it",
+        event=pushed("v3.0.0"),
+        tags="3.0.0 3.0 3 latest",
+    ),
+    History(
+        "a tag made by hand, and a push of its branch",
+        [commit("fix: a"), tag("v3.0.0")],
+        None,
+        "unchanged",
+    ),
+    History(
+        "a tag made by hand on an old line",
+        [
+            branch("1.x"),
+            switch("main"),
+            commit("feat!: b", "y"),
+            tag("v2.0.0"),
+            switch("1.x"),
+            commit("fix: a"),
+            tag("v1.2.9"),
+        ],
+        "1.2.9",
+        event=pushed("v1.2.9"),
+        tags="1.2.9 1.2 1",
+    ),
+    History(
+        "a tag made by hand elsewhere",
+        [commit("fix: a"), tag("v3.0.0"), commit("fix: b")],
+        None,
+        event=pushed("v3.0.0"),
+        refuses="the Git tag v3.0.0 stands on",
+    ),
+    History(
+        "a tag of another tool",
+        [commit("fix: a"), tag("nightly")],
+        None,
+        event=pushed("nightly"),
+        warns="is no release of an image here",
+    ),
+    images(
+        "a tag of one image of a family",
+        [commit("feat: a", "images/ml/x", "images/base/x"), tag("ml-v5.0.0")],
+        {"ml": "5.0.0", "base": None},
+        event=pushed("ml-v5.0.0"),
+    ),
+    History(
+        "a request",
+        [commit("feat: a")],
+        None,
+        "a request releases nothing (feat: a",
+        event=Event(trigger=Trigger.PULL_REQUEST, branch="main", number="7"),
+    ),
+    History("a schedule", [commit("feat: a")], "1.3.0", event=Event(trigger=Trigger.SCHEDULE, branch="main")),
+]
+
+ALL = [*SPEC, *CONTENT, *REVERTS, *MERGES, *TAGS, *ASKED, *FAMILIES, *NAMES, *LINES, *MODES, *EVENTS]

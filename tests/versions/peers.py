@@ -145,8 +145,8 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 
 def compared() -> list[History]:
-    """The histories that need no setting of dsci's."""
-    return [history for history in ALL if not history.settings and history not in NAMES]
+    """The histories that need no setting of dsci's and no event."""
+    return [each for each in ALL if not each.settings and not each.event and each not in NAMES]
 
 
 def asked(history: History) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dsci.drivers.git import GitRepository
+from dsci.model.event import Event
 from dsci.model.oci import Platform
 from dsci.model.plan import Plan, Request, make
 from dsci.pipeline.observe import World, observe
@@ -103,10 +104,14 @@ class Player:
             self._commit("chore: begin", dict(start), ())
         for step in steps:
             self._step(step)
+        self.settle()
+        subprocess.run(["git", "-C", str(self.folder), "reset", "-q", "--hard"], check=True)
+
+    def settle(self) -> None:
+        """Let Git see where the branches are."""
         for name, sha in self.branches.items():
             self._ref(f"heads/{name}", sha)
         (self.folder / ".git" / "HEAD").write_text(f"ref: refs/heads/{self.now}\n")
-        subprocess.run(["git", "-C", str(self.folder), "reset", "-q", "--hard"], check=True)
 
     def _step(self, step: Step) -> None:
         here = self.branches.get(self.now)
@@ -223,12 +228,13 @@ class Player:
         path.write_text(sha + "\n")
 
 
-def plan_of(folder: Path) -> Plan:
+def plan_of(folder: Path, event: Event | None = None, project: str = "ml") -> Plan:
     """What dsci would release here, offline."""
     git = GitRepository(folder)
     try:
-        source = Source(git=git, project="ml", platform=AMD64)
-        now, facts = observe(World(source=source, registry=None, resolve=None, lenient=True))
-        return make(now.family, facts, Request())
+        request = Request(event=event or Event())
+        source = Source(git=git, project=project, platform=AMD64, branch=request.event.branch)
+        now, facts = observe(World(source=source, registry=None, resolve=None, lenient=True), request)
+        return make(now.family, facts, request)
     finally:
         git.close()

@@ -32,10 +32,10 @@ def play(folder: Path, *steps: Step, start: Mapping[str, str] = ONE, remote: str
     return player
 
 
-def read(folder: Path, *, since: str = "") -> dict[str, Release]:
+def read(folder: Path, *, since: str = "", project: str = "ml") -> dict[str, Release]:
     git = GitRepository(folder)
     try:
-        found = history.read(Source(git=git, project="ml", platform=AMD64), since=since)
+        found = history.read(Source(git=git, project=project, platform=AMD64), since=since)
     finally:
         git.close()
     return {release.tag: release for release in found.releases}
@@ -69,10 +69,11 @@ def failure(folder: Path, *arguments: str) -> DsciError:
 )
 def test_history_tells_of_a_release_what_its_plan_told(case: History, tmp_path: Path) -> None:
     player = write(case, tmp_path)
-    plan = plan_of(tmp_path)
+    project = "ml" if case.start is ONE else "family"
+    plan = plan_of(tmp_path, case.event, project)
     for item in plan.releases:
         player._ref(f"tags/{item.git_tag}", item.commit)
-    found = read(tmp_path)
+    found = read(tmp_path, project=project)
     for expected in notes.planned(plan.releases):
         release = found[expected.tag]
         assert release.entries == expected.entries
@@ -219,6 +220,27 @@ def test_an_earlier_name_that_cannot_be_read_tells_less(tmp_path: Path) -> None:
         start={**start, "dsci.yaml": "no: x"},
     )
     assert told(read(tmp_path)["lab-v1.1.0"]) == ["a new name"] and told(read(tmp_path)["jupyter-v1.0.0"]) == []
+
+
+def test_images_in_lockstep_are_told_of_together(tmp_path: Path) -> None:
+    start = {**FAMILY, "dsci.yaml": "versioning: {mode: lockstep}\n"}
+    steps = [tag("v1.0.0"), commit("fix: ml", "images/ml/x"), commit("fix: base", "images/base/x"), tag("v1.0.1")]
+    play(tmp_path, *steps, start=start, remote="https://github.com/acme/stack")
+    assert told(read(tmp_path, project="stack")["v1.0.1"]) == ["base", "ml"]
+    assert out(tmp_path, "ml", "--since", "v1.0.0").startswith("## 1.0.1 (2023-11-14)\n")
+    assert "## [1.0.1] - 2023-11-14" in out(tmp_path, "--format", "keepachangelog")
+
+
+def test_calendar_versions(tmp_path: Path) -> None:
+    settings = {"dsci.yaml": "versioning: {scheme: calver, calver: YYYY.0M.0D}\n"}
+    play(
+        tmp_path, tag("v2023.11.09"), commit("fix: x"), tag("v2023.11.10"), commit("fix: y"), start={**ONE, **settings}
+    )
+    assert read(tmp_path)["v2023.11.10"].since == "v2023.11.09"
+    file = tmp_path / "C.md"
+    assert dsci(tmp_path, "--write", str(file)).stderr == "C.md: added 2023.11.10, 2023.11.09\n"
+    assert dsci(tmp_path, "--write", str(file)).stderr == "C.md is up to date\n"
+    assert out(tmp_path, "--unreleased", "--now", "2024-02-03").startswith("## 2024.02.03 (unreleased)\n")
 
 
 def test_refusals(tmp_path: Path) -> None:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
+import semver
 
-from dsci.cli.options import as_json, branch, check_names, images
+from dsci.cli.options import as_json, check_names, event, images
 from dsci.cli.wiring import Session
 from dsci.drivers import files
 from dsci.errors import ConfigError
 from dsci.model import changelogfile, notes
 from dsci.model import plan as planning
 from dsci.model.changelog import Release, document
-from dsci.model.family import Family
 from dsci.model.links import FORGES, Links
-from dsci.model.plan import Request
 from dsci.pipeline import history
 from dsci.pipeline import observe as observing
+from dsci.pipeline.snapshot import Snapshot
 
 #: How many added sections are named.
 _SHOWN = 5
@@ -35,10 +36,11 @@ _SHOWN = 5
 @click.option("--template", type=click.Path(path_type=Path), help="A Jinja template that writes it instead.")
 @click.option("--write", "target", metavar="FILE", type=click.Path(path_type=Path), help="Update a changelog in place.")
 @click.option("--forge", type=click.Choice(FORGES), default=None, help="Which links are made, where the host hides it.")
-@branch
+@event
 @click.pass_context
 def changelog(
     context: click.Context,
+    /,
     names: tuple[str, ...],
     since: str,
     unreleased: bool,
@@ -47,7 +49,7 @@ def changelog(
     template: Path | None,
     target: Path | None,
     forge: str | None,
-    branch: str,
+    **about: Any,
 ) -> None:
     """Show what each release brought, newest first: of all images, or of these.
 
@@ -61,22 +63,23 @@ def changelog(
         )
     if since and unreleased and not target:
         raise click.UsageError("--since and --unreleased exclude each other: what comes next stands after every tag")
-    with Session.of(context, offline=True, branch=branch, lenient=True) as session:
+    with Session.of(context, offline=True, lenient=True, **about) as session:
         links = Links.of(session.git.head().origin, forge or "")
         releases: tuple[Release, ...] = ()
         coming: tuple[Release, ...] = ()
         if unreleased:
-            family, coming = _coming(session)
+            now, coming = _coming(session)
         if target or not unreleased:
             found = history.read(session.source, since=since)
-            family, releases = found.now.family, found.releases
+            now, releases = found.now, found.releases
+        family, numbers = now.family, now.settings.versioning.numbers()
         check_names(names, family)
         wanted = {family.images[name].group for name in names} or {image.group for image in family.images.values()}
         several = len(wanted) > 1
         releases = tuple(release for release in releases if release.image in wanted)
         coming = tuple(release for release in coming if release.image in wanted)
         if target:
-            session.console.say(_update(target, releases, coming, links, named=several))
+            session.console.say(_update(target, releases, coming, links, named=several, numbers=numbers))
             return
         if not releases and not coming:
             session.console.say("nothing comes next" if unreleased else "nothing is released yet")
@@ -88,26 +91,35 @@ def changelog(
 
             click.echo(render(template, document(releases, links, unreleased=coming)), nl=False)
         elif form == "keepachangelog":
-            whole = changelogfile.keep_a_changelog(releases, unreleased=coming, links=links, named=several)
+            whole = changelogfile.update("", releases, unreleased=coming, links=links, named=several, numbers=numbers)
             click.echo(whole, nl=False)
         else:
             click.echo(notes.book((*coming, *releases), links, named=several), nl=False)
 
 
-def _coming(session: Session) -> tuple[Family, tuple[Release, ...]]:
+def _coming(session: Session) -> tuple[Snapshot, tuple[Release, ...]]:
     """What the next release of each image would say."""
-    now, facts = observing.observe(session.world)
-    return now.family, notes.planned(planning.make(now.family, facts, Request()).releases)
+    request = session.request()
+    now, facts = observing.observe(session.world, request)
+    return now, notes.planned(planning.make(now.family, facts, request).releases)
 
 
-def _update(path: Path, releases: Sequence[Release], coming: Sequence[Release], links: Links, *, named: bool) -> str:
+def _update(
+    path: Path,
+    releases: Sequence[Release],
+    coming: Sequence[Release],
+    links: Links,
+    *,
+    named: bool,
+    numbers: type[semver.Version],
+) -> str:
     """Bring a file up to date, whole or not at all; what was done, for people."""
     try:
         path = path.resolve()
         content = path.read_bytes() if path.exists() else b""
         text = content.decode(errors="surrogateescape")
-        added = changelogfile.missing(text, releases, named=named)
-        whole = changelogfile.update(text, releases, unreleased=coming, links=links, named=named)
+        added = changelogfile.missing(text, releases, named=named, numbers=numbers)
+        whole = changelogfile.update(text, releases, unreleased=coming, links=links, named=named, numbers=numbers)
         new = whole.encode(errors="surrogateescape")
         if new == content:
             return f"{path.name} is up to date"

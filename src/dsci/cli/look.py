@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 import click
 import msgspec
 
 from dsci.cli import render
 from dsci.cli.console import harmless
-from dsci.cli.options import as_json, branch, check_names, images, registry
+from dsci.cli.options import as_json, check_names, event, images, registry
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
 from dsci.model import config
 from dsci.model import plan as planning
 from dsci.model.commits import Bump, Commit
-from dsci.model.plan import Facts, Plan, PlannedTarget, Request
+from dsci.model.family import Image, group_members
+from dsci.model.plan import Facts, Plan, PlannedTarget
 from dsci.model.text import clean
 from dsci.model.version import stable
 from dsci.model.weigh import weigh
@@ -78,9 +81,20 @@ class _WhyRow(msgspec.Struct, kw_only=True):
 
 
 def _observe(session: Session, names: tuple[str, ...] = ()) -> tuple[Snapshot, Facts, Plan]:
-    now, facts = observing.observe(session.world)
+    request = session.request(select=frozenset(names))
+    now, facts = observing.observe(session.world, request)
     check_names(names, now.family)
-    return now, facts, planning.make(now.family, facts, Request(select=frozenset(names)))
+    return now, facts, planning.make(now.family, facts, request)
+
+
+def _groups(now: Snapshot, names: tuple[str, ...]) -> dict[str, tuple[Image, ...]]:
+    """The release groups that these images (all, when none is named) belong to, and their members."""
+    groups = group_members(now.family.images.values())
+    return {
+        group: members
+        for group, members in groups.items()
+        if not names or any(member.name in names for member in members)
+    }
 
 
 def _print(value: object) -> None:
@@ -92,23 +106,24 @@ def _print(value: object) -> None:
 @registry
 @as_json
 @offline
-@branch
+@event
 @click.option("--exit-code", is_flag=True, help=f"Exit {_HAS_WORK} when there is work to do.")
 @click.pass_context
 def plan(
     context: click.Context,
+    /,
     names: tuple[str, ...],
     registries: tuple[str, ...],
     json: bool,
     offline: bool,
-    branch: str,
     exit_code: bool,
+    **about: Any,
 ) -> None:
     """Show what `release` would do, and why; nothing is changed.
 
     Registries that do not answer, and bases that cannot be resolved, are "unknown" here and never an error.
     """
-    with Session.of(context, registries=registries, offline=offline, branch=branch, lenient=True) as session:
+    with Session.of(context, registries=registries, offline=offline, lenient=True, **about) as session:
         now, _, value = _observe(session, names)
         for text in value.warnings:
             session.console.warn(text)
@@ -123,30 +138,31 @@ def plan(
 @images
 @registry
 @as_json
-@branch
+@event
 @click.pass_context
-def tags(context: click.Context, names: tuple[str, ...], registries: tuple[str, ...], json: bool, branch: str) -> None:
+def tags(
+    context: click.Context, /, names: tuple[str, ...], registries: tuple[str, ...], json: bool, **about: Any
+) -> None:
     """Show the tags that each image's newest release has, and those the next one will get."""
-    with Session.of(context, registries=registries, offline=True, branch=branch, lenient=True) as session:
+    with Session.of(context, registries=registries, offline=True, lenient=True, **about) as session:
         now, facts, value = _observe(session, names)
         coming = {item.image: item for item in value.releases}
         rows = []
-        for group in sorted(facts.claims):
-            if names and group not in names:
-                continue
+        for group, members in _groups(now, names).items():
             claim = next((claim for claim in facts.claims[group] if claim.tag.merged), None)
-            present = planning.release_tags(now.family, claim, facts.claims[group]) if claim else ()
             following = coming.get(group)
-            rows.append(
-                _TagRow(
-                    image=group,
-                    repository=str(now.family.images[group].repository),
-                    version=str(claim.version) if claim else None,
-                    tags=[tag.name for tag in present],
-                    next_version=following.version if following else None,
-                    next_tags=list(following.tags) if following else [],
+            for member in members:
+                present = planning.release_tags(member, claim, facts.claims[group]) if claim else ()
+                rows.append(
+                    _TagRow(
+                        image=member.name,
+                        repository=str(member.repository),
+                        version=str(claim.version) if claim else None,
+                        tags=[tag.name for tag in present],
+                        next_version=following.version if following else None,
+                        next_tags=list(following.tags) if following else [],
+                    )
                 )
-            )
         if json:
             _print(rows)
             return
@@ -161,7 +177,7 @@ def tags(context: click.Context, names: tuple[str, ...], registries: tuple[str, 
 @click.command(short_help="Show the versions of images, and those to come.")
 @images
 @as_json
-@branch
+@event
 @click.option("--next", "show", flag_value="next", help="Print only the version that comes next.")
 @click.option("--current", "show", flag_value="current", help="Print only the version that is released.")
 @click.option("--explain", is_flag=True, help="Show where each version started, and what every commit is worth.")
@@ -169,21 +185,20 @@ def tags(context: click.Context, names: tuple[str, ...], registries: tuple[str, 
 @click.pass_context
 def version(
     context: click.Context,
+    /,
     names: tuple[str, ...],
     json: bool,
-    branch: str,
     show: str | None,
     explain: bool,
     strict: bool,
+    **about: Any,
 ) -> None:
     """Show each image's released version, and the one its history asks for next."""
-    with Session.of(context, offline=True, branch=branch, lenient=True) as session:
-        _, facts, value = _observe(session, names)
+    with Session.of(context, offline=True, lenient=True, **about) as session:
+        now, facts, value = _observe(session, names)
         coming = {item.image: item for item in value.releases}
         rows = []
-        for group in sorted(facts.claims):
-            if names and group not in names:
-                continue
+        for group in _groups(now, names):
             claim = next((claim for claim in facts.claims[group] if claim.tag.merged), None)
             following = coming.get(group)
             mine = {change.commit.sha for change in facts.touched[group]}
@@ -230,20 +245,17 @@ def version(
             if lines:
                 click.echo(render.table(lines, indent=""))
         if strict:
-            _refuse_unconventional(facts, names)
+            _refuse_unconventional(facts, _groups(now, names))
 
 
 def _commit(commit: Commit, bump: Bump, why: str) -> _CommitRow:
     return _CommitRow(sha=commit.sha, subject=commit.subject, bump=str(bump), why=why)
 
 
-def _refuse_unconventional(facts: Facts, names: tuple[str, ...]) -> None:
+def _refuse_unconventional(facts: Facts, groups: Iterable[str]) -> None:
     """Raises DsciError that lists, once each, the commits whose worth cannot be read."""
     found = {
-        change.commit.sha: change
-        for group, changes in facts.touched.items()
-        for change in changes
-        if (not names or group in names) and not change.conventional
+        change.commit.sha: change for group in groups for change in facts.touched[group] if not change.conventional
     }
     if found:
         listed = "\n".join(f"  {sha[:7]} {harmless(clean(change.commit.subject, 90))}" for sha, change in found.items())
@@ -259,15 +271,16 @@ def _refuse_unconventional(facts: Facts, names: tuple[str, ...]) -> None:
 @registry
 @as_json
 @offline
-@branch
+@event
 @click.pass_context
 def why(
-    context: click.Context, image: str, registries: tuple[str, ...], json: bool, offline: bool, branch: str
+    context: click.Context, /, image: str, registries: tuple[str, ...], json: bool, offline: bool, **about: Any
 ) -> None:
     """Explain what would be done to an IMAGE, and what it is made of."""
-    with Session.of(context, registries=registries, offline=offline, branch=branch, lenient=True) as session:
+    with Session.of(context, registries=registries, offline=offline, lenient=True, **about) as session:
         now, _, value = _observe(session, (image,))
-        release = next((item for item in value.releases if item.image == image), None)
+        group = now.family.images[image].group
+        release = next((item for item in value.releases if item.image == group), None)
         above = {str(need) for need in now.family.ancestors(now.family.images[image].targets)}
         rows = [
             _WhyRow(
@@ -280,7 +293,7 @@ def why(
                 bases=item.bases,
                 suites=item.suites,
                 release=release.version if release else None,
-                release_reason=release.reason if release else value.unreleased.get(image, ""),
+                release_reason=release.reason if release else value.unreleased.get(group, ""),
             )
             for item in value.targets
             if item.image == image

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import click
 
 from dsci.errors import ConfigError
+from dsci.model.event import Trigger
 from dsci.model.family import Family
 from dsci.model.yamlfile import nearest
 
@@ -26,6 +28,31 @@ branch = click.option(
     default="",
     help="The branch that is released, where the clone does not know it (a detached HEAD).",
 )
+
+trigger = click.option(
+    "--trigger",
+    type=click.Choice([str(each) for each in Trigger]),
+    help="What sets the run off; read from the CI system by default.",
+)
+reference = click.option(
+    "--ref",
+    "reference",
+    metavar="REF",
+    default="",
+    help="What was pushed: refs/heads/NAME, refs/tags/NAME or refs/pull/NUMBER/merge.",
+)
+now = click.option(
+    "--now",
+    metavar="TIME",
+    type=click.DateTime(("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d")),
+    help="The time of the run, in UTC; the clock's by default.",
+)
+
+
+def event(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what a run is about: equal ones give equal plans, here and in CI."""
+    return branch(trigger(reference(now(command))))
+
 
 as_json = click.option("--json", is_flag=True, help="Print the result as JSON.")
 

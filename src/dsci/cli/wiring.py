@@ -11,23 +11,26 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from dsci import ci
 from dsci.cli import render
 from dsci.cli.console import PlainConsole
 from dsci.drivers.git import GitRepository
 from dsci.drivers.layout import LayoutRegistry
 from dsci.drivers.runs import Run
 from dsci.errors import BuilderError, RegistryError
+from dsci.model.event import Event, Trigger
 from dsci.model.oci import Descriptor, Digest, OciError, Platform
-from dsci.model.plan import Plan
+from dsci.model.plan import Plan, Request
 from dsci.model.reference import DOCKER_HUB, EMBEDDED, Reference, Repository
 from dsci.pipeline.observe import World, resolve_in
 from dsci.pipeline.snapshot import Source
@@ -47,6 +50,9 @@ class Session:
     debug: bool
     registries: tuple[str, ...] = ()
     branch: str = ""
+    trigger: str | None = None
+    reference: str = ""
+    now: datetime | None = None
     offline: bool = False
     lenient: bool = False
 
@@ -100,6 +106,25 @@ class Session:
         return name.removesuffix(".git") or "project"
 
     @cached_property
+    def event(self) -> Event:
+        """What set this run off: as the caller says, else as the CI system does, else somebody by hand."""
+        now = self.now.replace(tzinfo=UTC) if self.now else datetime.now(UTC)
+        event = ci.event(os.environ, now=int(now.timestamp()))
+        if self.reference or self.trigger:
+            said = ci.event({"GITHUB_REF": self.reference}, now=event.now) if self.reference else event
+            event = replace(said, trigger=Trigger(self.trigger) if self.trigger else said.trigger)
+        head = self.git.head()
+        return replace(
+            event,
+            branch=self.branch or event.branch or head.branch or "",
+            default_branch=event.default_branch or head.default_branch or "",
+        )
+
+    def request(self, **options: Any) -> Request:
+        """What is wanted, beside what set the run off."""
+        return Request(event=self.event, **options)
+
+    @cached_property
     def source(self) -> Source:
         """How the repository is read."""
         native = Platform.parse(f"linux/{platform.machine() or 'amd64'}")
@@ -108,7 +133,7 @@ class Session:
             project=self.project,
             platform=native,
             registries=self.registries,
-            branch=self.branch or self.git.head().branch or _branch_of(os.environ),
+            branch=self.event.branch,
         )
 
     @cached_property
@@ -257,15 +282,3 @@ class Routes:
     def check_push(self, repository: Repository) -> None:
         """See `ports.Registry`."""
         self._of(repository).check_push(repository)
-
-
-def _branch_of(environment: Mapping[str, str]) -> str:
-    """The branch that a CI job is about, where the clone does not know it; for a request, the one it goes to.
-
-    Sources: GitHub's GITHUB_REF and GITHUB_BASE_REF, GitLab's CI_COMMIT_BRANCH and CI_MERGE_REQUEST_TARGET_BRANCH_NAME.
-    """
-    reference = environment.get("GITHUB_REF", "")
-    if reference.startswith("refs/heads/"):
-        return reference.removeprefix("refs/heads/")
-    names = ("GITHUB_BASE_REF", "CI_COMMIT_BRANCH", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
-    return next(filter(None, (environment.get(name, "") for name in names)), "")

@@ -13,13 +13,12 @@ import click
 
 from dsci.cli import render
 from dsci.cli.console import complain
-from dsci.cli.options import as_json, branch, check_names, images, registry
+from dsci.cli.options import as_json, check_names, event, images, registry
 from dsci.cli.wiring import Session
 from dsci.errors import ConfigError, DsciError
 from dsci.model import lock as locking
 from dsci.model import plan as planning
 from dsci.model.oci import ANY
-from dsci.model.plan import Request
 from dsci.model.reference import EMBEDDED
 from dsci.model.report import Outcome, Report, Status, Verdict, to_junit, to_markdown
 from dsci.pipeline import observe as observing
@@ -30,22 +29,27 @@ from dsci.pipeline.snapshot import Snapshot, snapshot
 @click.command()
 @registry
 @as_json
-@branch
+@event
 @click.option("--keep", is_flag=True, help="Leave the images that were built in the engine.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
 @click.pass_context
 def release(
-    context: click.Context, registries: tuple[str, ...], json: bool, branch: str, keep: bool, folder: str | None
+    context: click.Context, /, registries: tuple[str, ...], json: bool, keep: bool, folder: str | None, **about: Any
 ) -> None:
     """Build, test, claim and publish whatever HEAD changes.
 
     Versions are claimed by pushing annotated Git tags; every run first finishes what an earlier one claimed. Running
     it again is always safe, and does nothing when there is nothing to do.
     """
-    with Session.of(context, registries=registries, branch=branch) as session:
+    with Session.of(context, registries=registries, **about) as session:
         errors: list[DsciError] = []
         report = releasing.release(
-            session.world, session.hands, keep=keep, announce=session.announce, trouble=errors.append
+            session.world,
+            session.hands,
+            session.request(),
+            keep=keep,
+            announce=session.announce,
+            trouble=errors.append,
         )
         _finish(session, report, errors, json=json, folder=folder)
 
@@ -96,7 +100,7 @@ def _local(
         overlay = session.git.dirty()
         now, facts = observing.observe(session.world, overlay=overlay, history=False)
         check_names(names, now.family)
-        request = Request(release=False, select=frozenset(names), force=force, rerun=rerun)
+        request = session.request(release=False, select=frozenset(names), force=force, rerun=rerun)
         plan = planning.make(now.family, facts, request)
         for text in plan.warnings:
             session.console.warn(text)

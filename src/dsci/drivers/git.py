@@ -24,9 +24,9 @@ from typing import TypedDict
 
 from dsci.drivers import process
 from dsci.errors import ConfigError, ConflictError, DsciError, HistoryError
+from dsci.model.claims import Tag
 from dsci.model.commits import Commit
 from dsci.model.tree import EXECUTABLE, FILE, SYMLINK, Tree, TreeEntry
-from dsci.model.version import Tag
 from dsci.ports import Claimed, Head, TagObject
 
 _GIT = ("git", "-c", "core.quotePath=false")
@@ -117,10 +117,13 @@ class GitRepository:
         branch = self._run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.decode(errors="replace")
         remote = self._remote_name(branch.strip())
         url = self._run("remote", "get-url", remote, check=False).stdout.decode(errors="replace") if remote else ""
+        main = f"refs/remotes/{remote}/HEAD"
+        default = self._run("symbolic-ref", "--quiet", main, check=False).stdout if remote else b""
         return Head(
             commit=sha,
             when=int(when),
             branch=branch.strip() or None,
+            default_branch=default.decode(errors="replace").strip().removeprefix(f"refs/remotes/{remote}/") or None,
             root=root,
             origin=_CREDENTIALS.sub("", url.strip()) or None,
         )

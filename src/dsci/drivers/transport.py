@@ -383,11 +383,11 @@ def is_trouble(response: requests.Response) -> bool:
     return response.status_code >= 500 or response.status_code in _TEMPORARY_STATUSES
 
 
-def retry_after(text: str | None) -> float | None:
-    """Seconds to wait, from whole seconds or an HTTP date, at most 120; None for anything else."""
+def retry_after(text: str | None, limit: float = RETRY_AFTER_LIMIT) -> float | None:
+    """Seconds to wait, from whole seconds or an HTTP date, at most `limit`; None for anything else."""
     text = (text or "").strip()
     if re.fullmatch(r"[0-9]{1,10}", text):
-        return min(float(text), RETRY_AFTER_LIMIT)
+        return min(float(text), limit)
     try:
         when = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -396,7 +396,7 @@ def retry_after(text: str | None) -> float | None:
         left = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time()
     except (OverflowError, ValueError):
         return None
-    return min(max(left, 0.0), RETRY_AFTER_LIMIT)
+    return min(max(left, 0.0), limit)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -15,18 +15,12 @@ import semver
 
 from dsci.model import changelogbody, changelogrows, keepachangelog
 from dsci.model.changelog import Release
-from dsci.model.changelogrows import UNRELEASED, Section, bare, definition, rows_of, trimmed
+from dsci.model.changelogrows import UNRELEASED, Section, bare, definition, rows_of, trimmed, version_of
 from dsci.model.links import Links
 from dsci.model.notes import label
+from dsci.model.numbers import precedence
 
 _SINCE = re.compile(r"/compare/\S+\.\.\.HEAD\Z")
-
-
-def keep_a_changelog(
-    releases: Sequence[Release], *, unreleased: Sequence[Release] = (), links: Links | None = None, named: bool = False
-) -> str:
-    """A whole new changelog of these releases, newest first."""
-    return update("", releases, unreleased=unreleased, links=links, named=named)
 
 
 def update(
@@ -36,37 +30,44 @@ def update(
     unreleased: Sequence[Release] = (),
     links: Links | None = None,
     named: bool = False,
+    numbers: type[semver.Version] = semver.Version,
 ) -> str:
     """The file with these releases, newest first, in it; an empty text gives a new file.
 
     `unreleased` is what comes next, to stand under `[Unreleased]`. `named` puts images' names into headings: several
-    share the file then; else its releases stand in the order of their versions.
+    share the file then; else its releases stand in the order of their versions, which are of the kind `numbers`.
     """
     text = text if text.strip("\ufeff \t\r\n") else keepachangelog.PREAMBLE
-    return _File(text, releases, links or Links(), named=named).updated(unreleased)
+    return _File(text, releases, links or Links(), None if named else numbers).updated(unreleased)
 
 
-def missing(text: str, releases: Sequence[Release], *, named: bool = False) -> tuple[Release, ...]:
+def missing(
+    text: str, releases: Sequence[Release], *, named: bool = False, numbers: type[semver.Version] = semver.Version
+) -> tuple[Release, ...]:
     """Those of the releases that a file has no section of."""
-    return tuple(_File(text, releases, Links(), named=named).absent)
+    return tuple(_File(text, releases, Links(), None if named else numbers).absent)
 
 
 class _File:
     """A changelog on its way to be updated."""
 
-    def __init__(self, text: str, releases: Sequence[Release], links: Links, *, named: bool) -> None:
-        if not named:
-            releases = sorted(releases, key=lambda each: semver.Version.parse(each.version), reverse=True)
+    def __init__(
+        self, text: str, releases: Sequence[Release], links: Links, numbers: type[semver.Version] | None
+    ) -> None:
+        """`numbers` says how versions are ordered; None: several images share the file."""
+        named = numbers is None
+        if numbers is not None:
+            releases = sorted(releases, key=lambda each: precedence(numbers.parse(each.version)), reverse=True)
         self.releases, self.links, self.named = releases, links, named
         self.end = "\r\n" if text.partition("\n")[0].endswith("\r") else "\n"
         self.names = _names(releases, named)
         rows = rows_of(text)
         start = changelogrows.tail_of(rows)
-        self.sections = changelogrows.sections(rows[:start], self.names, versions=not named)
+        self.sections = changelogrows.sections(rows[:start], self.names, numbers=numbers)
         self.tail = Section(name="", rows=rows[start:])
         present = {section.name for section in self.sections}
         self.absent = [release for release in releases if self._label(release) not in present]
-        self.newness = _newness([self._label(release) for release in releases], present, named)
+        self.newness = _newness([self._label(release) for release in releases], present, numbers)
 
     def updated(self, unreleased: Sequence[Release]) -> str:
         """The whole text."""
@@ -199,12 +200,15 @@ def _names(releases: Sequence[Release], named: bool) -> Mapping[str, str]:
     return found
 
 
-def _newness(labels: Sequence[str], present: Collection[str], named: bool) -> Mapping[str, int]:
+def _newness(
+    labels: Sequence[str], present: Collection[str], numbers: type[semver.Version] | None
+) -> Mapping[str, int]:
     """How new each name is among the others: by version, or for several images by their place in history."""
-    if named:
+    if numbers is None:
         return {text: len(labels) - place for place, text in enumerate(labels)}
-    numbers = {name for name in (*labels, *present) if semver.Version.is_valid(name)}
-    return {name: n for n, name in enumerate(sorted(numbers, key=lambda name: (semver.Version.parse(name), name)))}
+    versions = {name: version for name in {*labels, *present} if (version := version_of(name, numbers)) is not None}
+    order = sorted(versions, key=lambda name: (precedence(versions[name]), name))
+    return {name: place for place, name in enumerate(order)}
 
 
 def _places(names: Sequence[str], new: Sequence[str], newness: Mapping[str, int]) -> list[int]:

@@ -90,24 +90,26 @@ def _closed(rows: Sequence[str], start: int, hopeless: dict[str, int]) -> int:
 # --------------------------------------------------------------------------------------------------- sections
 
 
-def sections(rows: Sequence[str], names: Mapping[str, str], *, versions: bool) -> list[Section]:
+def sections(
+    rows: Sequence[str], names: Mapping[str, str], *, numbers: type[semver.Version] | None = None
+) -> list[Section]:
     """The file's parts, the first one without a heading.
 
-    `names` gives what headings may call a section, in lower case, and its name; with `versions`, a heading of any
-    version is one as well.
+    `names` gives what headings may call a section, in lower case, and its name; with `numbers`, a heading of any
+    version of that kind is one as well.
     """
     parts = [Section(name="", rows=[])]
     for row, shown in zip(rows, loud(rows), strict=True):
         heading = _HEADING.match(bare(row)[:_WIDTH]) if shown else None
         if heading is not None:
-            name = _name(heading["title"], names, versions)
+            name = _name(heading["title"], names, numbers)
             if name or heading["level"] == "##":
                 parts.append(Section(name=name, rows=[]))
         parts[-1].rows.append(row)
     return parts
 
 
-def _name(title: str, names: Mapping[str, str], versions: bool) -> str:
+def _name(title: str, names: Mapping[str, str], numbers: type[semver.Version] | None) -> str:
     text = title[1:].partition("]")[0] if title.startswith("[") else _BEHIND.split(title, maxsplit=1)[0]
     text = " ".join(text.split())
     if text.casefold() == UNRELEASED:
@@ -115,7 +117,15 @@ def _name(title: str, names: Mapping[str, str], versions: bool) -> str:
     if text.casefold() in names:
         return names[text.casefold()]
     number = text.removeprefix("v")
-    return number if versions and semver.Version.is_valid(number) else ""
+    return number if numbers is not None and version_of(number, numbers) is not None else ""
+
+
+def version_of(text: str, numbers: type[semver.Version]) -> semver.Version | None:
+    """The version that a text is; None where it is none."""
+    try:
+        return numbers.parse(text)
+    except ValueError:
+        return None
 
 
 def tail_of(rows: Sequence[str]) -> int:

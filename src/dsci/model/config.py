@@ -15,6 +15,7 @@ import semver
 
 from dsci.errors import ConfigError
 from dsci.model import commits, tags, yamlfile
+from dsci.model.numbers import calendar
 from dsci.model.oci import OciError, Platform
 from dsci.model.reference import Repository
 from dsci.model.yamlfile import Location
@@ -48,6 +49,30 @@ class InputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     as_: str = msgspec.field(name="as")
 
 
+class LabelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an image says of itself, as labels of its config and annotations of its index.
+
+    Source: https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys
+    """
+
+    title: str | None = None
+    description: str | None = None
+    url: str | None = None
+    source: str | None = None
+    """Where the source code is; the remote's address stands in the index where nothing is said."""
+    documentation: str | None = None
+    licenses: str | None = None
+    """An SPDX licence expression."""
+    vendor: str | None = None
+    authors: str | None = None
+
+    def under(self, own: LabelSettings | None) -> dict[str, str]:
+        """The labels by their full names, those of one image laid over these."""
+        names = self.__struct_fields__
+        given = {name: getattr(own, name, None) or getattr(self, name) for name in names}
+        return {f"org.opencontainers.image.{name}": text for name, text in sorted(given.items()) if text}
+
+
 class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One image, where it differs from what its folder says."""
 
@@ -70,6 +95,8 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """The image's repository, in full, when it is not `<registry>/<name>`."""
     tags: tuple[str, ...] | None = None
     suites: SuiteSettings | None = None
+    labels: LabelSettings | None = None
+    """What it says of itself, where that differs from the family's."""
     previous_names: tuple[str, ...] = ()
     """What it was called before: releases under these names are its own, and so are the commits that led to them."""
     release: bool = True
@@ -79,6 +106,12 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class VersioningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How commits become versions."""
 
+    mode: Literal["independent", "lockstep"] = "independent"
+    """Whether every image has a version of its own, or all of them share one and are released together."""
+    scheme: Literal["semver", "calver"] = "semver"
+    """Whether versions say how much changed, or when it was released."""
+    calver: str = "YYYY.0M.0D"
+    """The shape of calendar versions (calver.org), such as `YYYY.MM.MICRO`; dates are read in UTC."""
     initial: str = "0.1.0"
     floor: Literal["patch", "none"] = "patch"
     """What a changed source is worth when no commit message says more."""
@@ -95,7 +128,11 @@ class VersioningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     squash: bool = True
     """Whether the `* feat: …` lines of a squashed branch count like the commits that they were."""
     tag: str | None = None
-    """The Git tag, with {image} and {version}; `{image}-v{version}`, or `v{version}` for a single image."""
+    """The Git tag, with {image} and {version}; `{image}-v{version}`, or `v{version}` where there is one version."""
+
+    def numbers(self) -> type[semver.Version]:
+        """The kind of its version numbers."""
+        return calendar(self.calver) if self.scheme == "calver" else semver.Version
 
     def rules(self) -> commits.Rules:
         """How messages are read."""
@@ -126,6 +163,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     versioning: VersioningSettings = VersioningSettings()
     tags: tuple[str, ...] = tags.DEFAULT_RULES
     suites: SuiteSettings = SuiteSettings()
+    labels: LabelSettings = LabelSettings()
+    """What every image says of itself: licence, vendor, documentation …"""
     builder: BuilderSettings = BuilderSettings()
     gate: Literal["family", "lineage"] = "family"
     """What a failure holds back: every release, or those of the images connected with it."""
@@ -170,9 +209,14 @@ def _check(settings: Settings, location: Location) -> None:
             f"{where}: versioning.initial: {settings.versioning.initial!r} is no semantic version",
             hint="write three numbers, such as 0.1.0",
         ) from None
-    if settings.versioning.tag is not None and settings.versioning.tag.count("{version}") != 1:
+    _at(location, ("versioning", "calver"), lambda: calendar(settings.versioning.calver))
+    fields = re.findall(r"\{([^{}]*)\}|[{}]", settings.versioning.tag or "{version}")
+    if fields.count("version") != 1 or not {"image", "version"}.issuperset(fields):
         where = location.at("versioning", "tag")
-        raise ConfigError(f"{where}: versioning.tag: needs {{version}} once", hint="such as {image}-v{version}")
+        raise ConfigError(
+            f"{where}: versioning.tag: needs {{version}} once, and no field but {{image}} beside it",
+            hint="such as {image}-v{version}",
+        )
     for branch, channel in settings.versioning.prereleases.items():
         if not re.fullmatch("[A-Za-z-][0-9A-Za-z-]*", channel):
             where = location.at("versioning", "prereleases", branch)

@@ -161,12 +161,13 @@ def _image(
     rules = given.tags if given.tags is not None else settings.tags
     return Image(
         name=name,
-        group=name,
+        group=_root_name(project) if settings.versioning.mode == "lockstep" and given.release else name,
         context=context,
         dockerfile=path,
         stage=given.target,
         platforms=tuple(sorted(set(platforms))),
         args=given.args,
+        labels=settings.labels.under(given.labels),
         secrets=given.secrets,
         inputs=given.inputs,
         needs=given.needs,

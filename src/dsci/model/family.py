@@ -71,6 +71,8 @@ class Image:
     stage: str | None = None
     platforms: tuple[Platform, ...]
     args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """OCI labels that the settings give it, by their full names."""
     secrets: tuple[SecretSettings, ...] = ()
     inputs: tuple[InputSettings, ...] = ()
     needs: tuple[str, ...] = ()
@@ -258,6 +260,11 @@ def _closure(roots: Iterable[T], edges: Mapping[T, Iterable[T]]) -> frozenset[T]
 def renamed(images: Iterable[Image]) -> Mapping[str, str]:
     """The groups that earlier names of images mean now."""
     return {old: image.group for image in images for old in image.previous_names}
+
+
+def release_groups(images: Iterable[Image]) -> tuple[str, ...]:
+    """The names of the groups that are released, sorted."""
+    return tuple(name for name, members in group_members(images).items() if all(each.release for each in members))
 
 
 def group_members(images: Iterable[Image]) -> Mapping[str, tuple[Image, ...]]:

@@ -58,6 +58,8 @@ def own_key(image: Image, target: TargetId, recipe: Recipe, files: Sequence[Cont
             "platform": str(target.platform),
             "inputs": sorted([given.path, given.as_] for given in image.inputs),
             "secrets": sorted(secret.id for secret in image.secrets),
+            # Not there where there are none: images without labels keep the keys they had before there were any.
+            **({"labels": dict(sorted(image.labels.items()))} if image.labels else {}),
         }
     )
 

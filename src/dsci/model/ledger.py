@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from dsci.model.version import Released
+from dsci.model.claims import Released
 
 
 class BaseEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     tag: str
     """The Git tag's name."""
     object: str
-    """The tag object's id: what the claim is, to the byte."""
+    """The id of the tag object that claims it: what the claim is, to the byte."""
     commit: str
     digests: dict[str, str]
     """Image to the digest of its index."""
@@ -51,7 +51,7 @@ def entry(claim: Released) -> Entry:
         image=claim.group,
         version=str(claim.version),
         tag=claim.tag.name,
-        object=claim.tag.oid,
+        object=claim.claimed_by.oid,
         commit=claim.tag.commit,
         digests={name: str(digest) for name, digest in sorted(claim.digests.items())},
         keys=dict(sorted(claim.keys.items())),

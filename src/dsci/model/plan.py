@@ -8,7 +8,7 @@ gathered by `pipeline.observe`, effects are had by the rest of the pipeline.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import msgspec
@@ -18,14 +18,16 @@ from dsci.errors import ConfigError, ConflictError
 from dsci.model import tags as tags_model
 from dsci.model import version as version_model
 from dsci.model.changelog import Entry, entries
-from dsci.model.commits import Change, Commit
+from dsci.model.claims import BESIDE, Released, TagFormat
+from dsci.model.commits import Bump, Change, Commit
 from dsci.model.config import Settings
-from dsci.model.family import Family, TargetId, group_members
+from dsci.model.event import Event, Trigger
+from dsci.model.family import Family, Image, TargetId, group_members
 from dsci.model.keys import Pins, SourceKeys
 from dsci.model.lines import Line
 from dsci.model.oci import ANY, Digest
 from dsci.model.receipt import Receipt
-from dsci.model.version import Decision, Released, TagFormat
+from dsci.model.version import Decision
 
 SCHEMA = 1
 
@@ -86,6 +88,8 @@ class Facts:
     """Commits of unmerged claims that HEAD is an ancestor of."""
     unconverged: tuple[Pending, ...] = ()
     """Claimed releases whose tags are not all where they should be."""
+    asked: Released | None = None
+    """The version that the event's tag, made by hand, asks for; it is none of the claims."""
     dirty: Mapping[TargetId, str] = field(default_factory=dict)
     """Targets whose inputs differ from HEAD in the work tree, and the first such path."""
     warnings: tuple[str, ...] = ()
@@ -103,6 +107,8 @@ class Pending:
 class Request:
     """What the caller wants."""
 
+    event: Event = field(default_factory=Event)
+    """What set the run off."""
     release: bool = True
     """Whether versions are decided at all (`build` and `test` want none)."""
     select: frozenset[str] = frozenset()
@@ -142,6 +148,8 @@ class PlannedRelease(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     bump: str
     git_tag: str
+    claim: str = ""
+    """The Git tag that claims it, where `git_tag` was made by hand."""
     tags: tuple[str, ...]
     moving: tuple[str, ...] = ()
     """Those of the tags that float."""
@@ -204,16 +212,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def make(family: Family, facts: Facts, request: Request) -> Plan:
     """Decide. Raises ConflictError when a version that would come next is taken off this branch."""
     chosen = _select(family, request)
+    if request.release and request.event.trigger is Trigger.TAG:
+        chosen &= _answering(family, facts)
     actions, reasons = _verdicts(family, facts, request)
-    decisions = _decisions(family, facts) if request.release else {}
-    form = TagFormat.of(facts.settings.versioning, sorted(group_members(family.images.values())))
+    decisions = _decisions(family, facts, request) if request.release else {}
+    form = TagFormat.of_images(facts.settings.versioning, family.images.values())
     releases: list[PlannedRelease] = []
     superseded: list[str] = []
     unreleased: dict[str, str] = {}
     for pending in facts.unconverged if request.release else ():
         releases.append(_finish(family, facts, pending))
     for group, decision in decisions.items():
-        if not chosen & {target.image for target in family.nodes if family.images[target.image].group == group}:
+        if chosen.isdisjoint(image.name for image in family.images.values() if image.group == group):
             continue
         mine = (facts.dirty.get(target) for target in family.nodes if family.images[target.image].group == group)
         changed = next(filter(None, mine), None)
@@ -223,6 +233,8 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
             unreleased[group] = f"uncommitted change: {changed}"
         elif _overtaken(facts, group, decision.version):
             superseded.append(group)
+        elif facts.asked is not None:
+            releases.append(_answer(family, facts, decision, facts.asked))
         else:
             releases.append(_begin(family, facts, decision, form))
     for release in releases:
@@ -233,6 +245,8 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
                     reasons[target] = f"{release.image} {release.version}: {release.reason}"
     needed = _needed(family, chosen, superseded)
     told = [text for decision in decisions.values() for text in decision.warnings]
+    if request.event.trigger is Trigger.TAG and form.read(request.event.tag) is None:
+        told.append(f"the Git tag {request.event.tag} is no release of an image here: nothing is made of it")
     return Plan(
         commit=facts.commit,
         when=facts.when,
@@ -254,6 +268,13 @@ def _select(family: Family, request: Request) -> frozenset[str]:
         return frozenset(family.images)
     roots = [target for target in family.nodes if target.image in request.select]
     return request.select | {target.image for target in family.ancestors(roots)}
+
+
+def _answering(family: Family, facts: Facts) -> frozenset[str]:
+    """The images of the version that a tag asks for, and what they stand on; none where it was made by dsci."""
+    images = [image for image in family.images.values() if facts.asked and image.group == facts.asked.group]
+    roots = [target for image in images for target in image.targets]
+    return frozenset(image.name for image in images) | {target.image for target in family.ancestors(roots)}
 
 
 def _overtaken(facts: Facts, group: str, version: semver.Version) -> bool:
@@ -333,8 +354,11 @@ def _why_build(facts: Facts, target: TargetId, found: Found, rebuilt: TargetId |
 # ---------------------------------------------------------------------------------------------- what to release
 
 
-def _decisions(family: Family, facts: Facts) -> dict[str, Decision]:
+def _decisions(family: Family, facts: Facts, request: Request) -> dict[str, Decision]:
     """A decision per release group, parents first, so that children see what their parents do."""
+    event = request.event
+    if event.trigger is Trigger.TAG:
+        return _by_tag(facts, event)
     groups = group_members(family.images.values())
     decisions: dict[str, Decision] = {}
     for name in family.image_order:
@@ -358,7 +382,34 @@ def _decisions(family: Family, facts: Facts) -> dict[str, Decision]:
             line=facts.lines.get(group, Line()),
             fresh=facts.fresh.get(group),
             known=facts.commits.get(group),
+            names=frozenset(member.name for member in members),
+            now=event.now,
         )
+        if event.trigger is Trigger.PULL_REQUEST and decisions[group].version is not None:
+            coming = decisions[group]
+            decisions[group] = replace(coming, version=None, reason=f"a request releases nothing ({coming.reason})")
+    return decisions
+
+
+def _by_tag(facts: Facts, event: Event) -> dict[str, Decision]:
+    """A tag that was pushed: made by dsci, only its release is finished; made by hand, its version is asked for."""
+    decisions: dict[str, Decision] = {}
+    for group in facts.claims:
+        decision = Decision(
+            group=group, bump=Bump.NONE, version=None, previous=None, reason=f"this run is about the tag {event.tag}"
+        )
+        if facts.asked is not None and facts.asked.group == group:
+            line = facts.lines.get(group, Line())
+            decision = version_model.answer(
+                group,
+                asked=facts.asked,
+                claims=facts.claims[group],
+                since=facts.since[group],
+                touched=facts.touched[group],
+                line=line,
+                known=facts.commits.get(group),
+            )
+        decisions[group] = decision
     return decisions
 
 
@@ -388,9 +439,26 @@ def _begin(family: Family, facts: Facts, decision: Decision, form: TagFormat) ->
             f"{group} {version} comes next on {line.branch or 'this branch'}, but {there} is released already",
             hint=f"merge {there} first, or commit with the footer `Release-As: {group}@VERSION`",
         )
+    return _planned(family, facts, decision, git_tag, facts.commit)
+
+
+def _answer(family: Family, facts: Facts, decision: Decision, asked: Released) -> PlannedRelease:
+    """A release that somebody asked for by making its tag by hand: it is claimed by a tag beside that one."""
+    if asked.tag.commit != facts.commit:
+        raise ConflictError(
+            f"the Git tag {asked.tag.name} stands on {asked.tag.commit[:7]}, but HEAD is {facts.commit[:7]}",
+            hint=f"check out the tag first: git switch --detach {asked.tag.name}",
+        )
+    release = _planned(family, facts, decision, asked.tag.name, asked.tag.commit)
+    return msgspec.structs.replace(release, claim=f"{asked.tag.name}{BESIDE}")
+
+
+def _planned(family: Family, facts: Facts, decision: Decision, git_tag: str, commit: str) -> PlannedRelease:
+    version, group = decision.version, decision.group
+    assert version is not None
     members = group_members(family.images.values())[group]
-    default = members[0]
-    planned = tags_model.plan_tags(default.tag_rules, version, [claim.version for claim in claims], sha=facts.commit)
+    others = [claim.version for claim in facts.claims[group]]
+    planned = _all_tags(members, version, others, commit)
     return PlannedRelease(
         image=group,
         version=str(version),
@@ -400,9 +468,9 @@ def _begin(family: Family, facts: Facts, decision: Decision, form: TagFormat) ->
         moving=tuple(tag.name for tag in planned if tag.moving),
         previous=str(decision.previous.version) if decision.previous else None,
         reason=decision.reason,
-        commit=facts.commit,
+        commit=commit,
         members=tuple(member.name for member in members),
-        destinations=tuple(str(repository) for repository in default.repositories),
+        destinations=_destinations(members),
         parents=dict(decision.parents),
         changes=tuple(f"{change.commit.subject} ({change.commit.sha[:7]})" for change in decision.changes),
         entries=entries(decision.changes),
@@ -414,7 +482,8 @@ def _finish(family: Family, facts: Facts, pending: Pending) -> PlannedRelease:
     """A release that was claimed and cut off before all its tags stood."""
     claim = pending.claim
     members = group_members(family.images.values())[claim.group]
-    planned = release_tags(family, claim, facts.claims[claim.group])
+    others = [other.version for other in facts.claims[claim.group]]
+    planned = _all_tags(members, claim.version, others, claim.tag.commit)
     return PlannedRelease(
         image=claim.group,
         version=str(claim.version),
@@ -427,15 +496,27 @@ def _finish(family: Family, facts: Facts, pending: Pending) -> PlannedRelease:
         claimed=True,
         commit=claim.tag.commit,
         members=tuple(member.name for member in members),
-        destinations=tuple(str(repository) for repository in members[0].repositories),
+        destinations=_destinations(members),
     )
 
 
-def release_tags(family: Family, claim: Released, claims: Sequence[Released]) -> tuple[tags_model.PlannedTag, ...]:
-    """The tags that a claimed release should have now, given all claims of its group."""
-    default = group_members(family.images.values())[claim.group][0]
-    others: list[semver.Version] = [other.version for other in claims]
-    return tags_model.plan_tags(default.tag_rules, claim.version, others, sha=claim.tag.commit)
+def _destinations(members: Sequence[Image]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(repository) for member in members for repository in member.repositories))
+
+
+def _all_tags(
+    members: Sequence[Image], version: semver.Version, others: Sequence[semver.Version], commit: str
+) -> tuple[tags_model.PlannedTag, ...]:
+    """The tags of all members, the default one's first; most often they are the same."""
+    rules = dict.fromkeys(member.tag_rules for member in members)
+    planned = [tag for each in rules for tag in tags_model.plan_tags(each, version, others, sha=commit)]
+    return tuple(sorted(dict.fromkeys(planned), key=lambda tag: tag.moving))
+
+
+def release_tags(image: Image, claim: Released, claims: Sequence[Released]) -> tuple[tags_model.PlannedTag, ...]:
+    """The tags that a claimed release should have now in an image's repositories, given all claims of its group."""
+    others = [other.version for other in claims]
+    return tags_model.plan_tags(image.tag_rules, claim.version, others, sha=claim.tag.commit)
 
 
 def _target(family: Family, facts: Facts, target: TargetId, action: Action, reason: str) -> PlannedTarget:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import semver
 
 from dsci.errors import ConfigError
+from dsci.model.numbers import CalVersion, parts, precedence
 from dsci.model.reference import check_tag
 
 DEFAULT_RULES = ("{version}", "{major}.{minor}", "{major}", "latest", "sha-{sha}")
@@ -71,14 +72,16 @@ class TagRule:
 
     def render(self, version: semver.Version, *, sha: str) -> str:
         """The tag for this version. `+` of build metadata becomes `_`, as tags know no `+`."""
+        major, minor, patch = parts(version)
         values = {
             "version": str(version).replace("+", "_"),
-            "major": str(version.major),
-            "minor": str(version.minor),
-            "patch": str(version.patch),
+            "major": major,
+            "minor": minor,
+            "patch": patch,
             "sha": sha[:12],
         }
-        return check_tag(_FIELD.sub(lambda match: values[match[1]], self.template))
+        # A date may have fewer than three parts: no point is left behind for those that are not there.
+        return check_tag(_FIELD.sub(lambda match: values[match[1]], self.template).rstrip("."))
 
 
 def plan_tags(
@@ -89,23 +92,20 @@ def plan_tags(
     A float is given only if no newer stable version wants the same one. A prerelease moves no float at all, and takes
     no tag that its release will want.
     """
+    others = tuple(others)
     newer = [other for other in others if not other.prerelease and precedence(other) > precedence(version)]
+    rules = tuple(rules)
+    # A date such as 2026.02 may be a whole version and the beginning of another: then it names the version for ever.
+    dates = [each for each in (version, *others) if isinstance(each, CalVersion)]
+    whole = {rule.render(each, sha=sha) for rule in rules if rule.exact for each in dates}
     planned: dict[str, PlannedTag] = {}
     for rule in rules:
         name = rule.render(version, sha=sha)
+        if rule.moving and name in whole:
+            continue
         if version.prerelease and not rule.exact:
             continue
         if rule.moving and any(rule.render(other, sha=sha) == name for other in newer):
             continue
         planned.setdefault(name, PlannedTag(name, rule.moving))
     return tuple(sorted(planned.values(), key=lambda tag: tag.moving))
-
-
-def precedence(version: semver.Version) -> tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]:
-    """A version as a key to sort by, which is many times faster than comparing versions two by two.
-
-    Source: https://semver.org/#spec-item-11
-    """
-    parts = version.prerelease.split(".") if version.prerelease else ()
-    identifiers = tuple((False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts)
-    return version.major, version.minor, version.patch, not parts, identifiers

@@ -119,14 +119,6 @@ def _order(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest])
     args = dict(image.args)
     if node.syntax is not None and (pin := own.get((str(node.syntax), target.platform))) is not None:
         args["BUILDKIT_SYNTAX"] = str(node.syntax.repository.at(pin))
-    labels = {}
-    if node.parent is not None:
-        parent = shop.now.family.images[node.parent.image].repository
-        labels = {_BASE_NAME: str(parent), _BASE_DIGEST: str(digests[node.parent])}
-    elif node.lineage is not None:
-        labels = {_BASE_NAME: str(node.lineage.reference)}
-        if node.lineage.key in own:
-            labels[_BASE_DIGEST] = str(own[node.lineage.key])
     return BuildOrder(
         subject=str(target),
         dockerfile=inside or _DOCKERFILE,
@@ -134,7 +126,7 @@ def _order(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest])
         stage=image.stage,
         platform=target.platform,
         args=args,
-        labels=labels,
+        labels={**image.labels, **base_of(shop, target, digests)},
         pins=tuple(sorted(pins, key=lambda pin: pin.name)),
         secrets=tuple(_secret(shop, secret) for secret in image.secrets),
         local_name=shop.local_name(target),
@@ -142,6 +134,20 @@ def _order(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest])
         classic=shop.engine.mode == "classic",
         network=shop.network,
     )
+
+
+def base_of(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) -> dict[str, str]:
+    """What a target's final stage stands on, as OCI labels: a sibling as it was built, or a pinned base."""
+    node, own = shop.now.family.nodes[target], shop.pins[target]
+    if node.parent is not None:
+        parent = shop.now.family.images[node.parent.image].repository
+        return {_BASE_NAME: str(parent), _BASE_DIGEST: str(digests[node.parent])}
+    if node.lineage is None:
+        return {}
+    labels = {_BASE_NAME: str(node.lineage.reference)}
+    if node.lineage.key in own:
+        labels[_BASE_DIGEST] = str(own[node.lineage.key])
+    return labels
 
 
 def _secret(shop: Workshop, given: SecretSettings) -> BuildSecret:

@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dsci.errors import ConfigError
-from dsci.model import changelog, inputs, version
+from dsci.model import changelog, inputs
+from dsci.model import claims as claiming
 from dsci.model import commits as commits_model
 from dsci.model.changelog import Entry, Parent, Release
+from dsci.model.claims import Released, Tag, TagFormat
 from dsci.model.commits import Change, Commit
-from dsci.model.family import Family, group_members, renamed
+from dsci.model.family import Family, group_members
 from dsci.model.inputs import Inputs
-from dsci.model.version import Released, Tag, TagFormat
 from dsci.model.weigh import held, weigh
 from dsci.model.yamlfile import nearest
 from dsci.pipeline.observe import refuse_shallow, watched_now
@@ -61,17 +62,17 @@ def read(source: Source, *, since: str = "") -> History:
     refuse_shallow(git)
     now = snapshot(source, git.head().commit)
     groups = tuple(sorted(group_members(now.family.images.values())))
-    form = TagFormat.of(now.settings.versioning, groups, renamed(now.family.images.values()))
+    form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
     tags = git.tags()
     start = _start(tags, since) if since else ""
     claims = {
         group: [claim for claim in found if claim.tag.merged]
-        for group, found in version.released(tags, form, groups).items()
+        for group, found in claiming.released(tags, form, groups).items()
     }
     log = _log(git.commits([]), [claim for found in claims.values() for claim in found], start)
     watched = [*watched_now(now), *_before(source, now, claims)]
     releases = _releases(now, claims, log, inputs.Watch(watched))
-    order = {name: place for place, name in enumerate(now.family.image_order)}
+    order = {now.family.images[name].group: place for place, name in enumerate(now.family.image_order)}
     return History(
         now=now,
         releases=tuple(

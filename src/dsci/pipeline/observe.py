@@ -14,22 +14,26 @@ from functools import partial
 from typing import TypeVar
 
 from dsci.errors import AuthError, ConfigError, DsciError, HistoryError, RegistryError
+from dsci.model import claims as claiming
 from dsci.model import commits as commits_model
 from dsci.model import config, family, inputs, keys, lock, version, weigh
+from dsci.model.claims import Released, TagFormat
 from dsci.model.commits import Change, Commit
+from dsci.model.event import Event, Trigger
 from dsci.model.family import Family, TargetId
 from dsci.model.inputs import Inputs
 from dsci.model.lines import Line
+from dsci.model.numbers import precedence
 from dsci.model.oci import ANY, INDEX_TYPES, Digest, Index, OciError, Platform
-from dsci.model.plan import Facts, Found, Pending, release_tags
+from dsci.model.plan import Facts, Found, Pending, Request, release_tags
 from dsci.model.receipt import Receipt, from_manifest
 from dsci.model.reference import Reference, Repository
 from dsci.model.tree import TreeEntry
-from dsci.model.version import Released, TagFormat
 from dsci.pipeline.snapshot import Earlier, Snapshot, Source, earlier, snapshot
 from dsci.ports import Git, Head, Registry
 
 _LOOKUPS = 8
+_ANY = Request()
 
 T = TypeVar("T")
 
@@ -51,7 +55,11 @@ class World:
 
 
 def observe(
-    world: World, *, overlay: Mapping[str, TreeEntry | None] | None = None, history: bool = True
+    world: World,
+    request: Request = _ANY,
+    *,
+    overlay: Mapping[str, TreeEntry | None] | None = None,
+    history: bool = True,
 ) -> tuple[Snapshot, Facts]:
     """Read HEAD, its claims, its history and what the registry holds. Raises HistoryError on a shallow clone."""
     git = world.source.git
@@ -61,12 +69,14 @@ def observe(
     claims: Mapping[str, tuple[Released, ...]] = dict.fromkeys(groups, ())
     nothing = claims_of_nothing(groups)
     found_history = _History(since=nothing, touched=nothing, commits={}, fresh={})
+    asked: Released | None = None
     own_changes: Mapping[TargetId, str] = {}
     lines: Mapping[str, Line] = {}
     if history:
         refuse_shallow(git)
-        form = TagFormat.of(now.settings.versioning, groups, family.renamed(now.family.images.values()))
-        claims = version.released(git.tags(), form, groups)
+        form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
+        claims = claiming.released(git.tags(), form, groups)
+        asked, claims = _asked(request, claims)
         branch = _branch(world.source, head, now.settings.versioning)
         lines = {group: Line.of(branch, now.settings.versioning.prereleases, group) for group in groups}
         past = _Past(world.source, now, claims)
@@ -100,7 +110,8 @@ def observe(
         lines=lines,
         fresh=found_history.fresh,
         descendants=_descendants(git, head, claims),
-        unconverged=_unconverged(world, now.family, claims, warnings),
+        unconverged=_unconverged(world, now.family, claims, warnings, request.event),
+        asked=asked,
         dirty=now.dirty,
         warnings=tuple(warnings),
     )
@@ -126,6 +137,22 @@ def uncommitted(git: Git, now: Snapshot) -> tuple[str, ...]:
 def claims_of_nothing(groups: Iterable[str]) -> Mapping[str, tuple[Change, ...]]:
     """No changes for any group."""
     return dict.fromkeys(groups, ())
+
+
+def _asked(
+    request: Request, claims: Mapping[str, tuple[Released, ...]]
+) -> tuple[Released | None, Mapping[str, tuple[Released, ...]]]:
+    """The version that the event's tag asks for, where it was made by hand, and the other claims (rule 17)."""
+    if request.event.trigger is not Trigger.TAG:
+        return None, claims
+    found = (claim for each in claims.values() for claim in each if claim.tag.name == request.event.tag)
+    asked = next((claim for claim in found if not claim.by_dsci), None)
+    if asked is None:
+        return None, claims
+    return asked, {
+        group: tuple(claim for claim in each if claim is not asked) if group == asked.group else each
+        for group, each in claims.items()
+    }
 
 
 def _branch(source: Source, head: Head, settings: config.VersioningSettings) -> str:
@@ -466,9 +493,12 @@ def _descendants(git: Git, head: Head, claims: Mapping[str, Sequence[Released]])
 
 
 def _unconverged(
-    world: World, assembled: Family, claims: Mapping[str, Sequence[Released]], warnings: list[str]
+    world: World, assembled: Family, claims: Mapping[str, Sequence[Released]], warnings: list[str], event: Event
 ) -> tuple[Pending, ...]:
-    """Claims that some registry does not show, oldest first; looked for from the newest claim backwards."""
+    """Claims that some registry does not show, oldest first; looked for from the newest claim backwards.
+
+    A run that is about a tag looks at that one alone.
+    """
     if world.registry is None:
         return ()
     registry = world.registry
@@ -476,11 +506,11 @@ def _unconverged(
     def look(group: str) -> list[Pending]:
         pending: list[Pending] = []
         for claim in claims[group]:
-            if not claim.by_dsci:
+            about = event.trigger is not Trigger.TAG or event.tag in (claim.tag.name, claim.claimed_by.name)
+            if not claim.by_dsci or not about:
                 continue
-            first = assembled.images[group].repository if group in assembled.images else None
-            ask = partial(missing_tags, registry, assembled, claim, claims[group])
-            missing = proven(world, first, ask) if first else ask()
+            first = family.group_members(assembled.images.values())[group][0].repository
+            missing = proven(world, first, partial(missing_tags, registry, assembled, claim, claims[group]))
             if not missing:
                 break
             pending.append(Pending(claim=claim, missing=missing))
@@ -496,7 +526,7 @@ def _unconverged(
                 found += answer
     for message, of in unknown.items():
         warnings.append(f"whether the tags of {', '.join(of)} are in place is unknown: {message}")
-    return tuple(sorted(found, key=lambda pending: pending.claim.version))
+    return tuple(sorted(found, key=lambda pending: precedence(pending.claim.version)))
 
 
 def _softly(look: Callable[[str], list[Pending]], lenient: bool) -> Callable[[str], list[Pending] | DsciError]:
@@ -520,7 +550,7 @@ def missing_tags(registry: Registry, assembled: Family, claim: Released, claims:
         if digest is None:
             continue
         for repository in member.repositories:
-            for tag in release_tags(assembled, claim, claims):
+            for tag in release_tags(member, claim, claims):
                 reference = repository.tag(f"{tag.name}{member.suffix}")
                 present = registry.resolve(reference)
                 if present is None or present.digest != digest:

@@ -8,42 +8,52 @@ Everything here can be repeated: what is right already is not written again (rul
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dsci.errors import ConflictError, RegistryError
+from dsci.model.claims import Released
 from dsci.model.family import Family, Image, TargetId, group_members
 from dsci.model.keys import index_tag
 from dsci.model.oci import OCI_INDEX, Descriptor, Digest, Index
 from dsci.model.plan import PlannedRelease, release_tags
 from dsci.model.reference import Reference, Repository
 from dsci.model.report import Publication
-from dsci.model.version import Released
 from dsci.pipeline.transfer import copy_image
 from dsci.ports import Console, Registry
 
 _ANNOTATION = "org.opencontainers.image."
+REVISION = f"{_ANNOTATION}revision"
 _SETTLE = 3
 
 
 def release_index(
-    image: Image, release: PlannedRelease, images: Mapping[TargetId, Descriptor], *, when: int, source: str | None
+    image: Image,
+    release: PlannedRelease,
+    images: Mapping[TargetId, Descriptor],
+    *,
+    when: int,
+    source: str | None,
+    base: Mapping[str, str],
 ) -> Index:
     """The index of a release: one manifest per declared platform, and the release's facts as annotations (rule 9).
 
-    `when` is the commit's date in seconds: equal content at one commit gives equal bytes, whoever writes them.
+    `when` is the commit's date in seconds: equal content at one commit gives equal bytes, whoever writes them. `base`
+    is what all of its platforms stand on, as annotations.
     """
     missing = [str(target.platform) for target in image.targets if target not in images]
     if missing:
         raise RegistryError(f"{image.name} {release.version}: no image for {', '.join(missing)}")
     annotations = {
+        f"{_ANNOTATION}title": image.name,
+        **({f"{_ANNOTATION}source": source} if source else {}),
+        **image.labels,
+        **base,
         f"{_ANNOTATION}version": release.version,
-        f"{_ANNOTATION}revision": release.commit,
+        REVISION: release.commit,
         f"{_ANNOTATION}created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when)),
         f"{_ANNOTATION}ref.name": f"{image.group}-{release.version}",
     }
-    if source:
-        annotations[f"{_ANNOTATION}source"] = source
     manifests = tuple(replace(images[target], platform=target.platform, annotations={}) for target in image.targets)
     return Index(manifests=manifests, annotations=annotations)
 
@@ -84,7 +94,7 @@ def converge(
     published: list[Publication] = []
     written: dict[tuple[bool, Repository, Digest], list[str]] = {}
     for name in names:
-        _copy(registry, name)
+        copy(registry, name.primary, name.reference.repository, name.digest)
     for name in sorted(names, key=lambda name: name.moving):
         changed = _move(registry, name) if name.moving else _fix(registry, name)
         if changed:
@@ -107,7 +117,6 @@ def converge(
 
 def _names(family: Family, claim: Released, claims: Sequence[Released]) -> list[_Name]:
     names: list[_Name] = []
-    planned = release_tags(family, claim, claims)
     for member in group_members(family.images.values())[claim.group]:
         digest = claim.digests.get(member.name)
         if digest is None:
@@ -121,19 +130,18 @@ def _names(family: Family, claim: Released, claims: Sequence[Released]) -> list[
                 moving=tag.moving,
             )
             for repository in member.repositories
-            for tag in planned
+            for tag in release_tags(member, claim, claims)
         ]
     return names
 
 
-def _copy(registry: Registry, name: _Name) -> None:
-    """Have the release's content in a registry that is not the primary one, under its unique tag."""
-    repository = name.reference.repository
-    if repository == name.primary:
+def copy(registry: Registry, primary: Repository, repository: Repository, digest: Digest) -> None:
+    """Have an index's content in a repository that is not the primary one, under its unique tag."""
+    if repository == primary:
         return
-    unique = index_tag(name.digest)
+    unique = index_tag(digest)
     if registry.resolve(repository.tag(unique)) is None:
-        copy_image(registry, name.primary.at(name.digest), registry, repository, unique)
+        copy_image(registry, primary.at(digest), registry, repository, unique)
 
 
 def _fix(registry: Registry, name: _Name) -> bool:
@@ -152,15 +160,28 @@ def _fix(registry: Registry, name: _Name) -> bool:
 
 def _move(registry: Registry, name: _Name) -> bool:
     """Point a floating tag at its release, and see that it stays there."""
+
+    def done() -> Digest | None:
+        present = registry.resolve(name.reference)
+        return name.digest if present is not None and present.digest == name.digest else None
+
+    return settle(name.reference, done, lambda: _put(registry, name))[1]
+
+
+def settle(reference: Reference, done: Callable[[], Digest | None], put: Callable[[], None]) -> tuple[Digest, bool]:
+    """Write a name that moves until it stands: `done` gives what it may stand for, or None where it must be put.
+
+    Gives that digest, and whether anything was written. Raises RegistryError for a name that does not stay.
+    """
     changed = False
     for _ in range(_SETTLE):
-        present = registry.resolve(name.reference)
-        if present is not None and present.digest == name.digest:
-            return changed
-        _put(registry, name)
+        stands = done()
+        if stands is not None:
+            return stands, changed
+        put()
         changed = True
     raise RegistryError(
-        f"{name.reference} does not stay where it is put",
+        f"{reference} does not stay where it is put",
         hint="another release is moving it at the same time: run dsci release again",
         temporary=True,
     )

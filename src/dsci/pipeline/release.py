@@ -11,21 +11,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import semver
-
 from dsci.errors import ConflictError, DsciError, RegistryError
-from dsci.model import ledger, notes, version
+from dsci.model import claims as claiming
+from dsci.model import ledger, notes
 from dsci.model import plan as planning
-from dsci.model.family import TargetId, group_members, renamed
+from dsci.model.claims import Released, Tag, TagFormat
+from dsci.model.family import Image, TargetId
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Facts, Plan, PlannedRelease, Request
 from dsci.model.reference import Repository
 from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
 from dsci.model.text import clean
-from dsci.model.version import Released, TagFormat
 from dsci.pipeline import observe as observing
 from dsci.pipeline import publish
-from dsci.pipeline.build import Workshop
+from dsci.pipeline.build import Workshop, base_of
 from dsci.pipeline.observe import World
 from dsci.pipeline.run import Runner, Work
 from dsci.pipeline.snapshot import Snapshot, snapshot
@@ -62,6 +61,7 @@ class _Tally:
 def release(
     world: World,
     hands: Hands,
+    request: Request,
     *,
     keep: bool = False,
     announce: Callable[[Plan], None] = lambda plan: None,
@@ -76,10 +76,10 @@ def release(
     tally = _Tally()
     for attempt in range(REPLANS + 1):
         _synchronise(world, hands, tally)
-        now, facts = observing.observe(world)
+        now, facts = observing.observe(world, request)
         if attempt == 0 and (touched := observing.uncommitted(world.source.git, now)):
             hands.console.warn(f"uncommitted changes in {', '.join(touched)} are not part of this release")
-        plan = planning.make(now.family, facts, Request())
+        plan = planning.make(now.family, facts, request)
         for text in plan.warnings:
             hands.console.warn(text)
         if plan.has_work:
@@ -110,16 +110,20 @@ def _synchronise(world: World, hands: Hands, tally: _Tally) -> None:
     if git.remote() is None:
         return
     now = snapshot(world.source, git.head().commit)
-    groups = tuple(sorted(group_members(now.family.images.values())))
-    form = TagFormat.of(now.settings.versioning, groups, renamed(now.family.images.values()))
+    form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
     theirs = git.remote_tags()
     ours = {tag.name: tag for tag in git.tags()}
-    wanted = [name for name in theirs if form.read(name, groups) and name not in ours]
+    wanted = [name for name in theirs if form.read(name) and name not in ours]
     if wanted:
         git.fetch_tags(wanted)
         hands.console.say(f"fetched {len(wanted)} release tags from {git.remote()}")
-    claims = version.released(ours.values(), form, groups)
-    unpushed = [claim for found in claims.values() for claim in found if claim.by_dsci and claim.tag.name not in theirs]
+    claims = claiming.released(ours.values(), form, form.groups)
+    unpushed = [
+        claim
+        for found in claims.values()
+        for claim in found
+        if claim.by_dsci and not {claim.tag.name, claim.claimed_by.name} <= theirs.keys()
+    ]
     if unpushed:
         claimed = _claim(world, hands, now, unpushed)
         if not claimed.won:
@@ -135,7 +139,9 @@ def _synchronise(world: World, hands: Hands, tally: _Tally) -> None:
 def _claim(world: World, hands: Hands, now: Snapshot, claims: Sequence[Released]) -> Claimed:
     """Claim these versions, and record them in the ledger."""
     record = _record(now, claims)
-    claimed = world.source.git.claim({claim.tag.name: claim.tag.oid for claim in claims}, record)
+    # A version that was tagged by hand is claimed by the tag beside it; its own may not be on the remote yet.
+    tags = {tag.name: tag.oid for claim in claims for tag in (claim.tag, claim.claimed_by)}
+    claimed = world.source.git.claim(tags, record)
     if claimed.won and claimed.detail:
         hands.console.warn(claimed.detail)
     return claimed
@@ -184,14 +190,13 @@ def _refreshed(
 ) -> Mapping[str, Sequence[Released]]:
     """All claims as they stand after ours: a float must not pass over a newer one made meanwhile."""
     git = world.source.git
-    groups = tuple(fallback)
-    form = TagFormat.of(now.settings.versioning, groups, renamed(now.family.images.values()))
+    form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
     remote = git.remote_tags()
     known = {tag.name for tag in git.tags()}
-    missing = [name for name in remote if name not in known and form.read(name, groups)]
+    missing = [name for name in remote if name not in known and form.read(name)]
     if missing:
         git.fetch_tags(missing)
-    return version.released(git.tags(), form, groups)
+    return claiming.released(git.tags(), form, tuple(fallback))
 
 
 def _preflight(world: World, hands: Hands, now: Snapshot, plan: Plan) -> None:
@@ -204,7 +209,7 @@ def _preflight(world: World, hands: Hands, now: Snapshot, plan: Plan) -> None:
     for name in sorted(repositories):
         hands.registry.check_push(Repository.parse(name))
     if wanted:
-        world.source.git.check_push(wanted[0].git_tag)
+        world.source.git.check_push(wanted[0].claim or wanted[0].git_tag)
 
 
 def work_on(
@@ -320,6 +325,7 @@ def _claims(
 ) -> list[Released]:
     """Let every release's index stand, and write the tag objects that would claim them."""
     git = world.source.git
+    shop = workshop(world, hands, now, facts)
     made: list[Released] = []
     told = {release.tag: notes.message(release) for release in notes.planned(plan.releases)}
     for item in ready:
@@ -328,27 +334,43 @@ def _claims(
         keys: dict[str, str] = {}
         bases: dict[tuple[str, Platform], Digest] = {}
         for image in members:
-            index = publish.release_index(image, item, work.images, when=facts.when, source=git.head().origin)
+            index = publish.release_index(
+                image,
+                item,
+                work.images,
+                when=facts.when,
+                source=git.head().origin,
+                base=_common_base(shop, image, work),
+            )
             digests[image.name] = publish.stand(hands.registry, image, index)
             for target in image.targets:
                 key = facts.keys[target]
                 assert key is not None
                 keys[str(target)] = key
                 bases |= facts.pins[target]
-        message = f"{told[item.git_tag]}\n\n" + version.claim_trailers(digests, keys, bases, group=item.image)
-        tag = TagObject(name=item.git_tag, commit=item.commit, when=facts.when, message=message)
-        oid = git.make_tag(tag)
+        message = f"{told[item.git_tag]}\n\n" + claiming.claim_trailers(digests, keys, bases, group=item.image)
+        name = item.claim or item.git_tag
+        oid = git.make_tag(TagObject(name=name, commit=item.commit, when=facts.when, message=message))
+        tag = Tag(name=name, oid=oid, commit=item.commit, message=message, merged=True)
         made.append(
             Released(
                 group=item.image,
-                version=semver.Version.parse(item.version),
-                tag=version.Tag(name=item.git_tag, oid=oid, commit=item.commit, message=message, merged=True),
+                version=now.settings.versioning.numbers().parse(item.version),
+                tag=facts.asked.tag if item.claim and facts.asked else tag,
                 digests=digests,
                 keys=keys,
                 bases=bases,
+                beside=tag if item.claim else None,
             )
         )
     return made
+
+
+def _common_base(shop: Workshop, image: Image, work: Work) -> Mapping[str, str]:
+    """What an image stands on, as far as all its platforms stand on the same."""
+    digests = {target: found.digest for target, found in work.images.items()}
+    labels = [base_of(shop, target, digests).items() for target in image.targets]
+    return dict(sorted(set(labels[0]).intersection(*labels)))
 
 
 def _converge(

@@ -1,0 +1,68 @@
+"""CI systems' dialects, pure: an environment says what set the run off.
+
+GitHub Actions and GitLab CI are known; anything else is a run by hand. Nothing is read here but the mapping that is
+handed in, and nothing of it is trusted to be well formed.
+
+Sources: https://docs.github.com/en/actions/reference/workflows-and-actions/variables,
+https://docs.gitlab.com/ci/variables/predefined_variables/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from dsci.model.event import Event, Trigger
+
+_PULL = re.compile(r"\Arefs/pull/([0-9]+)/(?:merge|head)\Z")
+
+
+def event(environment: Mapping[str, str], *, now: int = 0) -> Event:
+    """What set this run off, as far as the environment tells."""
+    if environment.get("GITHUB_ACTIONS") == "true" or environment.get("GITHUB_REF"):
+        return _github(environment, now)
+    if environment.get("GITLAB_CI") == "true" or environment.get("CI_PIPELINE_SOURCE"):
+        return _gitlab(environment, now)
+    return Event(now=now)
+
+
+def _github(environment: Mapping[str, str], now: int) -> Event:
+    reference = environment.get("GITHUB_REF", "")
+    pull = _PULL.match(reference)
+    base = environment.get("GITHUB_BASE_REF", "")
+    if pull is not None or base:
+        # `pull_request_target` runs on the base branch: only the variable tells that it is about a request.
+        return Event(trigger=Trigger.PULL_REQUEST, branch=base, number=pull[1] if pull else "", now=now)
+    if reference.startswith("refs/tags/"):
+        return Event(trigger=Trigger.TAG, tag=reference.removeprefix("refs/tags/"), now=now)
+    scheduled = environment.get("GITHUB_EVENT_NAME") == "schedule"
+    branch = reference.removeprefix("refs/heads/") if reference.startswith("refs/heads/") else ""
+    return Event(
+        trigger=Trigger.SCHEDULE if scheduled else Trigger.BRANCH,
+        branch=branch,
+        # A schedule runs on the default branch alone.
+        default_branch=branch if scheduled else "",
+        now=now,
+    )
+
+
+def _gitlab(environment: Mapping[str, str], now: int) -> Event:
+    default = environment.get("CI_DEFAULT_BRANCH", "")
+    number = environment.get("CI_MERGE_REQUEST_IID", "")
+    if number or environment.get("CI_PIPELINE_SOURCE") == "merge_request_event":
+        return Event(
+            trigger=Trigger.PULL_REQUEST,
+            branch=environment.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", ""),
+            default_branch=default,
+            number=number,
+            now=now,
+        )
+    tag = environment.get("CI_COMMIT_TAG", "")
+    if tag:
+        return Event(trigger=Trigger.TAG, default_branch=default, tag=tag, now=now)
+    return Event(
+        trigger=Trigger.SCHEDULE if environment.get("CI_PIPELINE_SOURCE") == "schedule" else Trigger.BRANCH,
+        branch=environment.get("CI_COMMIT_BRANCH", ""),
+        default_branch=default,
+        now=now,
+    )

@@ -1,0 +1,251 @@
+"""Claims: Git tags that say which version of which image was released, and of what.
+
+The shape of a tag's name is configured; what dsci wrote into an annotated tag's message is read back here. A tag that
+somebody made by hand claims a version too, without saying what is in it: when dsci releases that version it lays a
+second tag beside it, whose name ends in `.dsci`. What comes next is `version`'s to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import semver
+
+from dsci.errors import ConfigError
+from dsci.model.config import VersioningSettings
+from dsci.model.family import Image, release_groups, renamed
+from dsci.model.numbers import precedence
+from dsci.model.oci import Digest, OciError, Platform
+
+_TRAILER = re.compile(r"^(Dsci-[A-Z][a-z]+): (.+)$", re.MULTILINE)
+#: What the name of a claim of a version that was tagged by hand ends in; no version can.
+BESIDE = ".dsci"
+_ONE, _MANY = "v{version}", "{image}-v{version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """A Git tag as Git tells it."""
+
+    name: str
+    oid: str
+    commit: str
+    message: str
+    """Empty for a lightweight tag."""
+    merged: bool
+    """Whether HEAD can reach its commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """A version that a Git tag claims. What dsci wrote into the tag's message is read back here."""
+
+    group: str
+    version: semver.Version
+    tag: Tag
+    digests: Mapping[str, Digest] = field(default_factory=dict)
+    """The index digest of each member of the group; empty for a tag that dsci did not make."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """The content key of each target."""
+    bases: Mapping[tuple[str, Platform], Digest] = field(default_factory=dict)
+    """What the external bases were."""
+    beside: Tag | None = None
+    """The tag that claims it, where the version itself was tagged by hand."""
+
+    @property
+    def claimed_by(self) -> Tag:
+        """The tag whose push is the claim."""
+        return self.beside or self.tag
+
+    @property
+    def by_dsci(self) -> bool:
+        """Whether dsci claimed it, so that its content is known."""
+        return bool(self.digests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """What the name of a Git tag says."""
+
+    group: str
+    """Empty where only the tag's message can say it."""
+    version: semver.Version
+    written: str
+    """The image as the name has it, perhaps an earlier one; the group where the name has none."""
+    beside: bool
+    """Whether it lies beside a tag that was made by hand."""
+
+
+class TagFormat:
+    """The shape of Git tags: `{image}-v{version}`, or any other with both fields."""
+
+    def __init__(
+        self,
+        template: str,
+        groups: Sequence[str],
+        *,
+        earlier: Mapping[str, str] | None = None,
+        numbers: type[semver.Version] = semver.Version,
+        other: str = "",
+    ) -> None:
+        """`groups` are those that are released, and `earlier` maps what images were called before to them.
+
+        `other` is a shape that is read and not written: that of a family that had one image, or more than one.
+        """
+        self.template = template
+        self.groups = tuple(groups)
+        self.numbers = numbers
+        self._earlier = earlier or {}
+        self._templates = tuple(filter(None, (template, other)))
+
+    @classmethod
+    def of(
+        cls, settings: VersioningSettings, groups: Sequence[str], earlier: Mapping[str, str] | None = None
+    ) -> TagFormat:
+        """The configured format, or the usual one. Raises ConfigError when several groups would share tags."""
+        one = len(groups) <= 1
+        usual, other = (_ONE, _MANY) if one else (_MANY, _ONE)
+        template = settings.tag or usual
+        if template.count("{image}") > 1 or (not one and "{image}" not in template):
+            raise ConfigError(
+                f"versioning.tag: {template!r} must name {{image}} once, or several images would share a Git tag",
+                hint="use {image} and {version}, such as {image}-v{version}, or `mode: lockstep`",
+            )
+        other = "" if settings.tag or settings.mode == "lockstep" else other
+        return cls(template, groups, earlier=earlier, numbers=settings.numbers(), other=other)
+
+    @classmethod
+    def of_images(cls, settings: VersioningSettings, images: Iterable[Image]) -> TagFormat:
+        """The same, for what these images are released as."""
+        images = tuple(images)
+        return cls.of(settings, release_groups(images), renamed(images))
+
+    def render(self, group: str, version: semver.Version) -> str:
+        """The Git tag of a version."""
+        return self.template.replace("{image}", group).replace("{version}", str(version))
+
+    def read(self, name: str) -> Named | None:
+        """What a Git tag's name says; None for tags of other tools and other images."""
+        beside = name.endswith(BESIDE)
+        for template in self._templates:
+            for image, number in _splits(template, name.removesuffix(BESIDE)):
+                group = self._group(image)
+                if group is None:
+                    continue
+                with contextlib.suppress(ValueError):
+                    version = self.numbers.parse(number)
+                    return Named(group=group, version=version, written=image or group, beside=beside)
+        return None
+
+    def _group(self, image: str | None) -> str | None:
+        """The group that a tag is about; "" where its name does not say it."""
+        if image is None:
+            return self.groups[0] if len(self.groups) == 1 else ""
+        return self.owner(image)
+
+    def owner(self, image: str) -> str | None:
+        """The group that an image's name, perhaps an earlier one, stands for."""
+        group = self._earlier.get(image, image)
+        return group if group in self.groups else None
+
+
+def _splits(template: str, name: str) -> Iterator[tuple[str | None, str]]:
+    """Every way to read a name by a template: the image (None where the template has none) and the version."""
+    first, _, rest = template.partition("{")
+    second, _, last = rest.rpartition("}")
+    if not name.startswith(first) or not name.endswith(last) or len(name) < len(first) + len(last):
+        return
+    body = name[len(first) : len(name) - len(last)]
+    if "{" not in second:
+        yield None, body
+        return
+    field, _, between = second.partition("}")
+    between = between.rpartition("{")[0]
+    place = body.find(between)
+    while place >= 0:
+        one, other = body[:place], body[place + len(between) :]
+        yield (one, other) if field == "image" else (other, one)
+        place = body.find(between, place + 1)
+
+
+def released(tags: Iterable[Tag], form: TagFormat, groups: Iterable[str]) -> Mapping[str, tuple[Released, ...]]:
+    """The claimed versions of every group, newest version first; none for groups that are never released."""
+    found: dict[str, list[Released]] = {group: [] for group in groups}
+    beside: dict[tuple[str, semver.Version], Released] = {}
+    for tag in tags:
+        named = form.read(tag.name)
+        if named is None:
+            continue
+        claim = _read_claim(named, tag)
+        group = named.group or form.owner(_first_image(claim))
+        if not group:
+            continue
+        claim = replace(claim, group=group)
+        if named.beside:
+            beside[group, claim.version] = claim
+        else:
+            found[group].append(claim)
+    return {
+        group: tuple(
+            sorted(
+                (_completed(claim, beside) for claim in claims),
+                key=lambda claim: precedence(claim.version),
+                reverse=True,
+            )
+        )
+        for group, claims in found.items()
+    }
+
+
+def _completed(claim: Released, beside: Mapping[tuple[str, semver.Version], Released]) -> Released:
+    """A claim with what the tag beside it says, where there is one and it is about the same commit."""
+    other = beside.get((claim.group, claim.version))
+    if other is None or claim.by_dsci or other.tag.commit != claim.tag.commit:
+        return claim
+    return replace(claim, digests=other.digests, keys=other.keys, bases=other.bases, beside=other.tag)
+
+
+def _first_image(claim: Released) -> str:
+    """The image that a claim speaks of, where the tag's name does not say it."""
+    return next(iter(claim.keys), "").partition("@")[0]
+
+
+def claim_trailers(
+    digests: Mapping[str, Digest], keys: Mapping[str, str], bases: Mapping[tuple[str, Platform], Digest], *, group: str
+) -> str:
+    """The lines at the end of a tag's message that say what it claims; `released` reads them back."""
+    lines = [
+        f"Dsci-Digest: {digest}" + (f" {name}" if name != group else "") for name, digest in sorted(digests.items())
+    ]
+    lines += [f"Dsci-Key: {key} {target}" for target, key in sorted(keys.items())]
+    lines += [f"Dsci-Base: {digest} {platform} {name}" for (name, platform), digest in sorted(bases.items())]
+    return "\n".join(lines)
+
+
+def _read_claim(named: Named, tag: Tag) -> Released:
+    digests: dict[str, Digest] = {}
+    keys: dict[str, str] = {}
+    bases: dict[tuple[str, Platform], Digest] = {}
+    unnamed: Digest | None = None
+    # Only the last paragraph: what stands above it was written by whoever wrote the commits.
+    for name, value in _TRAILER.findall(tag.message.rstrip().rpartition("\n\n")[2]):
+        first, _, rest = value.strip().partition(" ")
+        try:
+            if name == "Dsci-Digest" and rest:
+                digests[rest] = Digest.parse(first)
+            elif name == "Dsci-Digest":
+                unnamed = Digest.parse(first)
+            elif name == "Dsci-Key" and re.fullmatch("[0-9a-f]{64}", first):
+                keys[rest] = first
+            elif name == "Dsci-Base":
+                platform, _, base = rest.partition(" ")
+                bases[base, Platform.parse(platform)] = Digest.parse(first)
+        except OciError:
+            continue  # Somebody wrote a trailer by hand: a claim that cannot be read is one dsci did not make.
+    claim = Released(group=named.group, version=named.version, tag=tag, digests=digests, keys=keys, bases=bases)
+    if unnamed is not None:
+        digests[named.written or _first_image(claim)] = unnamed
+    return claim
