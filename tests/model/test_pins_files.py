@@ -138,7 +138,7 @@ def test_large_files_are_not_read() -> None:
         )
 
 
-N = 30_000
+N = 12_000
 MANY: dict[str, str] = {
     "requirements.txt": "".join(f"p{n}==1.{n}\n    # via -r x.in, p{n + 1}\n" for n in range(N // 2)),
     "requirements.in": "a\\\n" * N,
@@ -156,30 +156,30 @@ MANY: dict[str, str] = {
     "Dockerfile": "FROM scratch\n" + "RUN pip\n" * N,
 }
 HOSTILE: dict[str, str] = {
-    "requirements.txt": "a" + " " * 500_000 + "b\n" + "#" * 500_000 + "\n" + "a[" * 100_000 + "\n-r" + " " * 500_000,
-    "uv.lock": "a" * 500_000 + '\n"' + "b" * 500_000,
-    "pyproject.toml": "'" * 500_001,
+    "requirements.txt": "a" + " " * 20_000 + "b\n" + "#" * 20_000 + "\n" + "a[" * 20_000 + "\n-r" + " " * 20_000,
+    "uv.lock": "a" * 20_000 + '\n"' + "b" * 20_000,
+    "pyproject.toml": "'" * 20_001,
     "environment.yml": "dependencies:\n- '"
-    + "a::" * 300_000
+    + "a::" * 40_000
     + "'\n- 'a"
-    + " " * 300_000
+    + " " * 40_000
     + "['\n- 'a["
     + "version" * 50_000
     + "'",
-    "cpu.env.out": "/a-" * 200_000 + "\n/" + "a-" * 300_000 + "\n/" + "a." * 300_000,
-    "DESCRIPTION": "Imports: " + "a" * 300_000 + "\n " + "(" * 300_000 + "\n b" + " " * 300_000 + "x",
+    "cpu.env.out": "/a-" * 30_000 + "\n/" + "a-" * 40_000 + "\n/" + "a." * 40_000,
+    "DESCRIPTION": "Imports: " + "a" * 40_000 + "\n " + "(" * 40_000 + "\n b" + " " * 40_000 + "x",
     "Dockerfile": "FROM scratch\n"
     + "".join(
-        f"RUN {text[:60_000]}\n"
+        f"RUN {text[:20_000]}\n"
         for text in (
             "pip " * 20_000,
             "'\"" * 30_000,
             '"\\' * 30_000,
-            "pip install " + "a" * 60_000,
+            "pip install " + "a" * 20_000,
             "sh -c " * 10_000,
             "install_version(" * 4000,
-            "<" * 60_000,
-            "#" * 60_000,
+            "<" * 20_000,
+            "#" * 20_000,
             " #'\"" * 15_000,
         )
     ),

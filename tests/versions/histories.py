@@ -121,6 +121,96 @@ CONTENT = [
     History("the ignore file", [commit("feat: a", write={".dockerignore": "*.md\nREADME*\nnothing\n"})], "1.3.0"),
 ]
 
+# Direct dependencies -------------------------------------------------------------------------------------------
+
+
+def moved(name: str, files: Mapping[str, tuple[str, str]], expect: str | None, says: str = "", **more: str) -> History:
+    """Files that pin something, as they were released and as a commit with a plain message made them."""
+    start = {**ONE, **{path: before for path, (before, _) in files.items()}}
+    after = {path: text for path, (_, text) in files.items()}
+    return History(name, [commit("update", write=after)], expect, says, start=start, **more)  # type: ignore[arg-type]
+
+
+def required(name: str, before: str, after: str, expect: str | None, says: str = "", **more: str) -> History:
+    """A requirements.txt, before and after."""
+    return moved(name, {"requirements.txt": (before, after)}, expect, says, **more)
+
+
+_APT = "FROM debian:{base}\nRUN apt-get update && apt-get install -y --no-install-recommends git={git}\nCOPY . /\n"
+
+DEPENDENCIES = [
+    required("pins: a major move", "pandas==1.5.3\n", "pandas==2.0.0\n", "2.0.0", "pandas 1.5.3 → 2.0.0"),
+    required("pins: a minor move", "pandas==2.0.0\n", "pandas==2.1.0\n", "1.3.0", "pandas 2.0.0 → 2.1.0"),
+    required("pins: a patch", "pandas==2.0.0\n", "pandas==2.0.3\n", "1.2.4"),
+    required("pins: one added", "pandas==2.0.0\n", "pandas==2.0.0\ndask==2024.1.0\n", "1.3.0", "dask"),
+    required("pins: one removed", "pandas==2.0.0\ndask==2024.1.0\n", "pandas==2.0.0\n", "2.0.0", "dask"),
+    required("pins: dates", "certifi==2024.7.4\n", "certifi==2025.1.31\n", "1.2.4"),
+    required(
+        "pins: only a comment", "pandas==2.0.0\n", "# pinned\npandas==2.0.0\n", "1.2.4", "requirements.txt changed"
+    ),
+    required(
+        "pins: what came along says nothing",
+        "pandas==2.0.0\nnumpy==1.26.0\n    # via pandas\n",
+        "pandas==2.0.1\nnumpy==2.0.0\n    # via pandas\n",
+        "1.2.4",
+    ),
+    required(
+        "pins: a rule for one package",
+        "pandas==1.5.3\n",
+        "pandas==2.0.0\n",
+        "1.3.0",
+        settings="versioning: {content: {packages: {pandas: minor}}}",
+    ),
+    required(
+        "pins: switched off",
+        "pandas==1.5.3\n",
+        "pandas==2.0.0\n",
+        "1.2.4",
+        "requirements.txt changed",
+        settings="versioning: {content: {dependencies: none}}",
+    ),
+    moved(
+        "pins: Python's minor is a major",
+        {"environment.yml": ("dependencies: [python=3.11]\n", "dependencies: [python=3.12]\n")},
+        "2.0.0",
+        "python 3.11 → 3.12",
+    ),
+    moved(
+        "pins: the base image",
+        {"Dockerfile": (_APT.format(base="12", git="1:2.39.5-0"), _APT.format(base="13", git="1:2.39.5-0"))},
+        "2.0.0",
+        "debian 12 → 13",
+    ),
+    moved(
+        "pins: a package of the distribution",
+        {"Dockerfile": (_APT.format(base="12", git="1:2.39.2-1"), _APT.format(base="12", git="1:2.40.1-1"))},
+        "1.3.0",
+        "git 1:2.39.2-1 → 1:2.40.1-1",
+    ),
+    moved(
+        "pins: a file that cannot be read",
+        {"uv.lock": ('version = 1\n[[package]]\nname = "a"\nversion = "1.0"\n', "[[package\n")},
+        "1.2.4",
+        warns="uv.lock",
+    ),
+    History(
+        "pins: the commit asks for more",
+        [commit("feat!: new pandas", write={"requirements.txt": "pandas==2.0.3\n"})],
+        "2.0.0",
+        "feat!: new pandas",
+        start={**ONE, "requirements.txt": "pandas==2.0.0\n"},
+    ),
+    History(
+        "pins: moved and moved back",
+        [
+            commit("update", write={"requirements.txt": "pandas==3.0.0\n"}),
+            commit("not yet", write={"requirements.txt": "pandas==2.0.1\n"}),
+        ],
+        "1.2.4",
+        start={**ONE, "requirements.txt": "pandas==2.0.0\n"},
+    ),
+]
+
 # Reverts -------------------------------------------------------------------------------------------------------
 
 REVERTS = [
@@ -824,4 +914,4 @@ EVENTS = [
     History("a schedule", [commit("feat: a")], "1.3.0", event=Event(trigger=Trigger.SCHEDULE, branch="main")),
 ]
 
-ALL = [*SPEC, *CONTENT, *REVERTS, *MERGES, *TAGS, *ASKED, *FAMILIES, *NAMES, *LINES, *MODES, *EVENTS]
+ALL = [*SPEC, *CONTENT, *DEPENDENCIES, *REVERTS, *MERGES, *TAGS, *ASKED, *FAMILIES, *NAMES, *LINES, *MODES, *EVENTS]

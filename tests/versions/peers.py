@@ -62,6 +62,11 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "a leaf",
         ),
     ),
+    "dependencies": (
+        "A direct dependency that moved is a change of the image, whatever the message says; these tools read messages"
+        " alone.",
+        ("pins",),
+    ),
     "nothing": (
         "What was changed back before it was released is no change.",
         ("changed and changed back",),

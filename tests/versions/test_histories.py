@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from histories import ALL, History
-from player import ONE, Player, plan_of, tag
+from player import Player, plan_of, tag
 
 from dsci.errors import ConflictError
 from dsci.model.event import Event
@@ -42,7 +42,7 @@ def test_history(history: History, tmp_path: Path) -> None:
             plan_of(tmp_path, history.event)
         assert history.refuses in caught.value.message and caught.value.hint
         return
-    project = "ml" if history.start is ONE else "family"
+    project = "ml" if "Dockerfile" in history.start else "family"
     plan = plan_of(tmp_path, history.event, project)
     found = versions(plan)
     expected = history.expect if isinstance(history.expect, dict) else {"ml": history.expect}

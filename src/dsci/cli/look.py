@@ -18,6 +18,7 @@ from dsci.model import config
 from dsci.model import plan as planning
 from dsci.model.commits import Bump, Commit
 from dsci.model.family import Image, group_members
+from dsci.model.pins import Moved
 from dsci.model.plan import Facts, Plan, PlannedTarget
 from dsci.model.text import clean
 from dsci.model.version import stable
@@ -50,6 +51,17 @@ class _CommitRow(msgspec.Struct, kw_only=True):
     why: str
 
 
+class _MoveRow(msgspec.Struct, kw_only=True):
+    """A direct dependency in the answer of `dsci version`."""
+
+    name: str
+    ecosystem: str
+    old: str | None
+    new: str | None
+    bump: str
+    why: str
+
+
 class _VersionRow(msgspec.Struct, kw_only=True):
     """An image in the answer of `dsci version`."""
 
@@ -61,6 +73,8 @@ class _VersionRow(msgspec.Struct, kw_only=True):
     since: str | None
     commits: list[_CommitRow]
     """Those that touch its inputs, newest first, and what each is worth."""
+    dependencies: list[_MoveRow]
+    """Its direct dependencies that moved, the most important first."""
     others: list[_CommitRow]
     """Those that do not: they are worth nothing here."""
 
@@ -216,6 +230,7 @@ def version(
                         _commit(item.change.commit, item.bump, item.why)
                         for item in weigh(facts.since[group], facts.touched[group], facts.commits[group])
                     ],
+                    dependencies=[_move(move) for move in facts.moved.get(group, ())],
                     others=[
                         _commit(commit, Bump.NONE, "touches none of its inputs")
                         for commit in (facts.commits[group].values() if json or explain else ())
@@ -239,13 +254,20 @@ def version(
                     click.echo(render.table([(row.image, step, row.reason)], indent=""))
                     click.echo(f"  from {row.since or 'the beginning of history'}")
                     counted = [(item.sha[:7], item.bump, clean(item.subject, 72), item.why) for item in row.commits]
+                    moves = [("", item.bump, item.name, item.why) for item in row.dependencies]
                     others = [(item.sha[:7], "–", clean(item.subject, 72), item.why) for item in row.others]
-                    if counted or others:
-                        click.echo(render.table([*counted, *others]))
+                    if counted or moves or others:
+                        click.echo(render.table([*counted, *moves, *others]))
             if lines:
                 click.echo(render.table(lines, indent=""))
         if strict:
             _refuse_unconventional(facts, _groups(now, names))
+
+
+def _move(move: Moved) -> _MoveRow:
+    return _MoveRow(
+        name=move.name, ecosystem=move.ecosystem, old=move.old, new=move.new, bump=str(move.bump), why=move.why
+    )
 
 
 def _commit(commit: Commit, bump: Bump, why: str) -> _CommitRow:

@@ -14,7 +14,7 @@ import msgspec
 import semver
 
 from dsci.errors import ConfigError
-from dsci.model import commits, tags, yamlfile
+from dsci.model import commits, pins, tags, yamlfile
 from dsci.model.numbers import calendar
 from dsci.model.oci import OciError, Platform
 from dsci.model.reference import Repository
@@ -103,6 +103,28 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """False for an image that is built and tested for others, never released itself."""
 
 
+_Worth = Literal["major", "minor", "patch", "none"]
+
+
+class ContentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What direct dependencies that move are worth to an image's version."""
+
+    dependencies: Literal["direct", "none"] = "direct"
+    """Whether they count at all."""
+    added: _Worth = "minor"
+    removed: _Worth = "major"
+    packages: dict[str, Literal["semver", "strict", "calver", "major", "minor", "patch", "none"]] = {}
+    """How versions of single packages are read, by names or patterns (`jupyter*`, `apt:*`); the first one counts."""
+
+    def rules(self) -> pins.Rules:
+        """What moves are worth."""
+        return pins.Rules(
+            packages=self.packages,
+            added=commits.Bump[self.added.upper()],
+            removed=commits.Bump[self.removed.upper()],
+        )
+
+
 class VersioningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How commits become versions."""
 
@@ -115,13 +137,15 @@ class VersioningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     initial: str = "0.1.0"
     floor: Literal["patch", "none"] = "patch"
     """What a changed source is worth when no commit message says more."""
+    content: ContentSettings = ContentSettings()
+    """What direct dependencies that move are worth."""
     propagate: Literal["patch", "same", "none"] = "patch"
     """What a parent's release is worth to its children."""
     major_on_zero: bool = False
     """Whether a breaking change before 1.0.0 gives 1.0.0; else it gives a minor version."""
     prereleases: dict[str, str] = {}
     """Branches (names or patterns) whose releases are prereleases, and of which channel: `{next: rc}`."""
-    types: dict[str, Literal["major", "minor", "patch", "none"]] = {}
+    types: dict[str, _Worth] = {}
     """What types of commits are worth beside or instead of feat: minor, fix: patch, perf: patch, revert: patch."""
     subject_prefix: str | None = None
     """A regular expression of what is taken from the start of a subject before it is read: `[A-Z]+-[0-9]+: `."""

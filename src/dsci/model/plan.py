@@ -26,6 +26,7 @@ from dsci.model.family import Family, Image, TargetId, group_members
 from dsci.model.keys import Pins, SourceKeys
 from dsci.model.lines import Line
 from dsci.model.oci import ANY, Digest
+from dsci.model.pins import Moved
 from dsci.model.receipt import Receipt
 from dsci.model.version import Decision
 
@@ -84,6 +85,8 @@ class Facts:
     """What the branch may release of each group."""
     fresh: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The commits since each group's last stable release that no release which counts here holds yet."""
+    moved: Mapping[str, tuple[Moved, ...]] = field(default_factory=dict)
+    """The direct dependencies of each group that moved since its last stable release."""
     descendants: frozenset[str] = frozenset()
     """Commits of unmerged claims that HEAD is an ancestor of."""
     unconverged: tuple[Pending, ...] = ()
@@ -160,6 +163,8 @@ class PlannedRelease(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
     parents: dict[str, str] = {}
+    dependencies: tuple[str, ...] = ()
+    """The direct dependencies that moved, the most important first, and how far."""
     changes: tuple[str, ...] = ()
     """Subjects of the commits that count, newest first, each with its short id."""
     entries: tuple[Entry, ...] = ()
@@ -382,6 +387,7 @@ def _decisions(family: Family, facts: Facts, request: Request) -> dict[str, Deci
             line=facts.lines.get(group, Line()),
             fresh=facts.fresh.get(group),
             known=facts.commits.get(group),
+            moved=facts.moved.get(group, ()),
             names=frozenset(member.name for member in members),
             now=event.now,
         )
@@ -408,6 +414,7 @@ def _by_tag(facts: Facts, event: Event) -> dict[str, Decision]:
                 touched=facts.touched[group],
                 line=line,
                 known=facts.commits.get(group),
+                moved=facts.moved.get(group, ()),
             )
         decisions[group] = decision
     return decisions
@@ -472,6 +479,7 @@ def _planned(family: Family, facts: Facts, decision: Decision, git_tag: str, com
         members=tuple(member.name for member in members),
         destinations=_destinations(members),
         parents=dict(decision.parents),
+        dependencies=tuple(move.why for move in decision.moved),
         changes=tuple(f"{change.commit.subject} ({change.commit.sha[:7]})" for change in decision.changes),
         entries=entries(decision.changes),
         since=decision.base.tag.name if decision.base else None,

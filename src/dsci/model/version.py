@@ -17,6 +17,7 @@ from dsci.model.commits import Bump, Change, Commit
 from dsci.model.config import VersioningSettings
 from dsci.model.lines import Line
 from dsci.model.numbers import CalVersion
+from dsci.model.pins import Moved
 from dsci.model.weigh import Weighed, weigh
 
 _ANY_BRANCH = Line()
@@ -35,6 +36,8 @@ class Decision:
     """The stable release that its version is counted from."""
     weighed: tuple[Weighed, ...] = ()
     """The commits that touched its inputs since the stable release, newest first, and what each is worth."""
+    moved: tuple[Moved, ...] = ()
+    """The direct dependencies that moved since the stable release, the most important first."""
     parents: tuple[tuple[str, str], ...] = ()
     """Parents released with it, and their versions."""
     reason: str = ""
@@ -92,6 +95,7 @@ def decide(
     line: Line = _ANY_BRANCH,
     fresh: frozenset[str] | None = None,
     known: Mapping[str, Commit] | None = None,
+    moved: Sequence[Moved] = (),
     names: frozenset[str] = frozenset(),
     now: int = 0,
 ) -> Decision:
@@ -101,12 +105,13 @@ def decide(
     matter, newest first, and `known` all commits since then (None: theirs); `touched` are the changes that touch its
     inputs, `fresh` the shas of those that no release which counts here holds yet (None: all). `source_changed` says how
     its own source differs from that release ("" when it does not); `parents` are the decisions of the groups it stands
-    on. `names` are its images, and `now` is the time of the run, in seconds since the epoch.
+    on. `moved` are its direct dependencies that moved since the stable release. `names` are its images, and `now` is
+    the time of the run, in seconds since the epoch.
     """
     base, previous = stable(claims), last(claims, line)
-    moved = [parent for parent in parents if parent.version is not None]
-    pushing = moved if settings.propagate != "none" else []
-    above = tuple((parent.group, str(parent.version)) for parent in moved)
+    coming = [parent for parent in parents if parent.version is not None]
+    pushing = coming if settings.propagate != "none" else []
+    above = tuple((parent.group, str(parent.version)) for parent in coming)
     weighed = weigh(since, touched, known)
     new = [item for item in weighed if item.noted and (fresh is None or item.change.commit.sha in fresh)]
     warnings = [f"{_named(item.change)}: {text}" for item in new for text in item.change.warnings]
@@ -119,6 +124,7 @@ def decide(
             previous=previous,
             base=base,
             weighed=weighed,
+            moved=tuple(moved),
             parents=above if version else (),
             reason=reason,
             warnings=tuple(warnings),
@@ -159,6 +165,7 @@ def decide(
         reasons.append((Bump.PATCH, source_changed))
     if source_changed:
         reasons += [(item.bump, _named(item.change)) for item in weighed]
+        reasons += [(move.bump, move.why) for move in moved]
     for parent in pushing:
         bump = max(parent.bump, Bump.PATCH) if settings.propagate == "same" else Bump.PATCH
         reasons.append((bump, f"parent {parent.group} {parent.version}"))
@@ -178,6 +185,7 @@ def answer(
     touched: Sequence[Change],
     line: Line = _ANY_BRANCH,
     known: Mapping[str, Commit] | None = None,
+    moved: Sequence[Moved] = (),
 ) -> Decision:
     """The decision that a tag made by hand has taken already; `claims` are the other versions."""
     base = stable(claims)
@@ -188,6 +196,7 @@ def answer(
         previous=last(claims, line),
         base=base,
         weighed=weigh(since, touched, known),
+        moved=tuple(moved),
         reason=f"the Git tag {asked.tag.name} asks for it",
     )
 

@@ -25,6 +25,7 @@ from dsci.model.inputs import Inputs
 from dsci.model.lines import Line
 from dsci.model.numbers import precedence
 from dsci.model.oci import ANY, INDEX_TYPES, Digest, Index, OciError, Platform
+from dsci.model.pins import Moved
 from dsci.model.plan import Facts, Found, Pending, Request, release_tags
 from dsci.model.receipt import Receipt, from_manifest
 from dsci.model.reference import Reference, Repository
@@ -70,6 +71,8 @@ def observe(
     nothing = claims_of_nothing(groups)
     found_history = _History(since=nothing, touched=nothing, commits={}, fresh={})
     asked: Released | None = None
+    moved: Mapping[str, tuple[Moved, ...]] = {}
+    problems: Sequence[str] = ()
     own_changes: Mapping[TargetId, str] = {}
     lines: Mapping[str, Line] = {}
     if history:
@@ -86,9 +89,10 @@ def observe(
             own_changes = _own_changes(
                 past, now, {group: version.last(claims[group], lines[group]) for group in groups}
             )
+            moved, problems = _moved(past, now, claims)
             found_history = _history(past, now, claims, lines, log.result())
     newest = {group: next((claim for claim in claims[group] if claim.tag.merged), None) for group in groups}
-    warnings: list[str] = []
+    warnings = list(problems)
     pins, unpinned = _pins(world, now, newest, warnings)
     found_keys = keys.keys(now.family, now.sources, pins, generated=now.generated)
     suites = {target: keys.suites_digest(now.family.suites(target), now.tree) for target in now.family.nodes}
@@ -109,6 +113,7 @@ def observe(
         commits=found_history.commits,
         lines=lines,
         fresh=found_history.fresh,
+        moved=moved,
         descendants=_descendants(git, head, claims),
         unconverged=_unconverged(world, now.family, claims, warnings, request.event),
         asked=asked,
@@ -309,6 +314,45 @@ def _own_changes(past: _Past, now: Snapshot, last: Mapping[str, Released | None]
         differences = (_difference(then, now, each, str(claim.version)) for each in told)
         found[target] = next(filter(None, differences), "")
     return found
+
+
+def _moved(
+    past: _Past, now: Snapshot, claims: Mapping[str, Sequence[Released]]
+) -> tuple[Mapping[str, tuple[Moved, ...]], Sequence[str]]:
+    """Each group's direct dependencies that moved since its last stable release, and what could not be read of them."""
+    settings = now.settings.versioning.content
+    if settings.dependencies == "none":
+        return {}, ()
+    from dsci.pipeline.dependencies import Dependencies, Side
+
+    reader = Dependencies(git=past.git, rules=settings.rules())
+    found: dict[str, dict[Moved, None]] = {}
+    for target in now.family.order:
+        image = now.family.images[target.image]
+        base = version.stable(claims[image.group])
+        then = past.at(base.tag.commit) if base else None
+        for each in (target, *now.family.unreleased_above(target)):
+            before = _as_it_was(then, now, each) if then else None
+            if then is None or before is None or then.own[before] == now.sources.own[each]:
+                continue
+            siblings = now.family.nodes[each].siblings.keys()
+            old = Side(image=then.images[before.image], tree=then.tree, files=then.files[before], siblings=siblings)
+            new = Side(
+                image=now.family.images[each.image],
+                tree=now.tree,
+                files=now.files[each],
+                siblings=siblings,
+                changed=now.changed,
+            )
+            found.setdefault(image.group, {}).update(dict.fromkeys(reader.moved(old, new, each)))
+    moved = {
+        group: tuple(sorted(moves, key=lambda move: (-move.bump, move.name, move.ecosystem)))
+        for group, moves in found.items()
+    }
+    # A Dockerfile that cannot be read is told of already.
+    broken = {now.family.images[target.image].dockerfile for target, node in now.family.nodes.items() if node.problem}
+    told = sorted(problem for problem in reader.problems if problem.path not in broken)
+    return moved, [f"{problem.path}: {problem.why}: what it pins is not known" for problem in told]
 
 
 def _difference(then: Earlier | None, now: Snapshot, target: TargetId, release: str) -> str:
