@@ -715,6 +715,14 @@ def test_hostile_messages(repo: Repo, opened: Opened, message: str) -> None:
     assert commits[1].message.strip("\n") == message.strip("\n")
 
 
+def test_authors_are_known_by_the_name_that_mailmap_gives(repo: Repo, opened: Opened) -> None:
+    who = "A\x1bnn Größe <ann@example.org>"
+    repo.git("commit", "--quiet", "--allow-empty", "--message", "one", f"--author={who}")
+    assert opened(repo.folder).commits(())[0].author == "A\x1bnn Größe"
+    repo.path(".mailmap").write_text("Ann <ann@example.org>\n")
+    assert opened(repo.folder).commits(())[0].author == "Ann"
+
+
 def _raw_commit(repo: Repo, content: bytes) -> str:
     sha = repo.git("hash-object", "-t", "commit", "-w", "--literally", "--stdin", stdin=content)
     repo.git("reset", "--quiet", "--soft", sha)

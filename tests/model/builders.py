@@ -201,13 +201,22 @@ def image_digest(key: str) -> Digest:
     return Digest.of(f"image of {key}".encode())
 
 
-def commit(message: str, *, sha: str = "", paths: Iterable[str] = (), parents: Iterable[str] = ()) -> Commit:
-    return Commit(sha=sha or oid(message), parents=tuple(parents), when=WHEN, message=message, paths=tuple(paths))
+def commit(
+    message: str, *, sha: str = "", paths: Iterable[str] = (), parents: Iterable[str] = (), author: str = ""
+) -> Commit:
+    return Commit(
+        sha=sha or oid(message),
+        parents=tuple(parents),
+        when=WHEN,
+        message=message,
+        paths=tuple(paths),
+        author=author,
+    )
 
 
-def change(message: str, *, sha: str = "") -> Change:
+def change(message: str, *, sha: str = "", author: str = "") -> Change:
     """What a commit with this message says."""
-    return commits.read(commit(message, sha=sha))
+    return commits.read(commit(message, sha=sha, author=author))
 
 
 def git_tag(name: str, *, at: str = "", message: str = "", merged: bool = True) -> Tag:

@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from dsci.errors import ConfigError, ConflictError
+from dsci.model.changelog import Entry, Kind
 from dsci.model.claims import Released
 from dsci.model.event import Event, Trigger
 from dsci.model.family import TargetId, group_members
@@ -286,6 +287,10 @@ def test_the_first_release_of_everything() -> None:
         destinations=("ghcr.io/acme/ml", "quay.io/acme/ml"),
         parents={"python": "0.1.0"},
         changes=("feat: ml (1111111)", "wip (2222222)"),
+        entries=(
+            Entry(kind=Kind.FEATURE, type="feat", summary="ml", commits=("1" * 40,)),
+            Entry(kind=Kind.OTHER, summary="wip", commits=("2" * 40,)),
+        ),
     )
     assert [item.image for item in plan.releases] == ["base", "python", "r", "ml"]
     assert plan.has_work and plan.unreleased == {}

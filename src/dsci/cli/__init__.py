@@ -20,6 +20,7 @@ from dsci.errors import DsciError
 
 _COMMANDS = {
     "build": "dsci.cli.work:build",
+    "changelog": "dsci.cli.changelog:changelog",
     "export": "dsci.cli.work:export",
     "lock": "dsci.cli.work:lock",
     "plan": "dsci.cli.look:plan",

@@ -12,7 +12,7 @@ import msgspec
 
 from dsci.cli import render
 from dsci.cli.console import harmless
-from dsci.cli.options import as_json, check_names, event, images, registry
+from dsci.cli.options import as_json, check_names, event, from_here, images, registry
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
 from dsci.model import config
@@ -31,9 +31,6 @@ from dsci.pipeline.snapshot import Snapshot
 _HAS_WORK = 10
 
 offline = click.option("--offline", is_flag=True, help="Ask neither registries nor the engine nor the Git remote.")
-from_here = click.option(
-    "--offline", "alone", is_flag=True, help="Answer from this clone alone: do not ask its Git remote."
-)
 
 
 class _TagRow(msgspec.Struct, kw_only=True):

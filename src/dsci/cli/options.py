@@ -59,6 +59,10 @@ def event(command: Callable[..., Any]) -> Callable[..., Any]:
     return branch(trigger(reference(now(fetch(command)))))
 
 
+from_here = click.option(
+    "--offline", "alone", is_flag=True, help="Answer from this clone alone: do not ask its Git remote."
+)
+
 as_json = click.option("--json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -30,7 +30,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, workshop: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path, workshop: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
     """A file to write that gets its name when the block ends well, and else leaves everything as it was.
 
     `workshop` is a folder on the same file system, where the file is until then.
@@ -41,7 +41,7 @@ def whole_file(path: Path, workshop: Path) -> Iterator[BinaryIO]:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
             partial.replace(path)
     except BaseException:
@@ -50,9 +50,9 @@ def whole_file(path: Path, workshop: Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
-def write_whole(path: Path, pieces: Iterable[bytes], workshop: Path) -> None:
+def write_whole(path: Path, pieces: Iterable[bytes], workshop: Path, *, mode: int = 0o644) -> None:
     """Write a file out of these pieces, or leave everything as it was."""
-    with whole_file(path, workshop) as file:
+    with whole_file(path, workshop, mode=mode) as file:
         for piece in pieces:
             file.write(piece)
 

@@ -384,7 +384,7 @@ class GitRepository:
         log = [
             "log",
             "-z",
-            f"--format={mark}%H%x00%P%x00%ct%x00%B%x00",
+            f"--format={mark}%H%x00%P%x00%ct%x00%aN%x00%B%x00",
             "--encoding=UTF-8",
             "--name-only",
             "--no-renames",
@@ -397,7 +397,7 @@ class GitRepository:
         commits: list[Commit] = []
         names: dict[bytes, str] = {}  # A path comes again and again: each is kept once.
         for record in process.records([*_GIT, *log], mark.encode(), **self._how(env=_BUFFERED)):
-            sha, parents, when, message, rest = record.split(b"\0", 4)
+            sha, parents, when, author, message, rest = record.split(b"\0", 5)
             paths = rest.removeprefix(b"\0").removeprefix(b"\n").split(b"\0")
             commits.append(
                 Commit(
@@ -405,6 +405,7 @@ class GitRepository:
                     parents=tuple(parents.decode().split()),
                     when=_date(when),
                     message=message.decode(errors="replace"),
+                    author=author.decode(errors="replace"),
                     paths=tuple(names.get(path) or names.setdefault(path, _path(path)) for path in paths if path),
                 )
             )

@@ -89,6 +89,8 @@ class Commit:
     """Committer date, seconds since the epoch."""
     message: str
     paths: tuple[str, ...]
+    author: str = ""
+    """The name of who wrote it, as `.mailmap` has it."""
 
     @property
     def subject(self) -> str:

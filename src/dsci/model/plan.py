@@ -17,6 +17,7 @@ import semver
 from dsci.errors import ConfigError, ConflictError
 from dsci.model import tags as tags_model
 from dsci.model import version as version_model
+from dsci.model.changelog import Entry, entries
 from dsci.model.claims import BESIDE, Released, TagFormat
 from dsci.model.commits import Bump, Change, Commit
 from dsci.model.config import Settings
@@ -172,6 +173,10 @@ class PlannedRelease(msgspec.Struct, frozen=True, kw_only=True):
     """The direct dependencies that moved, the most important first, and how far."""
     changes: tuple[str, ...] = ()
     """Subjects of the commits that count, newest first, each with its short id."""
+    entries: tuple[Entry, ...] = ()
+    """What its release notes say of them."""
+    since: str | None = None
+    """The Git tag that its changes are counted from; None for the first release."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -492,6 +497,8 @@ def _planned(family: Family, facts: Facts, decision: Decision, git_tag: str, com
         parents=dict(decision.parents),
         dependencies=tuple(move.why for move in decision.moved),
         changes=tuple(f"{change.commit.subject} ({change.commit.sha[:7]})" for change in decision.changes),
+        entries=entries(decision.changes),
+        since=decision.base.tag.name if decision.base else None,
     )
 
 

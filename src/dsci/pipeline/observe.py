@@ -290,13 +290,20 @@ def _commit_of(claim: Released | None) -> str:
     return claim.tag.commit if claim else ""
 
 
-def _watched(past: _Past, now: Snapshot, bases: Mapping[str, str]) -> Iterator[tuple[str, Inputs]]:
-    """Every group's input filters: its own, those of what it stands on and is never released, those it had before."""
+def watched_now(now: Snapshot) -> Iterator[tuple[str, Inputs]]:
+    """Every group's input filters: its own, and those of what it stands on and is never released."""
     for group, members in family.group_members(now.family.images.values()).items():
         own = [target for member in members for target in member.targets]
         above = {each for target in own for each in now.family.unreleased_above(target)}
         for target in (*own, *sorted(above)):
             yield group, now.inputs[target]
+
+
+def _watched(past: _Past, now: Snapshot, bases: Mapping[str, str]) -> Iterator[tuple[str, Inputs]]:
+    """Every group's input filters: its own, those of what it stands on and is never released, those it had before."""
+    yield from watched_now(now)
+    for group, members in family.group_members(now.family.images.values()).items():
+        own = [target for member in members for target in member.targets]
         renamed = bases[group] and any(member.previous_names for member in members)
         then = past.at(bases[group]) if renamed else None
         if then is not None:

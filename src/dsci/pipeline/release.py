@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from dsci.errors import ConflictError, DsciError, RegistryError
 from dsci.model import claims as claiming
-from dsci.model import ledger
+from dsci.model import ledger, notes
 from dsci.model import plan as planning
 from dsci.model.claims import Released, Tag, TagFormat
 from dsci.model.family import Image, TargetId
@@ -172,7 +172,7 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
     ready = _gate(hands, now, wanted, work, tally)
     if not ready:
         return True
-    made = _claims(world, hands, now, facts, ready, work)
+    made = _claims(world, hands, now, facts, plan, ready, work)
     claimed = _claim(world, hands, now, made)
     if not claimed.won:
         hands.console.warn(f"{', '.join(sorted(claimed.taken))} was claimed by another release")
@@ -318,12 +318,19 @@ def _gate(
 
 
 def _claims(
-    world: World, hands: Hands, now: Snapshot, facts: Facts, ready: Sequence[PlannedRelease], work: Work
+    world: World,
+    hands: Hands,
+    now: Snapshot,
+    facts: Facts,
+    plan: Plan,
+    ready: Sequence[PlannedRelease],
+    work: Work,
 ) -> list[Released]:
     """Let every release's index stand, and write the tag objects that would claim them."""
     git = world.source.git
     shop = workshop(world, hands, now, facts)
     made: list[Released] = []
+    told = {release.tag: notes.message(release) for release in notes.planned(plan.releases)}
     for item in ready:
         members = [now.family.images[name] for name in item.members]
         digests: dict[str, Digest] = {}
@@ -344,7 +351,7 @@ def _claims(
                 assert key is not None
                 keys[str(target)] = key
                 bases |= facts.pins[target]
-        message = f"{notes(item)}\n\n" + claiming.claim_trailers(digests, keys, bases, group=item.image)
+        message = f"{told[item.git_tag]}\n\n" + claiming.claim_trailers(digests, keys, bases, group=item.image)
         name = item.claim or item.git_tag
         oid = git.make_tag(TagObject(name=name, commit=item.commit, when=facts.when, message=message))
         tag = Tag(name=name, oid=oid, commit=item.commit, message=message, merged=True)
@@ -367,16 +374,6 @@ def _common_base(shop: Workshop, image: Image, work: Work) -> Mapping[str, str]:
     digests = {target: found.digest for target, found in work.images.items()}
     labels = [base_of(shop, target, digests).items() for target in image.targets]
     return dict(sorted(set(labels[0]).intersection(*labels)))
-
-
-def notes(item: PlannedRelease) -> str:
-    """The release note that the Git tag carries."""
-    lines = [f"{item.image} {item.version}", ""]
-    lines += [f"{name} {number} (parent)" for name, number in sorted(item.parents.items())]
-    lines += [f"- {subject}" for subject in item.changes]
-    if len(lines) == 2:
-        lines.append(item.reason)
-    return "\n".join(lines)
 
 
 def _converge(

@@ -102,6 +102,16 @@ def claims(
     return known
 
 
+def whole(git: Git, how: Remote, say: Callable[[str], None]) -> None:
+    """Have all of history. Raises HistoryError in a shallow clone, unless it may be fetched."""
+    if not git.is_shallow():
+        return
+    if how is not Remote.FETCH or git.remote() is None:
+        raise HistoryError("this clone is shallow: its older releases are cut off", hint=_bring(git))
+    say(f"fetching the history that this shallow clone was cut off from, from {git.remote()}")
+    git.fetch_history()
+
+
 def check_moved(git: Git, form: TagFormat, here: Mapping[str, str], theirs: Mapping[str, str], known: Claims) -> None:
     """Raises ConflictError for a release tag that counts and is another one on the remote."""
     bases = _bases(known)
