@@ -21,6 +21,8 @@ from dsci.model.changelog import Release, document
 from dsci.model.links import FORGES, Links
 from dsci.pipeline import history
 from dsci.pipeline import observe as observing
+from dsci.pipeline import pages as publishing
+from dsci.pipeline.history import History
 from dsci.pipeline.snapshot import Snapshot
 
 #: How many added sections are named.
@@ -35,6 +37,7 @@ _SHOWN = 5
 @click.option("--format", "form", type=click.Choice(["notes", "keepachangelog"]), help="How it is written.")
 @click.option("--template", type=click.Path(path_type=Path), help="A Jinja template that writes it instead.")
 @click.option("--write", "target", metavar="FILE", type=click.Path(path_type=Path), help="Update a changelog in place.")
+@click.option("--publish", "pages", is_flag=True, help="Write the release pages on GitHub or GitLab, those that lack.")
 @click.option("--forge", type=click.Choice(FORGES), default=None, help="Which links are made, where the host hides it.")
 @from_here
 @event
@@ -49,14 +52,18 @@ def changelog(
     form: str | None,
     template: Path | None,
     target: Path | None,
+    pages: bool,
     forge: str | None,
     **about: Any,
 ) -> None:
     """Show what each release brought, newest first: of all images, or of these.
 
     With --write, a file in the form of Keep a Changelog gets the sections that it lacks. What people wrote there stays.
+    With --publish, the forge gets a page for each of these releases; one that says so already is not written again.
     """
     asked = [name for name, given in (("--json", json), ("--format", form), ("--template", template)) if given]
+    if pages and (asked or target or unreleased):
+        raise click.UsageError("--publish excludes --json, --format, --template, --write and --unreleased")
     if len(asked) > 1 or (target and asked not in ([], ["--format"])) or (target and form == "notes"):
         raise click.UsageError(
             f"{' and '.join([*asked, *(['--write'] if target else [])])} exclude each other"
@@ -81,6 +88,9 @@ def changelog(
         several = len(wanted) > 1
         releases = tuple(release for release in releases if release.image in wanted)
         coming = tuple(release for release in coming if release.image in wanted)
+        if pages:
+            _publish(session, found, releases, links, forge or "auto")
+            return
         if target:
             session.console.say(_update(target, releases, coming, links, named=several, numbers=numbers))
             return
@@ -98,6 +108,17 @@ def changelog(
             click.echo(whole, nl=False)
         else:
             click.echo(notes.book((*coming, *releases), links, named=several), nl=False)
+
+
+def _publish(session: Session, found: History, releases: Sequence[Release], links: Links, kind: str) -> None:
+    """Have a page for each of these releases."""
+    place = session.forge(kind)
+    if place is None:
+        raise ConfigError("there is no forge to write to", hint="name it with --forge, and give a token for it")
+    outcomes, errors = publishing.publish(place, found, releases, links, session.console)
+    for error in errors:
+        raise error
+    click.echo(f"{len(outcomes)} of {len(releases)} pages written")
 
 
 def _coming(session: Session) -> tuple[Snapshot, tuple[Release, ...]]:

@@ -27,7 +27,7 @@ from dsci.cli.console import PlainConsole
 from dsci.drivers.git import GitRepository
 from dsci.drivers.layout import LayoutRegistry
 from dsci.drivers.runs import Run
-from dsci.errors import BuilderError, RegistryError
+from dsci.errors import BuilderError, ConfigError, RegistryError
 from dsci.model.event import Event, Trigger
 from dsci.model.oci import Descriptor, Digest, OciError, Platform
 from dsci.model.plan import Plan, Request
@@ -35,7 +35,7 @@ from dsci.model.reference import DOCKER_HUB, EMBEDDED, Reference, Repository
 from dsci.pipeline.observe import World, resolve_in
 from dsci.pipeline.remote import Remote
 from dsci.pipeline.snapshot import Source
-from dsci.ports import Console, ImageSource, Registry
+from dsci.ports import Console, Forge, ImageSource, Registry
 
 if TYPE_CHECKING:
     from dsci.drivers.buildx import Buildx
@@ -196,14 +196,51 @@ class Session:
             engine=DockerEngine(os.environ, self.run),
             builder=self._buildx,
             console=self.console,
+            forge=self.forge,
             nonce=self.run.nonce,
         )
+
+    def forge(self, kind: str) -> Forge | None:
+        """The forge where release pages are. Raises ConfigError and AuthError where one is named and cannot be had."""
+        if kind not in self._forges:
+            self._forges[kind] = self._connect(kind)
+        return self._forges[kind]
+
+    def _connect(self, kind: str) -> Forge | None:
+        from dsci.drivers import forge
+        from dsci.drivers.routes import Network
+
+        place = forge.where(self.git.head().origin, os.environ, kind)
+        token = forge.token(place, os.environ) if place else None
+        if kind == "auto" and token is None:
+            self.console.say(
+                "no release pages: " + ("there is no token for the forge" if place else "no forge is known")
+            )
+            return None
+        if place is None:
+            raise ConfigError(
+                f"forge: {kind}: neither the remote's address nor the CI system says where the project is",
+                hint="add the remote, or write `forge: none` in dsci.yaml",
+            )
+        connected = forge.connect(
+            place,
+            token,
+            network=Network.from_environment(os.environ),
+            trace=(lambda text: click.echo(text, err=True)) if self.debug else None,
+            waits=self.console.say,
+        )
+        self._closing.callback(connected.close)
+        return connected
 
     @cached_property
     def _buildx(self) -> Buildx:
         from dsci.drivers.buildx import Buildx
 
         return Buildx(os.environ, self.run)
+
+    @cached_property
+    def _forges(self) -> dict[str, Forge | None]:
+        return {}
 
     @property
     def remote(self) -> Remote:

@@ -192,6 +192,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     builder: BuilderSettings = BuilderSettings()
     gate: Literal["family", "lineage"] = "family"
     """What a failure holds back: every release, or those of the images connected with it."""
+    forge: Literal["none", "auto", "github", "gitlab"] = "none"
+    """Whether claimed versions get a release page, and on which forge; `auto` asks the CI system and the remote."""
     ledger: Literal["branch", "none"] = "branch"
     """Whether every claim is recorded on the branch `dsci-ledger`; the lock is the Git tag either way."""
 

@@ -17,18 +17,19 @@ from dsci.model import ledger, notes
 from dsci.model import plan as planning
 from dsci.model.claims import Released, Tag, TagFormat
 from dsci.model.family import Image, TargetId
+from dsci.model.links import Links
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Facts, Plan, PlannedRelease, Request
 from dsci.model.reference import Repository
 from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
 from dsci.model.text import clean
 from dsci.pipeline import observe as observing
-from dsci.pipeline import publish, remote
+from dsci.pipeline import pages, publish, remote
 from dsci.pipeline.build import Workshop, base_of
 from dsci.pipeline.observe import World
 from dsci.pipeline.run import Runner, Work
 from dsci.pipeline.snapshot import Snapshot, snapshot
-from dsci.ports import Builder, Claimed, Console, Engine, Registry, TagObject
+from dsci.ports import Builder, Claimed, Console, Engine, Forge, Registry, TagObject
 
 #: How often a lost claim is planned anew (rule 20).
 REPLANS = 3
@@ -42,6 +43,8 @@ class Hands:
     engine: Engine
     builder: Builder
     console: Console
+    forge: Callable[[str], Forge | None]
+    """The forge of this kind (`auto`, `github`, `gitlab`); None where `auto` finds none that it may write to."""
     nonce: str
     """The part of this run's id that goes into names."""
 
@@ -86,6 +89,7 @@ def release(
             announce(plan)
         tally.notes += [f"{name}: superseded by a later commit" for name in plan.superseded]
         if not plan.has_work or _attempt(world, hands, now, facts, plan, tally, keep=keep):
+            _pages(world, hands, now, facts, tally)
             for error in tally.errors:
                 trouble(error)
             return Report(
@@ -102,6 +106,22 @@ def release(
         f"other releases won the claim {REPLANS + 1} times",
         hint="run dsci release again; in CI, let releases of one repository wait for each other",
     )
+
+
+def _pages(world: World, hands: Hands, now: Snapshot, facts: Facts, tally: _Tally) -> None:
+    """Release pages for what this run claimed or finished, and for what an earlier run claimed on this very commit."""
+    here = {
+        claim.tag.name
+        for found in facts.claims.values()
+        for claim in found
+        if claim.by_dsci and claim.tag.commit == facts.commit
+    }
+    tags = here | set(tally.released)
+    forge = hands.forge(now.settings.forge) if tags and now.settings.forge != "none" else None
+    if forge is not None:
+        outcomes, errors = pages.write(world, forge, tags, hands.console)
+        tally.outcomes += outcomes
+        tally.errors += errors
 
 
 def _synchronise(world: World, hands: Hands, tally: _Tally) -> Mapping[str, str]:
@@ -211,6 +231,8 @@ def _preflight(world: World, hands: Hands, now: Snapshot, plan: Plan) -> None:
     }
     for name in sorted(repositories):
         hands.registry.check_push(Repository.parse(name))
+    if plan.releases and now.settings.forge != "none":
+        hands.forge(now.settings.forge)
     if wanted:
         world.source.git.check_push(wanted[0].claim or wanted[0].git_tag)
 
@@ -342,7 +364,7 @@ def _claims(
                 item,
                 work.images,
                 when=facts.when,
-                source=git.head().origin,
+                source=Links.of(git.head().origin).base or git.head().origin,
                 base=_common_base(shop, image, work),
             )
             digests[image.name] = publish.stand(hands.registry, image, index)
