@@ -23,8 +23,9 @@ from dsci.model.plan import Facts, Plan, Request, make
 from dsci.model.receipt import BaseUsed, Receipt, to_artifact
 from dsci.model.reference import Reference
 from dsci.model.tree import EXECUTABLE, FILE, Tree, TreeEntry
-from dsci.pipeline.observe import World, observe
+from dsci.pipeline.observe import observe
 from dsci.pipeline.snapshot import Snapshot, Source
+from dsci.pipeline.world import World
 from dsci.ports import Head
 
 AMD64 = Platform("linux", "amd64")

@@ -18,8 +18,9 @@ from dsci.drivers.git import GitRepository
 from dsci.model.event import Event
 from dsci.model.oci import Platform
 from dsci.model.plan import Plan, Request, make
-from dsci.pipeline.observe import World, observe
+from dsci.pipeline.observe import observe
 from dsci.pipeline.snapshot import Source
+from dsci.pipeline.world import World
 
 BEGAN = 1_700_000_000
 AMD64 = Platform("linux", "amd64")

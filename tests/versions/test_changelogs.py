@@ -19,8 +19,8 @@ from dsci.errors import ConfigError, DsciError, HistoryError
 from dsci.model import notes
 from dsci.model.changelog import Release
 from dsci.pipeline import history
-from dsci.pipeline.observe import World
 from dsci.pipeline.snapshot import Source
+from dsci.pipeline.world import World
 
 DIGEST = "sha256:" + "0" * 64
 

@@ -32,9 +32,10 @@ from dsci.model.event import Event, Trigger
 from dsci.model.oci import Descriptor, Digest, OciError, Platform
 from dsci.model.plan import Plan, Request
 from dsci.model.reference import DOCKER_HUB, EMBEDDED, Reference, Repository
-from dsci.pipeline.observe import World, resolve_in
+from dsci.pipeline.bases import resolve_in
 from dsci.pipeline.remote import Remote
 from dsci.pipeline.snapshot import Source
+from dsci.pipeline.world import World
 from dsci.ports import Console, Forge, ImageSource, Registry
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from dsci.model.oci import ANY, OCI_MANIFEST, Descriptor, Digest, Manifest
 from dsci.model.receipt import BaseUsed, Receipt, to_artifact
 from dsci.model.reference import EMBEDDED, Reference, Repository
 from dsci.model.tree import EXECUTABLE, SUBMODULE, SYMLINK
-from dsci.pipeline.observe import read_receipt
 from dsci.pipeline.snapshot import Snapshot
+from dsci.pipeline.stock import read_receipt
 from dsci.ports import Builder, BuildFailure, BuildOrder, BuildSecret, Console, Engine, Git, ImageSource, Pin, Registry
 
 _LFS = b"version https://git-lfs.github.com/spec/"

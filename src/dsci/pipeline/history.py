@@ -25,9 +25,10 @@ from dsci.model.inputs import Inputs
 from dsci.model.weigh import held, weigh
 from dsci.model.yamlfile import nearest
 from dsci.pipeline import remote
-from dsci.pipeline.observe import World, watched_now
+from dsci.pipeline.past import watched_now
 from dsci.pipeline.remote import Remote
 from dsci.pipeline.snapshot import Snapshot, Source, earlier, snapshot
+from dsci.pipeline.world import World
 
 
 @dataclass(frozen=True, kw_only=True)

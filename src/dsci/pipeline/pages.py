@@ -20,7 +20,7 @@ from dsci.model.report import Outcome, Status
 from dsci.model.text import clean
 from dsci.pipeline import history
 from dsci.pipeline.history import History
-from dsci.pipeline.observe import World
+from dsci.pipeline.world import World
 from dsci.ports import Console, Forge, ForgeRelease
 
 

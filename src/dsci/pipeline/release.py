@@ -26,9 +26,9 @@ from dsci.model.text import clean
 from dsci.pipeline import observe as observing
 from dsci.pipeline import pages, publish, remote
 from dsci.pipeline.build import Workshop, base_of
-from dsci.pipeline.observe import World
 from dsci.pipeline.run import Runner, Work
 from dsci.pipeline.snapshot import Snapshot, snapshot
+from dsci.pipeline.world import World
 from dsci.ports import Builder, Claimed, Console, Engine, Forge, Registry, TagObject
 
 #: How often a lost claim is planned anew (rule 20).

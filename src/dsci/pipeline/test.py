@@ -19,7 +19,7 @@ from dsci.model.receipt import Receipt, SuiteResult
 from dsci.model.report import SuiteReport, Verdict
 from dsci.model.tree import EXECUTABLE, FILE
 from dsci.pipeline.build import Workshop, receipt, write_receipt
-from dsci.pipeline.observe import read_receipt
+from dsci.pipeline.stock import read_receipt
 from dsci.pipeline.transfer import RegistrySource
 from dsci.suites import run as suite_runner
 from dsci.suites.subject import Subject

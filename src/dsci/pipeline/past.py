@@ -1,0 +1,229 @@
+"""What happened since each image's last release: its commits, its own source, its direct dependencies.
+
+Earlier commits are read as today's dsci reads them, each once, and history in one pass for all images. What it is worth
+is the model's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from dsci.errors import ConfigError
+from dsci.model import commits as commits_model
+from dsci.model import config, family, inputs, version, weigh
+from dsci.model.claims import Released
+from dsci.model.commits import Change, Commit
+from dsci.model.family import TargetId
+from dsci.model.inputs import Inputs
+from dsci.model.lines import Line
+from dsci.model.pins import Moved
+from dsci.pipeline.snapshot import Earlier, Snapshot, Source, earlier
+
+
+class Past:
+    """Earlier commits as today's dsci reads them: each once, and of each the images that were released there."""
+
+    def __init__(self, source: Source, now: Snapshot, claims: Mapping[str, Sequence[Released]]) -> None:
+        self.git = source.git
+        self._source = source
+        self._known: dict[str, Earlier | None] = {}
+        self._images: dict[str, set[str]] = {}
+        for group, members in family.group_members(now.family.images.values()).items():
+            needed = {target for member in members for target in member.targets}
+            needed |= {above for target in needed for above in now.family.unreleased_above(target)}
+            images = [now.family.images[target.image] for target in needed]
+            names = {name for image in images for name in (image.name, *image.previous_names)}
+            for claim in claims[group]:
+                self._images.setdefault(claim.tag.commit, set()).update(names)
+
+    def at(self, commit: str) -> Earlier | None:
+        """A commit where something was released; None if it cannot be read any more."""
+        if commit not in self._known:
+            try:
+                self._known[commit] = earlier(self._source, commit, self._images[commit])
+            except ConfigError:
+                self._known[commit] = None
+        return self._known[commit]
+
+
+def _as_it_was(then: Earlier, now: Snapshot, target: TargetId) -> TargetId | None:
+    """What a target was then, perhaps under an earlier name; None where it was not there."""
+    names = (target.image, *now.family.images[target.image].previous_names)
+    found = (TargetId(name, target.platform) for name in names)
+    return next((each for each in found if each in then.own), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What happened since each group's last stable release; the fields are those of `Facts`."""
+
+    since: Mapping[str, tuple[Change, ...]]
+    touched: Mapping[str, tuple[Change, ...]]
+    commits: Mapping[str, Mapping[str, Commit]]
+    fresh: Mapping[str, frozenset[str]]
+
+
+def starts_of(claims: Mapping[str, Sequence[Released]]) -> Sequence[str]:
+    """The commits of every group's last stable release; none where a group has none, and all of history counts."""
+    bases = {_commit_of(version.stable(found)) for found in claims.values()}
+    return [] if "" in bases else sorted(bases)
+
+
+def history_of(
+    past: Past,
+    now: Snapshot,
+    claims: Mapping[str, Sequence[Released]],
+    lines: Mapping[str, Line],
+    commits: Sequence[Commit],
+) -> History:
+    """One pass over history for all groups. A message is read only if it may matter to one of them."""
+    groups = tuple(claims)
+    bases = {group: _commit_of(version.stable(claims[group])) for group in groups}
+    settled = {group: _commit_of(version.last(claims[group], lines[group])) for group in groups}
+    starts = tuple(dict.fromkeys([*bases.values(), *settled.values()]))
+    bit = {start: 1 << n for n, start in enumerate(starts)}
+    held = weigh.held(starts, {commit.sha: commit for commit in commits})
+    unreleased: dict[str, dict[str, Commit]] = {start: {} for start in starts}
+    for commit in commits:
+        free = ~held[commit.sha] & (1 << len(starts)) - 1
+        while free:
+            lowest = free & -free
+            unreleased[starts[lowest.bit_length() - 1]][commit.sha] = commit
+            free ^= lowest
+    rules, read = now.settings.versioning.rules(), dict[str, Change]()
+
+    def change(commit: Commit) -> Change:
+        if commit.sha not in read:
+            read[commit.sha] = commits_model.read(commit, rules)
+        return read[commit.sha]
+
+    watch = inputs.Watch(_watched(past, now, bases))
+    touched: dict[str, list[Change]] = {group: [] for group in groups}
+    since: dict[str, list[Change]] = {group: [] for group in groups}
+    for commit in commits:
+        hit = frozenset(group for path in commit.paths for group in watch.touched(path))
+        for group in groups if commits_model.speaks(commit) else hit:
+            if commit.sha in unreleased[bases[group]]:
+                since[group].append(change(commit))
+                if group in hit:
+                    touched[group].append(change(commit))
+    return History(
+        since={group: tuple(found) for group, found in since.items()},
+        touched={group: tuple(found) for group, found in touched.items()},
+        commits={group: unreleased[bases[group]] for group in groups},
+        fresh={
+            group: frozenset(one.commit.sha for one in found if not held[one.commit.sha] & bit[settled[group]])
+            for group, found in since.items()
+        },
+    )
+
+
+def _commit_of(claim: Released | None) -> str:
+    """The commit of a claim; empty where there is none, and all of history counts."""
+    return claim.tag.commit if claim else ""
+
+
+def watched_now(now: Snapshot) -> Iterator[tuple[str, Inputs]]:
+    """Every group's input filters: its own, and those of what it stands on and is never released."""
+    for group, members in family.group_members(now.family.images.values()).items():
+        own = [target for member in members for target in member.targets]
+        above = {each for target in own for each in now.family.unreleased_above(target)}
+        for target in (*own, *sorted(above)):
+            yield group, now.inputs[target]
+
+
+def _watched(past: Past, now: Snapshot, bases: Mapping[str, str]) -> Iterator[tuple[str, Inputs]]:
+    """Every group's input filters: its own, those of what it stands on and is never released, those it had before."""
+    yield from watched_now(now)
+    for group, members in family.group_members(now.family.images.values()).items():
+        own = [target for member in members for target in member.targets]
+        renamed = bases[group] and any(member.previous_names for member in members)
+        then = past.at(bases[group]) if renamed else None
+        if then is not None:
+            # Before it was renamed, its commits touched what were its inputs then.
+            for target in own:
+                before = _as_it_was(then, now, target)
+                if before is not None:
+                    yield group, then.inputs[before]
+
+
+def own_changes_of(past: Past, now: Snapshot, last: Mapping[str, Released | None]) -> Mapping[TargetId, str]:
+    """How each target's own source differs from its last release, by running today's dsci on that commit too.
+
+    What it stands on and is never released itself counts as its own.
+    """
+    head = past.git.head().commit
+    found: dict[TargetId, str] = {}
+    for target in now.family.order:
+        claim = last[now.family.images[target.image].group]
+        if claim is None or (claim.tag.commit == head and not now.dirty):
+            continue
+        then = past.at(claim.tag.commit)
+        told = (target, *now.family.unreleased_above(target))
+        differences = (_difference(then, now, each, str(claim.version)) for each in told)
+        found[target] = next(filter(None, differences), "")
+    return found
+
+
+def moved_of(
+    past: Past, now: Snapshot, claims: Mapping[str, Sequence[Released]]
+) -> tuple[Mapping[str, tuple[Moved, ...]], Sequence[str]]:
+    """Each group's direct dependencies that moved since its last stable release, and what could not be read of them."""
+    settings = now.settings.versioning.content
+    if settings.dependencies == "none":
+        return {}, ()
+    from dsci.pipeline.dependencies import Dependencies, Side
+
+    reader = Dependencies(git=past.git, rules=settings.rules())
+    found: dict[str, dict[Moved, None]] = {}
+    for target in now.family.order:
+        image = now.family.images[target.image]
+        base = version.stable(claims[image.group])
+        then = past.at(base.tag.commit) if base else None
+        for each in (target, *now.family.unreleased_above(target)):
+            before = _as_it_was(then, now, each) if then else None
+            if then is None or before is None or then.own[before] == now.sources.own[each]:
+                continue
+            siblings = now.family.nodes[each].siblings.keys()
+            old = Side(image=then.images[before.image], tree=then.tree, files=then.files[before], siblings=siblings)
+            new = Side(
+                image=now.family.images[each.image],
+                tree=now.tree,
+                files=now.files[each],
+                siblings=siblings,
+                changed=now.changed,
+            )
+            found.setdefault(image.group, {}).update(dict.fromkeys(reader.moved(old, new, each)))
+    moved = {
+        group: tuple(sorted(moves, key=lambda move: (-move.bump, move.name, move.ecosystem)))
+        for group, moves in found.items()
+    }
+    # A Dockerfile that cannot be read is told of already.
+    broken = {now.family.images[target.image].dockerfile for target, node in now.family.nodes.items() if node.problem}
+    told = sorted(problem for problem in reader.problems if problem.path not in broken)
+    return moved, [f"{problem.path}: {problem.why}: what it pins is not known" for problem in told]
+
+
+def _difference(then: Earlier | None, now: Snapshot, target: TargetId, release: str) -> str:
+    if then is None:
+        return f"the sources of {release} cannot be read any more"
+    before = _as_it_was(then, now, target)
+    if before is None:
+        return f"new since {release}"
+    if before != target:
+        return f"renamed from {before.image}"
+    if then.own[target] == now.sources.own[target]:
+        return ""
+    old = {file.source: file.entry for file in then.files[target]}
+    new = {file.source: file.entry for file in now.files[target]}
+    for files, tree, image in (
+        (old, then.tree, then.images[target.image]),
+        (new, now.tree, now.family.images[target.image]),
+    ):
+        files[image.dockerfile] = tree[image.dockerfile]
+    changed = sorted(path for path in {**old, **new} if old.get(path) != new.get(path))
+    if not changed:
+        return f"{config.FILE_NAME} changed its settings"
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"{changed[0]} changed{more}"

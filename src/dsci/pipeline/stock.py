@@ -1,0 +1,161 @@
+"""What registries hold: images and receipts by key, and which claimed releases they do not show yet.
+
+A refusal counts as absence only once the right to push was proven (rule 22).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from dsci.errors import AuthError, DsciError, RegistryError
+from dsci.model import family, keys
+from dsci.model.claims import Released
+from dsci.model.event import Event, Trigger
+from dsci.model.family import Family, TargetId
+from dsci.model.numbers import precedence
+from dsci.model.oci import Digest, OciError
+from dsci.model.plan import Found, Pending, release_tags
+from dsci.model.receipt import Receipt, from_manifest
+from dsci.model.reference import Repository
+from dsci.pipeline.snapshot import Snapshot
+from dsci.pipeline.world import World
+from dsci.ports import Registry
+
+_LOOKUPS = 8
+
+T = TypeVar("T")
+
+
+def found_of(
+    world: World, now: Snapshot, known: Mapping[TargetId, str | None], suites: Mapping[TargetId, str]
+) -> Mapping[TargetId, Found]:
+    """What stands under every key, asked side by side."""
+    registry = world.registry
+    targets = [target for target in now.family.order if known[target] is not None and target not in now.dirty]
+    if registry is None:
+        return {target: Found(unknown="offline") for target in now.family.order}
+
+    def look(target: TargetId) -> Found:
+        key = known[target]
+        assert key is not None
+        repository = now.family.images[target.image].repository
+        try:
+            return proven(world, repository, lambda: look_up(registry, repository, key, suites[target]))
+        except RegistryError as error:
+            if not world.lenient:
+                raise
+            return Found(unknown=error.message)
+
+    with ThreadPoolExecutor(_LOOKUPS) as pool:
+        answers = dict(zip(targets, pool.map(look, targets), strict=True))
+    return {target: answers.get(target, Found()) for target in now.family.order}
+
+
+def proven(world: World, repository: Repository, read: Callable[[], T]) -> T:
+    """Read from a repository; where that is refused, prove the right to push to it and read again (rule 22).
+
+    Many registries answer 401 or 403 for a repository that does not exist yet: only who may push knows that it is so.
+    """
+    try:
+        return read()
+    except AuthError:
+        if world.lenient or world.registry is None:
+            raise
+        world.registry.check_push(repository)
+        return read()
+
+
+def look_up(registry: Registry, repository: Repository, key: str, suites: str) -> Found:
+    """The image of a key and its receipt: two requests when all is well.
+
+    A receipt says which image it is about; the key's own tag counts only where there is none.
+    """
+    tested = read_receipt(registry, repository, key, suites)
+    built = None
+    if tested is None and suites != keys.NO_SUITES:
+        built = read_receipt(registry, repository, key, keys.NO_SUITES)
+    known = tested or built
+    name = repository.at(Digest.parse(known.image)) if known else repository.tag(keys.key_tag(key))
+    image = registry.resolve(name)
+    return Found(image=image.digest, tested=tested, built=built) if image else Found()
+
+
+def read_receipt(registry: Registry, repository: Repository, key: str, suites: str) -> Receipt | None:
+    """The receipt of (key, suites), or None where there is none, or something else stands in its place."""
+    found = registry.manifest(repository.tag(keys.receipt_tag(key, suites)))
+    if found is None:
+        return None
+    try:
+        receipt = from_manifest(found[1])
+    except OciError:
+        return None  # Whatever stands under the tag, it is no receipt: the target is built or tested again.
+    return receipt if receipt.key == key and receipt.suites == suites else None
+
+
+def unconverged_of(
+    world: World, assembled: Family, claims: Mapping[str, Sequence[Released]], warnings: list[str], event: Event
+) -> tuple[Pending, ...]:
+    """Claims that some registry does not show, oldest first; looked for from the newest claim backwards.
+
+    A run that is about a tag looks at that one alone.
+    """
+    if world.registry is None:
+        return ()
+    registry = world.registry
+
+    def look(group: str) -> list[Pending]:
+        pending: list[Pending] = []
+        for claim in claims[group]:
+            about = event.trigger is not Trigger.TAG or event.tag in (claim.tag.name, claim.claimed_by.name)
+            if not claim.by_dsci or not about:
+                continue
+            first = family.group_members(assembled.images.values())[group][0].repository
+            missing = proven(world, first, partial(missing_tags, registry, assembled, claim, claims[group]))
+            if not missing:
+                break
+            pending.append(Pending(claim=claim, missing=missing))
+        return pending
+
+    found: list[Pending] = []
+    unknown: dict[str, list[str]] = {}
+    with ThreadPoolExecutor(_LOOKUPS) as pool:
+        for group, answer in zip(claims, pool.map(_softly(look, world.lenient), claims), strict=True):
+            if isinstance(answer, DsciError):
+                unknown.setdefault(answer.message, []).append(group)
+            else:
+                found += answer
+    for message, of in unknown.items():
+        warnings.append(f"whether the tags of {', '.join(of)} are in place is unknown: {message}")
+    return tuple(sorted(found, key=lambda pending: precedence(pending.claim.version)))
+
+
+def _softly(look: Callable[[str], list[Pending]], lenient: bool) -> Callable[[str], list[Pending] | DsciError]:
+    def run(group: str) -> list[Pending] | DsciError:
+        try:
+            return look(group)
+        except RegistryError as error:
+            if not lenient:
+                raise
+            return error
+
+    return run
+
+
+def missing_tags(registry: Registry, assembled: Family, claim: Released, claims: Sequence[Released]) -> tuple[str, ...]:
+    """The references that should name a claimed release's index and do not."""
+    missing: list[str] = []
+    members = family.group_members(assembled.images.values())[claim.group]
+    for member in members:
+        digest = claim.digests.get(member.name)
+        if digest is None:
+            continue
+        for repository in member.repositories:
+            for tag in release_tags(member, claim, claims):
+                reference = repository.tag(f"{tag.name}{member.suffix}")
+                present = registry.resolve(reference)
+                if present is None or present.digest != digest:
+                    missing.append(str(reference))
+    return tuple(missing)
