@@ -13,7 +13,7 @@ from dsci.errors import ConfigError
 from dsci.model import config
 from dsci.model.commits import TYPES, Bump, Rules
 from dsci.model.config import ImageSettings, InputSettings, SecretSettings, Settings
-from dsci.model.tags import DEFAULT_RULES
+from dsci.model.tags import DEFAULT_RULES, Flavor, rules
 
 FULL = """\
 registries: [ghcr.io/acme, localhost:5000]
@@ -83,6 +83,19 @@ def test_everything_can_be_said() -> None:
     assert location.at("images", "ml", "secrets", "1") == "dsci.yaml:12"
 
 
+def test_tags_as_the_action_has_them() -> None:
+    text = (
+        "tags: |\n  # all of it\n  type=semver,pattern={{version}}\n  type=sha\nflavor: {latest: false, suffix: -gpu}\n"
+    )
+    settings, _ = config.parse(text + "images: {ml: {flavor: {latest: 'true'}, tags: 'type=sha'}}\n")
+    assert settings.flavor == Flavor(latest="false", suffix="-gpu")
+    assert [rule.source for rule in rules(settings.tags, settings.flavor)] == [
+        "type=semver,pattern={{version}}",
+        "type=sha",
+    ]
+    assert (settings.images["ml"].flavor, settings.images["ml"].tags) == (Flavor(latest="true"), "type=sha")
+
+
 def test_nothing_need_be_said() -> None:
     settings, _ = config.parse("")
     assert settings == Settings()
@@ -106,6 +119,16 @@ def test_as_many_jobs_as_may_be(jobs: int) -> None:
         ("platforms:\n- linux/amd64\n- arm64\n", "dsci.yaml:3: platforms: 'arm64' is not a platform"),
         ("images:\n  ml:\n    platforms: [x]\n", "dsci.yaml:3: images.ml.platforms: 'x' is not a platform"),
         ("tags: ['{ver}']", "dsci.yaml:1: tags.0: unknown field {ver}"),
+        ("tags:\n- latest\n- type=sha,prefx=a\n", "dsci.yaml:3: tags.1: tag rule 'type=sha,prefx=a': sha has no attr"),
+        ("tags: |\n  type=sha\n  type=shb\n", "dsci.yaml:1: tags: tag rule 'type=shb': unknown type"),
+        ("tags: ['{major}', 'type=raw,value=1']", "dsci.yaml:1: tags: tag rule 'type=raw,value=1': 1 could be"),
+        ("flavor: {latest: yes}", "flavor.latest: expected one of auto, false, true"),
+        ("flavor: {sufix: -x}", "flavor: unknown key 'sufix' (did you mean 'suffix'?)"),
+        ("flavor:\n  prefix: '{{branch}}-'\n", "dsci.yaml:1: tags.0: tag rule '{version}': {{branch}} depends"),
+        (
+            "images:\n  ml:\n    flavor: {prefix: '{{branch}}-'}\n",
+            "dsci.yaml:3: images.ml.flavor: tag rule '{version}': {{branch}} depends",
+        ),
         ("images:\n  ml:\n    tags: ['dsci-x']\n", "dsci.yaml:3: images.ml.tags.0: tag rule 'dsci-x'"),
         ("suites: {timeout: 10}", "dsci.yaml:1: suites.timeout: '10' is no duration"),
         (

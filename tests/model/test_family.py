@@ -126,7 +126,7 @@ def test_an_image_without_settings() -> None:
         (AMD64,),
     )
     assert ml.repositories == (Repository("dsci.local", "stack/ml"),)
-    assert [rule.template for rule in ml.tag_rules] == [
+    assert [rule.source for rule in ml.tag_rules] == [
         "{version}",
         "{major}.{minor}",
         "{major}",
@@ -289,10 +289,16 @@ def test_what_an_unreleased_image_carries() -> None:
 _CHAIN = {"base": "debian:12", "tools": "base", "python": "tools", "ml": "python", "r": "python"}
 
 
+def test_tag_rules_of_an_image_with_a_flavor() -> None:
+    yaml = "tags: [latest, '{version}']\nflavor: {latest: false}\nimages: {ml: {}, r: {flavor: {suffix: -x}}}"
+    assert [rule.source for rule in image(yaml, "ml").tag_rules] == ["{version}"]
+    assert [rule.source for rule in image(yaml, "r").tag_rules] == ["latest", "{version}"]
+
+
 def test_tag_rules_of_one_image() -> None:
     yaml = "tags: [latest]\nimages: {ml: {tags: ['{version}']}, r: {tags: []}}"
-    assert [rule.template for rule in image(yaml, "ml").tag_rules] == ["{version}"]
-    assert [rule.template for rule in image(yaml, "base").tag_rules] == ["latest"]
+    assert [rule.source for rule in image(yaml, "ml").tag_rules] == ["{version}"]
+    assert [rule.source for rule in image(yaml, "base").tag_rules] == ["latest"]
     assert image(yaml, "r").tag_rules == ()
 
 

@@ -18,6 +18,7 @@ from dsci.model import commits, pins, tags, yamlfile
 from dsci.model.numbers import calendar
 from dsci.model.oci import OciError, Platform
 from dsci.model.reference import Repository
+from dsci.model.tagrule import Flavor
 from dsci.model.yamlfile import Location
 
 FILE_NAME = "dsci.yaml"
@@ -93,7 +94,10 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Names that are not siblings although they look like one."""
     repository: str | None = None
     """The image's repository, in full, when it is not `<registry>/<name>`."""
-    tags: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | str | None = None
+    """Its tag rules: a list, or lines as docker/metadata-action takes them."""
+    flavor: Flavor | None = None
+    """What holds for all of its tags."""
     suites: SuiteSettings | None = None
     labels: LabelSettings | None = None
     """What it says of itself, where that differs from the family's."""
@@ -185,7 +189,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The platforms of every image; the engine's own by default."""
     images: dict[str, ImageSettings] = {}
     versioning: VersioningSettings = VersioningSettings()
-    tags: tuple[str, ...] = tags.DEFAULT_RULES
+    tags: tuple[str, ...] | str = tags.DEFAULT_RULES
+    """The tag rules of every image: a list, or lines as docker/metadata-action takes them."""
+    flavor: Flavor = Flavor()
+    """What holds for all tags."""
     suites: SuiteSettings = SuiteSettings()
     labels: LabelSettings = LabelSettings()
     """What every image says of itself: licence, vendor, documentation …"""
@@ -225,7 +232,7 @@ def _check(settings: Settings, location: Location) -> None:
     for n, registry in enumerate(settings.registries):
         _at(location, ("registries", str(n)), lambda registry=registry: Repository.parse(f"{registry}/x"))
     _platforms(settings.platforms, location, ("platforms",))
-    _tags(settings.tags, location, ("tags",))
+    _tags(settings.tags, settings.flavor, location)
     _suites(settings.suites, location, ("suites",))
     try:
         semver.Version.parse(settings.versioning.initial)
@@ -263,7 +270,9 @@ def _check(settings: Settings, location: Location) -> None:
     for name, image in settings.images.items():
         path = ("images", name)
         _platforms(image.platforms or (), location, (*path, "platforms"))
-        _tags(image.tags or (), location, (*path, "tags"))
+        if image.tags is not None or image.flavor is not None:
+            given = settings.tags if image.tags is None else image.tags
+            _tags(given, image.flavor or settings.flavor, location, *path, inherited=image.tags is None)
         if image.suites is not None:
             _suites(image.suites, location, (*path, "suites"))
         if image.repository is not None:
@@ -284,9 +293,15 @@ def _platforms(values: tuple[str, ...], location: Location, path: tuple[str, ...
             raise ConfigError(f"{where}: {'.'.join(path)}: {error.message}", hint=error.hint) from None
 
 
-def _tags(values: tuple[str, ...], location: Location, path: tuple[str, ...]) -> None:
-    for n, value in enumerate(values):
-        _at(location, (*path, str(n)), lambda value=value: tags.TagRule.parse(value))
+def _tags(
+    given: tuple[str, ...] | str, flavor: Flavor, location: Location, *path: str, inherited: bool = False
+) -> None:
+    """Check rules with the flavor that they get; where they are another place's, it is the flavor that is wrong."""
+    where = (*path, "flavor" if inherited else "tags")
+    for n, line in enumerate(tags.lines(given)):
+        place = where if inherited or isinstance(given, str) else (*where, str(n))
+        _at(location, place, lambda line=line: tags.parse(line, flavor))
+    _at(location, where, lambda: tags.rules(given, flavor))
 
 
 def _suites(suites: SuiteSettings, location: Location, path: tuple[str, ...]) -> None:

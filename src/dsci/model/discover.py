@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dsci.errors import ConfigError
-from dsci.model import config
+from dsci.model import config, tags
 from dsci.model.config import ImageSettings, Settings
 from dsci.model.family import Image, Suite
 from dsci.model.oci import Platform
 from dsci.model.reference import EMBEDDED, Repository
-from dsci.model.tags import TagRule
 from dsci.model.tree import Tree
 from dsci.model.yamlfile import Location, nearest
 
@@ -159,6 +158,7 @@ def _image(
         raise ConfigError(f"{location.at(*where, 'context')}: images.{name}.context: no folder {context} in Git")
     platforms = tuple(Platform.parse(text) for text in given.platforms or settings.platforms) or (platform,)
     rules = given.tags if given.tags is not None else settings.tags
+    flavor = given.flavor or settings.flavor
     return Image(
         name=name,
         group=_root_name(project) if settings.versioning.mode == "lockstep" and given.release else name,
@@ -173,7 +173,7 @@ def _image(
         needs=given.needs,
         external=given.external,
         repositories=_repositories(name, given, settings, project),
-        tag_rules=tuple(TagRule.parse(rule) for rule in rules),
+        tag_rules=tags.rules(rules, flavor),
         suites=_suites(name, given, context if folder is None and context else folder, settings, location, tree),
         inherit=(given.suites or settings.suites).inherit,
         previous_names=given.previous_names,

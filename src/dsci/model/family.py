@@ -18,7 +18,7 @@ from dsci.model.config import InputSettings, SecretSettings
 from dsci.model.dockerfile import Recipe
 from dsci.model.oci import ANY, Platform
 from dsci.model.reference import Reference, Repository
-from dsci.model.tags import TagRule
+from dsci.model.tagrule import TagRule
 
 T = TypeVar("T")
 C = TypeVar("C", str, "TargetId")

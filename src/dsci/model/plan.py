@@ -29,6 +29,7 @@ from dsci.model.oci import ANY, Digest
 from dsci.model.pins import Moved
 from dsci.model.receipt import Receipt
 from dsci.model.refs import TagNames
+from dsci.model.tags import Subject
 from dsci.model.text import plain
 from dsci.model.version import Decision
 
@@ -480,8 +481,8 @@ def _planned(family: Family, facts: Facts, decision: Decision, git_tag: str, com
     version, group = decision.version, decision.group
     assert version is not None
     members = group_members(family.images.values())[group]
-    others = [claim.version for claim in facts.claims[group]]
-    planned = _all_tags(members, version, others, commit)
+    subject = Subject(sha=commit, version=version, git_tag=git_tag)
+    planned = _all_tags(members, subject, facts.claims[group])
     return PlannedRelease(
         image=group,
         version=str(version),
@@ -506,8 +507,7 @@ def _finish(family: Family, facts: Facts, pending: Pending) -> PlannedRelease:
     """A release that was claimed and cut off before all its tags stood."""
     claim = pending.claim
     members = group_members(family.images.values())[claim.group]
-    others = [other.version for other in facts.claims[claim.group]]
-    planned = _all_tags(members, claim.version, others, claim.tag.commit)
+    planned = _all_tags(members, _subject(claim), facts.claims[claim.group])
     return PlannedRelease(
         image=claim.group,
         version=str(claim.version),
@@ -529,18 +529,25 @@ def _destinations(members: Sequence[Image]) -> tuple[str, ...]:
 
 
 def _all_tags(
-    members: Sequence[Image], version: semver.Version, others: Sequence[semver.Version], commit: str
+    members: Sequence[Image], subject: Subject, claims: Sequence[Released]
 ) -> tuple[tags_model.PlannedTag, ...]:
     """The tags of all members, the default one's first; most often they are the same."""
     rules = dict.fromkeys(member.tag_rules for member in members)
-    planned = [tag for each in rules for tag in tags_model.plan_tags(each, version, others, sha=commit)]
+    planned = [tag for each in rules for tag in tags_model.plan_tags(each, subject, _others(claims))]
     return tuple(sorted(dict.fromkeys(planned), key=lambda tag: tag.moving))
 
 
 def release_tags(image: Image, claim: Released, claims: Sequence[Released]) -> tuple[tags_model.PlannedTag, ...]:
     """The tags that a claimed release should have now in an image's repositories, given all claims of its group."""
-    others = [other.version for other in claims]
-    return tags_model.plan_tags(image.tag_rules, claim.version, others, sha=claim.tag.commit)
+    return tags_model.plan_tags(image.tag_rules, _subject(claim), _others(claims))
+
+
+def _subject(claim: Released) -> Subject:
+    return Subject(sha=claim.tag.commit, version=claim.version, git_tag=claim.tag.name)
+
+
+def _others(claims: Sequence[Released]) -> list[tags_model.Other]:
+    return [tags_model.Other(claim.version, claim.tag.name) for claim in claims]
 
 
 def _target(family: Family, facts: Facts, target: TargetId, action: Action, reason: str) -> PlannedTarget:

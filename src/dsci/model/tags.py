@@ -1,111 +1,152 @@
-"""The tags an image gets: rules, and what they say for a version.
+"""The tags an image gets: rules, and what they say of a release or of a run.
 
-A rule is a template such as `{major}.{minor}` or `latest`. A rule that names the whole version, or a commit, gives an
-immutable tag; every other one floats, and moves only to the newest stable version of its line. Every tag is legal by
-construction. Which images are released, and when tags are written, is decided elsewhere.
+A release's tags are immutable, or float and move only to the newest stable version of their line; they depend on the
+version, its Git tag and its commit alone, so that every later run knows them too. A run's tags follow a branch, a
+request or a schedule. Every tag is legal by construction. Which images are released, and when tags are written, is
+decided elsewhere.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import semver
 
 from dsci.errors import ConfigError
-from dsci.model.numbers import CalVersion, parts, precedence
-from dsci.model.reference import check_tag
+from dsci.model import tagline, tagrecord, tagtemplate
+from dsci.model.numbers import precedence
+from dsci.model.tagname import RESERVED
+from dsci.model.tagparts import Subject
+from dsci.model.tagrule import Flavor, Guard, PlannedTag, TagRule
+
+__all__ = [
+    "DEFAULT_RULES",
+    "RESERVED",
+    "Flavor",
+    "Guard",
+    "Other",
+    "PlannedTag",
+    "Subject",
+    "TagRule",
+    "lines",
+    "parse",
+    "plan_tags",
+    "ref_tags",
+    "rules",
+]
 
 DEFAULT_RULES = ("{version}", "{major}.{minor}", "{major}", "latest", "sha-{sha}")
-
-#: Tags that begin so are dsci's own: content keys, receipts, release indexes.
-RESERVED = "dsci-"
-
-_FIELD = re.compile(r"\{([^{}]*)\}")
-_FIELDS = ("version", "major", "minor", "patch", "sha")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class PlannedTag:
-    """A tag that a release wants, and whether it may move later."""
-
-    name: str
-    moving: bool
+_LATEST = "latest"
 
 
 @dataclass(frozen=True, slots=True)
-class TagRule:
-    """One template. `moving` tells a float from an immutable tag."""
+class Other:
+    """Another version that is claimed, and the Git tag that claims it."""
 
-    template: str
-
-    @classmethod
-    def parse(cls, text: str) -> TagRule:
-        """Check a template. Raises ConfigError for unknown fields and for tags that could never be legal."""
-        for field in _FIELD.findall(text):
-            if field not in _FIELDS:
-                raise ConfigError(
-                    f"unknown field {{{field}}} in tag rule {text!r}", hint="known fields: " + ", ".join(_FIELDS)
-                )
-        sample = _FIELD.sub("1", text)
-        if "{" in sample or "}" in sample:
-            raise ConfigError(f"a lone brace in tag rule {text!r}")
-        check_tag(sample)
-        if sample.startswith(RESERVED):
-            raise ConfigError(f"tag rule {text!r}: tags that begin with {RESERVED} are dsci's own")
-        return cls(text)
-
-    @property
-    def _fields(self) -> frozenset[str]:
-        return frozenset(_FIELD.findall(self.template))
-
-    @property
-    def exact(self) -> bool:
-        """Whether the tag tells a prerelease from its release."""
-        return bool(self._fields & {"version", "sha"})
-
-    @property
-    def moving(self) -> bool:
-        """Whether two stable versions can want the same tag from this rule."""
-        return not self.exact and not {"major", "minor", "patch"} <= self._fields
-
-    def render(self, version: semver.Version, *, sha: str) -> str:
-        """The tag for this version. `+` of build metadata becomes `_`, as tags know no `+`."""
-        major, minor, patch = parts(version)
-        values = {
-            "version": str(version).replace("+", "_"),
-            "major": major,
-            "minor": minor,
-            "patch": patch,
-            "sha": sha[:12],
-        }
-        # A date may have fewer than three parts: no point is left behind for those that are not there.
-        return check_tag(_FIELD.sub(lambda match: values[match[1]], self.template).rstrip("."))
+    version: semver.Version
+    git_tag: str = ""
 
 
-def plan_tags(
-    rules: Iterable[TagRule], version: semver.Version, others: Iterable[semver.Version], *, sha: str
-) -> tuple[PlannedTag, ...]:
+def lines(given: str | Sequence[str]) -> tuple[str, ...]:
+    """The rules of a setting: a list, or docker/metadata-action's block of lines with `#` before comments."""
+    if not isinstance(given, str):
+        return tuple(given)
+    stripped = [line.strip() for line in given.splitlines()]
+    return tuple(line for line in stripped if line and not line.startswith("#"))
+
+
+def parse(text: str, flavor: Flavor = Flavor()) -> TagRule:  # noqa: B008  # it is frozen
+    """Read one rule, a template or a line of docker/metadata-action. Raises ConfigError that quotes it."""
+    return tagline.parse(text, flavor) if tagrecord.is_line(text) else tagtemplate.parse(text, flavor)
+
+
+def rules(given: str | Sequence[str], flavor: Flavor = Flavor()) -> tuple[TagRule, ...]:  # noqa: B008
+    """The rules of an image. Raises ConfigError for one that means nothing, or that takes releases' names."""
+    found = [rule for rule in (parse(line, flavor) for line in lines(given)) if rule.enabled]
+    if flavor.latest == "false":
+        found = [rule for rule in found if rule.source != _LATEST]
+    elif flavor.latest == "true" or any(rule.implies_latest for rule in found):
+        found.append(replace(parse(_LATEST, flavor), priority=-(10**9)))
+    releases = [rule for rule in found if rule.guard is not Guard.REF]
+    for rule in found:
+        name = rule.constant if rule.guard is Guard.REF else ""
+        other = next((each for each in releases if name and _gives(each, name)), None)
+        if other is not None and not other.constant:
+            raise ConfigError(
+                f"tag rule {rule.source!r}: {name} could be a release's tag, by the rule {other.source!r}",
+                hint="give it another prefix or suffix: a release's tag moves to other releases alone, or never",
+            )
+    return tuple(found)
+
+
+def _gives(rule: TagRule, name: str) -> bool:
+    """Whether a rule for releases could give this tag to one."""
+    return re.fullmatch(rule.shape, name, re.DOTALL) is not None
+
+
+def plan_tags(rules: Iterable[TagRule], subject: Subject, others: Iterable[Other]) -> tuple[PlannedTag, ...]:
     """The tags of a release, immutable ones first, given every other claimed version of the image.
 
-    A float is given only if no newer stable version wants the same one. A prerelease moves no float at all, and takes
-    no tag that its release will want.
+    A float is given only if no newer stable version wants the same one, and no version at all has its name for ever. A
+    prerelease moves no float, and takes no tag that its release will want.
     """
-    others = tuple(others)
-    newer = [other for other in others if not other.prerelease and precedence(other) > precedence(version)]
-    rules = tuple(rules)
-    # A date such as 2026.02 may be a whole version and the beginning of another: then it names the version for ever.
-    dates = [each for each in (version, *others) if isinstance(each, CalVersion)]
-    whole = {rule.render(each, sha=sha) for rule in rules if rule.exact for each in dates}
+    version = subject.version
+    if version is None:
+        return ()
+    others = tuple(other for other in others if str(other.version) != str(version))
+    rank = (precedence(version), str(version))
+    wanted = [rule for rule in rules if rule.guard is not Guard.REF]
+    planned = _ordered(wanted, (rule.plan(subject) for rule in wanted))
+    # Who else wants these names: newer stable versions as floats, any version for ever (`2026.02` may be a whole
+    # version and the beginning of another); of those that want one for ever the lowest has it.
+    for other in others:
+        theirs = replace(subject, version=other.version, git_tag=other.git_tag, sha="")
+        their_rank = (precedence(other.version), str(other.version))
+        for rule in wanted:
+            tag = rule.plan(theirs)
+            mine = planned.get(tag.name) if tag is not None else None
+            if tag is None or mine is None:
+                continue
+            lost = their_rank > rank or not tag.moving if mine.moving else their_rank < rank and not tag.moving
+            if lost:
+                del planned[tag.name]
+    return tuple(planned.values())
+
+
+def _ordered(rules: Sequence[TagRule], tags: Iterable[PlannedTag | None]) -> dict[str, PlannedTag]:
+    """The tags that rules gave by their names: immutable ones first, then by priority, then as written."""
+    given = [(rule.priority, tag) for rule, tag in zip(rules, tags, strict=True) if tag is not None]
     planned: dict[str, PlannedTag] = {}
-    for rule in rules:
-        name = rule.render(version, sha=sha)
-        if rule.moving and name in whole:
-            continue
-        if version.prerelease and not rule.exact:
-            continue
-        if rule.moving and any(rule.render(other, sha=sha) == name for other in newer):
-            continue
-        planned.setdefault(name, PlannedTag(name, rule.moving))
-    return tuple(sorted(planned.values(), key=lambda tag: tag.moving))
+    for _, tag in sorted(given, key=lambda each: (each[1].moving, -each[0])):
+        planned.setdefault(tag.name, tag)
+    return planned
+
+
+def ref_tags(
+    rules: Iterable[TagRule],
+    subject: Subject,
+    *,
+    releases: Iterable[Other] = (),
+    suffixes: Iterable[str] = (),
+) -> tuple[PlannedTag, ...]:
+    """The tags that follow what this run is about: its branch, its request, its schedule; immutable ones first.
+
+    A name that belongs to a release is never among them: a branch that would read so gets another name, and what a
+    rule gives to one of `releases` is left out. `suffixes` are those that tell the tags of a group's members.
+    """
+    rules = tuple(rules)
+    of_releases = [rule for rule in rules if rule.guard is not Guard.REF]
+    endings = tuple(filter(None, suffixes))
+
+    def taken(name: str) -> bool:
+        return name.endswith(endings) or any(_gives(rule, name) for rule in of_releases)
+
+    given = {rule.constant for rule in of_releases if rule.constant}
+    for release in releases:
+        theirs = replace(subject, version=release.version, git_tag=release.git_tag, sha="")
+        given.update(tag.name for tag in (rule.plan(theirs) for rule in of_releases) if tag)
+    following = [rule for rule in rules if rule.guard is Guard.REF]
+    planned = _ordered(following, (rule.plan(subject, taken=taken) for rule in following))
+    return tuple(tag for tag in planned.values() if tag.name not in given)
