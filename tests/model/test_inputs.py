@@ -198,3 +198,4 @@ def test_a_watch_says_what_every_filter_says(path: str, owners: str) -> None:
     asked = {str(name.image) for name, given in shot.inputs.items() if given.touches(path)}
     assert watch.touched(path) == asked == set(owners.split())
     assert watch.touched(path) == asked, "also when it is asked again"
+    assert watch.touched_by([path]) == watch.touched_by([path, path]) == asked and not watch.touched_by([])

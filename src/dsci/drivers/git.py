@@ -33,6 +33,7 @@ from dsci.ports import Claimed, Head, TagObject
 
 _GIT = ("git", "-c", "core.quotePath=false")
 _FOLDER = b"40000"
+_SMALL = 100
 #: How deep folders may lie in each other; Git itself stops at 2048 (core.maxTreeDepth).
 _DEPTH = 250
 _TIMEOUT = 300.0
@@ -115,6 +116,7 @@ class GitRepository:
         self._lock = threading.Lock()
         self._trees: dict[str, Tree] = {}
         self._folders: dict[str, list[tuple[str, TreeEntry]]] = {}
+        self._paths: dict[str, str] = {}
 
     # ------------------------------------------------------------------------------------------------- reading
 
@@ -237,11 +239,20 @@ class GitRepository:
             if mode != _FOLDER:
                 found.append((name, TreeEntry(_mode(mode), oid)))
                 continue
-            if oid not in self._folders:
-                below = self._tree_object(oid, f"below the folder {name}")
-                self._folders[oid] = self._files(below, width, depth + 1)
-            found += [(f"{name}/{path}", entry) for path, entry in self._folders[oid]]
+            for path, entry in self._below(oid, name, width, depth):
+                # The same paths stand in one commit after the other: each is kept once.
+                whole = f"{name}/{path}"
+                found.append((self._paths.setdefault(whole, whole), entry))
         return found
+
+    def _below(self, oid: str, name: str, width: int, depth: int) -> list[tuple[str, TreeEntry]]:
+        """The files of a folder. Small ones are kept, as many commits have them; large ones differ in each."""
+        if oid in self._folders:
+            return self._folders[oid]
+        files = self._files(self._tree_object(oid, f"below the folder {name}"), width, depth + 1)
+        if len(files) <= _SMALL:
+            self._folders[oid] = files
+        return files
 
     def _tree_object(self, name: str, whose: str) -> bytes:
         kind, content = self._object(name)
@@ -395,18 +406,21 @@ class GitRepository:
             "--",
         ]
         commits: list[Commit] = []
-        names: dict[bytes, str] = {}  # A path comes again and again: each is kept once.
+        names: dict[str, str] = {}  # A path or a name comes again and again: each is kept once.
         for record in process.records([*_GIT, *log], mark.encode(), **self._how(env=_BUFFERED)):
-            sha, parents, when, author, message, rest = record.split(b"\0", 5)
-            paths = rest.removeprefix(b"\0").removeprefix(b"\n").split(b"\0")
+            text = record.decode(errors="surrogateescape")
+            sha, parents, when, author, message, rest = text.split("\0", 5)
+            if not text.isascii():
+                author, message = _readable(author), _readable(message)
+            paths = rest.removeprefix("\0").removeprefix("\n").split("\0")
             commits.append(
                 Commit(
-                    sha=sha.decode(),
-                    parents=tuple(parents.decode().split()),
+                    sha=sha,
+                    parents=tuple(parents.split()),
                     when=_date(when),
-                    message=message.decode(errors="replace"),
-                    author=author.decode(errors="replace"),
-                    paths=tuple(names.get(path) or names.setdefault(path, _path(path)) for path in paths if path),
+                    message=message,
+                    author=names.setdefault(author, author),
+                    paths=tuple([names.setdefault(path, path) for path in paths if path]),
                 )
             )
         return tuple(commits)
@@ -760,6 +774,11 @@ def _mode(raw: bytes) -> str:
     if raw.startswith(b"100"):
         return EXECUTABLE if int(raw, 8) & stat.S_IXUSR else FILE
     return raw.decode("ascii", errors="replace")
+
+
+def _readable(text: str) -> str:
+    """Text with what is no UTF-8 in it shown as such."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _path(raw: bytes) -> str:

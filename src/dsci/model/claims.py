@@ -79,6 +79,40 @@ class Named:
     """Whether it lies beside a tag that was made by hand."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Template:
+    """A shape of Git tags, taken apart: what stands before, between and behind its fields."""
+
+    before: str
+    between: str
+    behind: str
+    image: bool
+    """Whether it has an image."""
+    image_first: bool
+
+    @classmethod
+    def of(cls, text: str) -> _Template:
+        before, first, between, *rest = re.split(r"\{(image|version)\}", text)
+        if not rest:
+            return cls(before=before, between="", behind=between, image=False, image_first=False)
+        return cls(before=before, between=between, behind=rest[1], image=True, image_first=first == "image")
+
+    def splits(self, name: str) -> Iterator[tuple[str | None, str]]:
+        """Every way to read a name: the image (None where the shape has none) and the version."""
+        end = len(name) - len(self.behind)
+        if end < len(self.before) or not name.startswith(self.before) or not name.endswith(self.behind):
+            return
+        body = name[len(self.before) : end]
+        if not self.image:
+            yield None, body
+            return
+        place = body.find(self.between)
+        while place >= 0:
+            one, other = body[:place], body[place + len(self.between) :]
+            yield (one, other) if self.image_first else (other, one)
+            place = body.find(self.between, place + 1)
+
+
 class TagFormat:
     """The shape of Git tags: `{image}-v{version}`, or any other with both fields."""
 
@@ -99,7 +133,8 @@ class TagFormat:
         self.groups = tuple(groups)
         self.numbers = numbers
         self._earlier = earlier or {}
-        self._templates = tuple(filter(None, (template, other)))
+        self._templates = [_Template.of(each) for each in (template, other) if each]
+        self._known: dict[str, Named | None] = {}
 
     @classmethod
     def of(
@@ -128,10 +163,15 @@ class TagFormat:
         return self.template.replace("{image}", group).replace("{version}", str(version))
 
     def read(self, name: str) -> Named | None:
-        """What a Git tag's name says; None for tags of other tools and other images."""
+        """What a Git tag's name says; None for tags of other tools and other images. It is asked more than once."""
+        if name not in self._known:
+            self._known[name] = self._read(name)
+        return self._known[name]
+
+    def _read(self, name: str) -> Named | None:
         beside = name.endswith(BESIDE)
         for template in self._templates:
-            for image, number in _splits(template, name.removesuffix(BESIDE)):
+            for image, number in template.splits(name.removesuffix(BESIDE)):
                 group = self._group(image)
                 if group is None:
                     continue
@@ -152,25 +192,6 @@ class TagFormat:
         return group if group in self.groups else None
 
 
-def _splits(template: str, name: str) -> Iterator[tuple[str | None, str]]:
-    """Every way to read a name by a template: the image (None where the template has none) and the version."""
-    first, _, rest = template.partition("{")
-    second, _, last = rest.rpartition("}")
-    if not name.startswith(first) or not name.endswith(last) or len(name) < len(first) + len(last):
-        return
-    body = name[len(first) : len(name) - len(last)]
-    if "{" not in second:
-        yield None, body
-        return
-    field, _, between = second.partition("}")
-    between = between.rpartition("{")[0]
-    place = body.find(between)
-    while place >= 0:
-        one, other = body[:place], body[place + len(between) :]
-        yield (one, other) if field == "image" else (other, one)
-        place = body.find(between, place + 1)
-
-
 def released(tags: Iterable[Tag], form: TagFormat, groups: Iterable[str]) -> Mapping[str, tuple[Released, ...]]:
     """The claimed versions of every group, newest version first; none for groups that are never released."""
     found: dict[str, list[Released]] = {group: [] for group in groups}
@@ -183,7 +204,8 @@ def released(tags: Iterable[Tag], form: TagFormat, groups: Iterable[str]) -> Map
         group = named.group or form.owner(_first_image(claim))
         if not group:
             continue
-        claim = replace(claim, group=group)
+        if group != claim.group:
+            claim = replace(claim, group=group)
         if named.beside:
             beside[group, claim.version] = claim
         else:

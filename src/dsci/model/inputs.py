@@ -8,7 +8,7 @@ inputs wherever they lie. The same answers serve keys, tars and the commits that
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -101,6 +101,12 @@ class Watch(Generic[T]):
         if path not in self._known:
             self._known[path] = self._touched(path)
         return self._known[path]
+
+    def touched_by(self, paths: Sequence[str]) -> frozenset[T]:
+        """The owners of any of these paths."""
+        if len(paths) == 1:
+            return self.touched(paths[0])
+        return frozenset().union(*map(self.touched, paths))
 
     def _touched(self, path: str) -> frozenset[T]:
         found = set(self._files.get(path, ()))

@@ -16,7 +16,7 @@ import semver
 
 from dsci.errors import ConfigError
 from dsci.model import tagline, tagrecord, tagtemplate
-from dsci.model.numbers import precedence
+from dsci.model.numbers import CalVersion, precedence
 from dsci.model.tagname import RESERVED
 from dsci.model.tagparts import Subject
 from dsci.model.tagrule import Flavor, Guard, PlannedTag, TagRule
@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 DEFAULT_RULES = ("{version}", "{major}.{minor}", "{major}", "latest", "sha-{sha}")
+_USUAL = frozenset(DEFAULT_RULES)
 _LATEST = "latest"
 
 
@@ -95,9 +96,13 @@ def plan_tags(rules: Iterable[TagRule], subject: Subject, others: Iterable[Other
     version = subject.version
     if version is None:
         return ()
-    others = tuple(other for other in others if str(other.version) != str(version))
-    rank = (precedence(version), str(version))
+    order = precedence(version)
     wanted = [rule for rule in rules if rule.guard is not Guard.REF]
+    if _USUAL.issuperset(rule.source for rule in wanted) and not isinstance(version, CalVersion):
+        # By the default rules no older semantic version has a name that this one wants: hundreds need no look.
+        others = (other for other in others if precedence(other.version) >= order)
+    others = tuple(other for other in others if str(other.version) != str(version))
+    rank = (order, str(version))
     planned = _ordered(wanted, (rule.plan(subject) for rule in wanted))
     # Who else wants these names: newer stable versions as floats, any version for ever (`2026.02` may be a whole
     # version and the beginning of another); of those that want one for ever the lowest has it.

@@ -147,7 +147,7 @@ def _releases(
 
     touched: dict[str, list[Commit]] = {group: [] for group in claims}
     for commit in log.commits:
-        for group in {group for path in commit.paths for group in watch.touched(path)}:
+        for group in watch.touched_by(commit.paths):
             touched[group].append(commit)
     reverting = [each for commit in log.commits if commits_model.speaks(commit) and (each := change(commit)).reverts]
     bare: dict[str, list[tuple[Released, Released | None, tuple[Entry, ...]]]] = {}

@@ -49,12 +49,14 @@ def observe(
     git = world.source.git
     head = git.head()
     told = Told(tags=theirs or {})
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         asking = pool.submit(remote.ask, git, world.remote) if history and theirs is None else None
+        listing = pool.submit(git.tag_refs) if history else None
         now = snapshot(world.source, head.commit, overlay=overlay)
+        here = listing.result() if listing else {}
         told = asking.result() if asking else told
     groups = tuple(sorted(family.group_members(now.family.images.values())))
-    known = _versions(world, request, now, groups, told) if history else _Versions.none(groups)
+    known = _versions(world, request, now, groups, here, told) if history else _Versions.none(groups)
     claims = known.claims
     newest = {group: next((claim for claim in claims[group] if claim.tag.merged), None) for group in groups}
     warnings = list(known.problems)
@@ -111,18 +113,24 @@ class _Versions:
         )
 
 
-def _versions(world: World, request: Request, now: Snapshot, groups: Sequence[str], told: Told) -> _Versions:
+def _versions(
+    world: World, request: Request, now: Snapshot, groups: Sequence[str], here: Mapping[str, str], told: Told
+) -> _Versions:
     git, settings = world.source.git, now.settings.versioning
     form = TagFormat.of_images(settings, now.family.images.values())
-    here = git.tag_refs()
-    claims = remote.claims(git, form, groups, here, told.tags, fetch=world.remote is Remote.FETCH, say=world.say)
-    asked, claims = _asked(request, claims)
-    branch = _branch(world.source, git.head(), settings)
-    lines = {group: Line.of(branch, settings.prereleases, group) for group in groups}
-    past = Past(world.source, now, claims)
-    # Git writes its log while the files of earlier commits are compared.
+    fetch = world.remote is Remote.FETCH
+    # Git writes its log while tags and the files of earlier commits are read. Of an image that no tag names all of
+    # history counts: that is known at once.
     with ThreadPoolExecutor(1) as pool:
-        log = pool.submit(git.commits, starts_of(claims))
+        named = {each.group for each in map(form.read, here) if each is not None}
+        begin = not fetch and not named.issuperset(form.groups) and not git.is_shallow()
+        whole = pool.submit(git.commits, ()) if begin else None
+        claims = remote.claims(git, form, groups, here, told.tags, fetch=fetch, say=world.say)
+        asked, claims = _asked(request, claims)
+        branch = _branch(world.source, git.head(), settings)
+        lines = {group: Line.of(branch, settings.prereleases, group) for group in groups}
+        past = Past(world.source, now, claims)
+        log = whole or pool.submit(git.commits, starts_of(claims))
         last = {group: version.last(claims[group], lines[group]) for group in groups}
         own_changes = own_changes_of(past, now, last)
         moved, problems = moved_of(past, now, claims)

@@ -102,7 +102,7 @@ def history_of(
     touched: dict[str, list[Change]] = {group: [] for group in groups}
     since: dict[str, list[Change]] = {group: [] for group in groups}
     for commit in commits:
-        hit = frozenset(group for path in commit.paths for group in watch.touched(path))
+        hit = watch.touched_by(commit.paths)
         for group in groups if commits_model.speaks(commit) else hit:
             if commit.sha in unreleased[bases[group]]:
                 since[group].append(change(commit))
