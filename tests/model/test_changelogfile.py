@@ -482,3 +482,12 @@ def test_a_large_file_is_read_quickly() -> None:
     many = [release(f"1.{n}.0", entry(Kind.FIX, f"x{n}")) for n in reversed(range(1500))]
     text = keep_a_changelog(many[::2]) + "```x\n" * 20_000 + "<!--\n" * 20_000
     assert missing(update(text, many), many) == ()
+
+
+@pytest.mark.parametrize("opened", ["<!--", "```\ncode", "~~~ text"])
+def test_what_would_swallow_other_sections_is_not_moved(opened: str) -> None:
+    """An open comment or code block under `[Unreleased]` stays there: above another section it would hide that one."""
+    text = f"## [1.0.0]\n-->\n```\n~~~\n## [Unreleased]\n{opened}"
+    once = update(text, [release("2.0.0"), release("1.0.0")])
+    assert update(once, [release("2.0.0"), release("1.0.0")]) == once
+    assert once.index(opened) > once.index("## [Unreleased]") and once.count("## [1.0.0]") == 1

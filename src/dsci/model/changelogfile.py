@@ -100,6 +100,8 @@ class _File:
         inherited: list[str] = []
         if coming is not None and heir is not None:
             inherited = trimmed(changelogbody.by_hand(coming.rows[1:]))
+            if not changelogrows.whole(inherited):
+                inherited = []
             if inherited:
                 self._rewrite(coming, [], [])
         listed = {release.tag for release in self.releases} if self.named else set[str]()

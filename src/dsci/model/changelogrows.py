@@ -62,19 +62,35 @@ def loud(rows: Sequence[str]) -> list[bool]:
     return found
 
 
+def whole(rows: Sequence[str]) -> bool:
+    """Whether what begins in these rows ends in them: code or a comment that does not would swallow what follows."""
+    number, hopeless = 0, dict[str, int]()
+    while number < len(rows):
+        end = _closed(rows, number, hopeless)
+        if end == number and _opened(rows[number]) is not None:
+            return False
+        number = end + 1
+    return True
+
+
+def _opened(row: str) -> tuple[str, int] | None:
+    """The sign and the length of what begins in a row: a fence of code, or (`<`) a comment; None for any other row."""
+    text = bare(row).strip()
+    fence = _FENCE.match(text)
+    if fence is not None and not (fence["run"][0] == "`" and "`" in fence["info"]):
+        return fence["run"][0], len(fence["run"])
+    return ("<", 0) if text.startswith("<!--") and "-->" not in text else None
+
+
 def _closed(rows: Sequence[str], start: int, hopeless: dict[str, int]) -> int:
     """Where the code or comment that begins in a row ends; the row itself where none does.
 
     `hopeless` remembers what nothing closes any more, so that a file is read once.
     """
-    text = bare(rows[start]).strip()
-    fence = _FENCE.match(text)
-    if fence is not None and not (fence["run"][0] == "`" and "`" in fence["info"]):
-        sign, length = fence["run"][0], len(fence["run"])
-    elif text.startswith("<!--") and "-->" not in text:
-        sign, length = "<", 0
-    else:
+    opened = _opened(rows[start])
+    if opened is None:
         return start
+    sign, length = opened
     if length >= hopeless.get(sign, length + 1):
         return start
     for number in range(start + 1, len(rows)):
