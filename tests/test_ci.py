@@ -59,3 +59,20 @@ GITLAB = {"GITLAB_CI": "true", "CI_DEFAULT_BRANCH": "main"}
 )
 def test_events(environment: dict[str, str], expected: Event) -> None:
     assert event(environment) == expected
+
+
+@pytest.mark.parametrize(
+    ("payload", "branch"),
+    [
+        ({"repository": {"default_branch": "trunk"}}, "trunk"),
+        ({"repository": {"default_branch": 7}}, ""),
+        ({"repository": []}, ""),
+        ([], ""),
+        (None, ""),
+    ],
+)
+def test_github_tells_its_main_branch_in_the_payload(payload: object, branch: str) -> None:
+    found = event(GITHUB | {"GITHUB_REF": "refs/heads/trunk"}, payload=payload)
+    assert found.default_branch == branch
+    scheduled = GITHUB | {"GITHUB_REF": "refs/heads/main", "GITHUB_EVENT_NAME": "schedule"}
+    assert event(scheduled, payload=payload).default_branch == (branch or "main")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from dsci.model.event import Event, Trigger
 
@@ -19,10 +20,11 @@ _PULL = re.compile(r"\Arefs/pull/([0-9]+)/(?:merge|head)\Z")
 _GITLAB = ("CI_PIPELINE_SOURCE", "CI_COMMIT_BRANCH", "CI_COMMIT_TAG", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
 
 
-def event(environment: Mapping[str, str], *, now: int = 0) -> Event:
-    """What set this run off, as far as the environment tells."""
+def event(environment: Mapping[str, str], *, now: int = 0, payload: object = None) -> Event:
+    """What set this run off, as far as the environment tells, and GitHub's payload of the event, where it is known."""
     if environment.get("GITHUB_ACTIONS") == "true" or environment.get("GITHUB_REF"):
-        return _github(environment, now)
+        found = _github(environment, now)
+        return replace(found, default_branch=_default(payload) or found.default_branch)
     if environment.get("GITLAB_CI") == "true" or any(environment.get(name) for name in _GITLAB):
         return _gitlab(environment, now)
     return Event(now=now)
@@ -46,6 +48,13 @@ def _github(environment: Mapping[str, str], now: int) -> Event:
         default_branch=branch if scheduled else "",
         now=now,
     )
+
+
+def _default(payload: object) -> str:
+    """The repository's main branch, which GitHub tells in the payload alone."""
+    repository = payload.get("repository") if isinstance(payload, Mapping) else None
+    name = repository.get("default_branch") if isinstance(repository, Mapping) else None
+    return name if isinstance(name, str) else ""
 
 
 def _gitlab(environment: Mapping[str, str], now: int) -> Event:

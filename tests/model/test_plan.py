@@ -18,10 +18,14 @@ from dsci.errors import ConfigError, ConflictError
 from dsci.model.changelog import Entry, Kind
 from dsci.model.claims import Released
 from dsci.model.event import Event, Trigger
+from dsci.model.facts import Found, Pending, Request
 from dsci.model.family import TargetId, group_members
 from dsci.model.lines import Line
 from dsci.model.oci import Digest
-from dsci.model.plan import Action, Found, Pending, Plan, PlannedRelease, PlannedTarget, Request, make, release_tags
+from dsci.model.plan import Plan, PlannedRelease, PlannedTarget
+from dsci.model.planning import make
+from dsci.model.releases import release_tags
+from dsci.model.verdicts import Action
 
 ALL = look(STACK)
 TOUCHED = "images/python/requirements.txt changed"

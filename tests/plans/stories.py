@@ -18,8 +18,10 @@ import yaml
 from dsci.model import claims, keys
 from dsci.model.claims import Tag
 from dsci.model.commits import Commit
+from dsci.model.facts import Facts, Request
 from dsci.model.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
-from dsci.model.plan import Facts, Plan, Request, make
+from dsci.model.plan import Plan
+from dsci.model.planning import make
 from dsci.model.receipt import BaseUsed, Receipt, to_artifact
 from dsci.model.reference import Reference
 from dsci.model.tree import EXECUTABLE, FILE, Tree, TreeEntry

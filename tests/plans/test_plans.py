@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from stories import Story, told
 
 from dsci.model.claims import TagFormat
-from dsci.model.plan import Plan, Request
+from dsci.model.facts import Request
+from dsci.model.plan import Plan
 
 HERE = Path(__file__).parent
 CASES = sorted(folder.name for folder in HERE.iterdir() if (folder / "case.yaml").is_file())

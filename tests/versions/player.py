@@ -16,8 +16,10 @@ from pathlib import Path
 
 from dsci.drivers.git import GitRepository
 from dsci.model.event import Event
+from dsci.model.facts import Request
 from dsci.model.oci import Platform
-from dsci.model.plan import Plan, Request, make
+from dsci.model.plan import Plan
+from dsci.model.planning import make
 from dsci.pipeline.observe import observe
 from dsci.pipeline.snapshot import Source
 from dsci.pipeline.world import World

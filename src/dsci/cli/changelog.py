@@ -15,8 +15,7 @@ from dsci.cli.options import as_json, check_names, event, from_here, images
 from dsci.cli.wiring import Session
 from dsci.drivers import files
 from dsci.errors import ConfigError
-from dsci.model import changelogfile, notes
-from dsci.model import plan as planning
+from dsci.model import changelogfile, notes, planning
 from dsci.model.changelog import Release, document
 from dsci.model.links import FORGES, Links
 from dsci.pipeline import history

@@ -15,13 +15,14 @@ from dsci.cli.console import harmless
 from dsci.cli.options import as_json, check_names, event, from_here, images, registry
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
-from dsci.model import config
-from dsci.model import plan as planning
+from dsci.model import config, planning
 from dsci.model.commits import Bump, Commit
 from dsci.model.event import Trigger
+from dsci.model.facts import Facts
 from dsci.model.family import Image, group_members
 from dsci.model.pins import Moved
-from dsci.model.plan import Facts, Plan, PlannedTarget
+from dsci.model.plan import Plan, PlannedTarget
+from dsci.model.releases import release_tags
 from dsci.model.text import clean
 from dsci.model.version import stable
 from dsci.model.weigh import weigh
@@ -42,6 +43,8 @@ class _TagRow(msgspec.Struct, kw_only=True):
     tags: list[str]
     next_version: str | None
     next_tags: list[str]
+    run_tags: list[str]
+    """Those that follow this run (its branch, its request, its schedule), whether or not a version is released."""
 
 
 class _CommitRow(msgspec.Struct, kw_only=True):
@@ -179,7 +182,7 @@ def tags(
             claim = next((claim for claim in facts.claims[group] if claim.tag.merged), None)
             following = coming.get(group)
             for member in members:
-                present = planning.release_tags(member, claim, facts.claims[group]) if claim else ()
+                present = release_tags(member, claim, facts.claims[group]) if claim else ()
                 rows.append(
                     _TagRow(
                         image=member.name,
@@ -188,6 +191,7 @@ def tags(
                         tags=[tag.name for tag in present],
                         next_version=following.version if following else None,
                         next_tags=list(following.tags) if following else [],
+                        run_tags=[tag for ref in value.refs if ref.image == member.name for tag in ref.tags],
                     )
                 )
         if json:
@@ -198,6 +202,8 @@ def tags(
             lines.append((row.image, row.version or "–", " ".join(row.tags) or "no release yet"))
             if row.next_version:
                 lines.append(("", f"→ {row.next_version}", " ".join(row.next_tags)))
+            if row.run_tags:
+                lines.append(("", "this run", " ".join(row.run_tags)))
         click.echo(render.table(lines, indent=""))
 
 

@@ -35,6 +35,9 @@ def plan(value: Plan) -> str:
         lines.append(table((item.image, _step(item), item.reason) for item in fresh))
         lines += ["", "Tags", ""]
         lines.append(table((item.image, " ".join(item.tags), f"git {item.git_tag}") for item in fresh))
+    if value.refs:
+        lines += ["", "Names that follow this run", ""]
+        lines.append(table((item.image, " ".join(item.tags)) for item in value.refs))
     for name in value.superseded:
         lines += ["", f"{name}: a later commit has released it already"]
     counts = {action: sum(item.action == action for item in value.targets) for action in _ACTIONS}

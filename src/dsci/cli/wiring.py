@@ -7,6 +7,7 @@ to the engine.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -29,8 +30,9 @@ from dsci.drivers.layout import LayoutRegistry
 from dsci.drivers.runs import Run
 from dsci.errors import BuilderError, ConfigError, RegistryError
 from dsci.model.event import Event, Trigger
+from dsci.model.facts import Request
 from dsci.model.oci import Descriptor, Digest, OciError, Platform
-from dsci.model.plan import Plan, Request
+from dsci.model.plan import Plan
 from dsci.model.reference import DOCKER_HUB, EMBEDDED, Reference, Repository
 from dsci.pipeline.bases import resolve_in
 from dsci.pipeline.remote import Remote
@@ -116,7 +118,7 @@ class Session:
     def event(self) -> Event:
         """What set this run off: as the caller says, else as the CI system does, else somebody by hand."""
         now = self.now.replace(tzinfo=UTC) if self.now else datetime.now(UTC)
-        event = ci.event(os.environ, now=int(now.timestamp()))
+        event = ci.event(os.environ, now=int(now.timestamp()), payload=_payload())
         if self.reference or self.trigger:
             said = ci.event({"GITHUB_REF": self.reference}, now=event.now) if self.reference else event
             event = replace(said, trigger=Trigger(self.trigger) if self.trigger else said.trigger)
@@ -282,6 +284,18 @@ class Session:
             if self.lenient:
                 return ()
             raise
+
+
+_PAYLOAD_LIMIT = 32 << 20
+
+
+def _payload() -> object:
+    """GitHub's payload of the event; None where there is none, or it cannot be read."""
+    path = Path(os.environ.get("GITHUB_EVENT_PATH", "") or os.devnull)
+    with contextlib.suppress(OSError, ValueError):
+        if path.is_file() and path.stat().st_size <= _PAYLOAD_LIMIT:
+            return json.loads(path.read_bytes())
+    return None
 
 
 class Routes:

@@ -17,7 +17,7 @@ from dsci.cli.options import as_json, check_names, event, images, registry
 from dsci.cli.wiring import Session
 from dsci.errors import ConfigError, DsciError
 from dsci.model import lock as locking
-from dsci.model import plan as planning
+from dsci.model import planning
 from dsci.model.oci import ANY
 from dsci.model.reference import EMBEDDED
 from dsci.model.report import Outcome, Report, Status, Verdict, to_junit, to_markdown

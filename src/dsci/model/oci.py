@@ -18,6 +18,8 @@ from typing import Any
 from dsci.errors import DsciError
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+#: The annotation that says which commit an index was made of.
+REVISION = "org.opencontainers.image.revision"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"

@@ -16,17 +16,18 @@ from dsci.model import config, family, keys, version
 from dsci.model.claims import Released, TagFormat
 from dsci.model.commits import Change
 from dsci.model.event import Trigger
+from dsci.model.facts import Facts, Request
 from dsci.model.family import TargetId
+from dsci.model.following import refs_of
 from dsci.model.lines import Line
 from dsci.model.pins import Moved
-from dsci.model.plan import Facts, Request
 from dsci.model.tree import TreeEntry
 from dsci.pipeline import remote
 from dsci.pipeline.bases import pins_of
 from dsci.pipeline.past import History, Past, history_of, moved_of, own_changes_of, starts_of
 from dsci.pipeline.remote import Remote, Told
 from dsci.pipeline.snapshot import Snapshot, Source, snapshot
-from dsci.pipeline.stock import found_of, unconverged_of
+from dsci.pipeline.stock import found_of, placed_of, unconverged_of
 from dsci.pipeline.world import World
 from dsci.ports import Git, Head
 
@@ -63,6 +64,8 @@ def observe(
     pins, unpinned = pins_of(world, now, newest, warnings)
     found_keys = keys.keys(now.family, now.sources, pins, generated=now.generated)
     suites = {target: keys.suites_digest(now.family.suites(target), now.tree) for target in now.family.nodes}
+    found = found_of(world, now, found_keys, suites)
+    refs = refs_of(now.family, commit=head.commit, when=head.when, event=request.event, claims=claims)
     return now, Facts(
         commit=head.commit,
         when=head.when,
@@ -73,7 +76,7 @@ def observe(
         suites=suites,
         pins=pins,
         unpinned=unpinned,
-        found=found_of(world, now, found_keys, suites),
+        found=found,
         claims=claims,
         since=known.history.since,
         touched=known.history.touched,
@@ -85,6 +88,7 @@ def observe(
         unconverged=unconverged_of(world, now.family, claims, warnings, request.event),
         asked=known.asked,
         dirty=now.dirty,
+        placed=placed_of(world, now.family, refs if request.release else (), found),
         tag_names=known.names,
         doubts=told.warnings,
         warnings=tuple(warnings),

@@ -15,15 +15,15 @@ from dsci.errors import ConflictError, RegistryError
 from dsci.model.claims import Released
 from dsci.model.family import Family, Image, TargetId, group_members
 from dsci.model.keys import index_tag
-from dsci.model.oci import OCI_INDEX, Descriptor, Digest, Index
-from dsci.model.plan import PlannedRelease, release_tags
+from dsci.model.oci import OCI_INDEX, REVISION, Descriptor, Digest, Index
+from dsci.model.plan import PlannedRelease
 from dsci.model.reference import Reference, Repository
+from dsci.model.releases import release_tags
 from dsci.model.report import Publication
 from dsci.pipeline.transfer import copy_image
 from dsci.ports import Console, Registry
 
 _ANNOTATION = "org.opencontainers.image."
-REVISION = f"{_ANNOTATION}revision"
 _SETTLE = 3
 
 
@@ -41,18 +41,35 @@ def release_index(
     `when` is the commit's date in seconds: equal content at one commit gives equal bytes, whoever writes them. `base`
     is what all of its platforms stand on, as annotations.
     """
+    facts = {
+        f"{_ANNOTATION}version": release.version,
+        f"{_ANNOTATION}ref.name": f"{image.group}-{release.version}",
+    }
+    return index_of(image, images, facts, commit=release.commit, when=when, source=source, base=base)
+
+
+def index_of(
+    image: Image,
+    images: Mapping[TargetId, Descriptor],
+    facts: Mapping[str, str],
+    *,
+    commit: str,
+    when: int,
+    source: str | None,
+    base: Mapping[str, str],
+) -> Index:
+    """An index over the manifests of an image's platforms, with what is known of it as annotations."""
     missing = [str(target.platform) for target in image.targets if target not in images]
     if missing:
-        raise RegistryError(f"{image.name} {release.version}: no image for {', '.join(missing)}")
+        raise RegistryError(f"{image.name}: no image for {', '.join(missing)}")
     annotations = {
         f"{_ANNOTATION}title": image.name,
         **({f"{_ANNOTATION}source": source} if source else {}),
         **image.labels,
         **base,
-        f"{_ANNOTATION}version": release.version,
-        REVISION: release.commit,
+        REVISION: commit,
         f"{_ANNOTATION}created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when)),
-        f"{_ANNOTATION}ref.name": f"{image.group}-{release.version}",
+        **facts,
     }
     manifests = tuple(replace(images[target], platform=target.platform, annotations={}) for target in image.targets)
     return Index(manifests=manifests, annotations=annotations)

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 
 from dsci.errors import ConflictError, DsciError, RegistryError
 from dsci.model import claims as claiming
-from dsci.model import ledger, notes
-from dsci.model import plan as planning
+from dsci.model import ledger, notes, planning
 from dsci.model.claims import Released, Tag, TagFormat
+from dsci.model.facts import Facts, Request
 from dsci.model.family import Image, TargetId
 from dsci.model.links import Links
 from dsci.model.oci import Digest, Platform
-from dsci.model.plan import Facts, Plan, PlannedRelease, Request
+from dsci.model.plan import Plan, PlannedRef, PlannedRelease
 from dsci.model.reference import Repository
 from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
 from dsci.model.text import clean
+from dsci.pipeline import follow, pages, publish, remote
 from dsci.pipeline import observe as observing
-from dsci.pipeline import pages, publish, remote
 from dsci.pipeline.build import Workshop, base_of
 from dsci.pipeline.run import Runner, Work
 from dsci.pipeline.snapshot import Snapshot, snapshot
@@ -189,23 +189,58 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
     tally.outcomes += work.outcomes
     tally.suites += work.suites
     tally.errors += work.errors
-    ready = _gate(hands, now, wanted, work, tally)
-    if not ready:
-        return True
-    made = _claims(world, hands, now, facts, plan, ready, work)
-    claimed = _claim(world, hands, now, made)
-    if not claimed.won:
-        hands.console.warn(f"{', '.join(sorted(claimed.taken))} was claimed by another release")
-        return False
-    where = world.source.git.remote()
-    tally.notes += [] if where else ["there is no Git remote: the claim is in this clone alone until one is pushed to"]
-    for claim in made:
-        hands.console.say(f"claimed {claim.tag.name}" + (f" on {where}" if where else " (here: no remote)"))
-    everything = {
-        group: (*(claim for claim in made if claim.group == group), *found) for group, found in facts.claims.items()
-    }
-    _converge(hands, now, made, _refreshed(world, now, everything), tally)
+    held = _held(now, work)
+    ready = _ready(hands, now, wanted, work, held, tally)
+    made: list[Released] = []
+    if ready:
+        made = _claims(world, hands, now, facts, plan, ready, work)
+        claimed = _claim(world, hands, now, made)
+        if not claimed.won:
+            hands.console.warn(f"{', '.join(sorted(claimed.taken))} was claimed by another release")
+            return False
+        where = world.source.git.remote()
+        if not where:
+            tally.notes.append("there is no Git remote: the claim is in this clone alone until one is pushed to")
+        for claim in made:
+            hands.console.say(f"claimed {claim.tag.name}" + (f" on {where}" if where else " (here: no remote)"))
+        everything = {
+            group: (*(claim for claim in made if claim.group == group), *found) for group, found in facts.claims.items()
+        }
+        _converge(hands, now, made, _refreshed(world, now, everything), tally)
+    for ref in plan.refs:
+        if ref.image not in held:
+            tally.publications += _point(world, hands, now, facts, ref, made, work)
     return True
+
+
+def _point(
+    world: World, hands: Hands, now: Snapshot, facts: Facts, ref: PlannedRef, made: Sequence[Released], work: Work
+) -> tuple[Publication, ...]:
+    """Let names that follow this run stand for an image: for its release, where it has one now."""
+    image = now.family.images[ref.image]
+    claim = next((each for each in made if each.group == image.group), None)
+    released = hands.registry.manifest(image.repository.at(claim.digests[image.name])) if claim else None
+    if released is not None:
+        content = released[1]
+    else:
+        index = publish.index_of(
+            image,
+            work.images,
+            {},
+            commit=facts.commit,
+            when=facts.when,
+            source=_source(world),
+            base=_common_base(workshop(world, hands, now, facts), image, work),
+        )
+        publish.stand(hands.registry, image, index)
+        content = index.to_bytes()
+    return follow.point(hands.registry, world.source.git, hands.console, image, ref, content, work.images)
+
+
+def _source(world: World) -> str | None:
+    """Where the source code is: the remote's page, the same for every way to write its address."""
+    origin = world.source.git.head().origin
+    return Links.of(origin).base or origin
 
 
 def _refreshed(
@@ -226,6 +261,7 @@ def _preflight(world: World, hands: Hands, now: Snapshot, plan: Plan) -> None:
     """Prove every right that will be needed, before an hour of building (rule 19)."""
     wanted = [item for item in plan.releases if not item.claimed]
     repositories = {name for item in plan.releases for name in item.destinations}
+    repositories |= {name for ref in plan.refs for name in ref.destinations}
     repositories |= {
         str(now.family.images[item.image].repository) for item in plan.targets if item.action in ("build", "test")
     }
@@ -253,7 +289,7 @@ def work_on(
     if bring or any(item.action in ("build", "test") for item in plan.targets):
         hands.engine.sweep()
         hands.console.say(hands.engine.version())
-    elif not plan.releases:
+    elif not plan.releases and not plan.refs:
         return Work()
     shop = workshop(world, hands, now, facts, private)
     return Runner(shop, plan, jobs=now.settings.builder.jobs, tests=tests, keep=keep, bring=bring).run()
@@ -312,18 +348,25 @@ def _epochs(now: Snapshot, facts: Facts) -> Mapping[TargetId, int]:
     return found
 
 
-def _gate(
-    hands: Hands, now: Snapshot, wanted: Sequence[PlannedRelease], work: Work, tally: _Tally
-) -> list[PlannedRelease]:
-    """The releases that may be claimed after what came of the targets (rule 21)."""
-    if not wanted or not work.bad:
-        return list(wanted)
+def _held(now: Snapshot, work: Work) -> frozenset[str]:
+    """The images that nothing is released of after what came of the targets (rule 21)."""
     bad = {target.image for target in work.bad}
-    if now.settings.gate == "lineage":
-        parts = now.family.components(target.image for target in now.family.nodes)
-        held = {name for part in parts if part & bad for name in part}
-    else:
-        held = set(now.family.images)
+    if not bad or now.settings.gate == "family":
+        return frozenset(now.family.images if bad else ())
+    parts = now.family.components(target.image for target in now.family.nodes)
+    return frozenset(name for part in parts if part & bad for name in part)
+
+
+def _ready(
+    hands: Hands,
+    now: Snapshot,
+    wanted: Sequence[PlannedRelease],
+    work: Work,
+    held: frozenset[str],
+    tally: _Tally,
+) -> list[PlannedRelease]:
+    """The releases that may be claimed; the others are told."""
+    bad = {target.image for target in work.bad}
     ready: list[PlannedRelease] = []
     for item in wanted:
         if held.isdisjoint(item.members):
@@ -364,7 +407,7 @@ def _claims(
                 item,
                 work.images,
                 when=facts.when,
-                source=Links.of(git.head().origin).base or git.head().origin,
+                source=_source(world),
                 base=_common_base(shop, image, work),
             )
             digests[image.name] = publish.stand(hands.registry, image, index)

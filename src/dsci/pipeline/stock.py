@@ -14,13 +14,16 @@ from dsci.errors import AuthError, DsciError, RegistryError
 from dsci.model import family, keys
 from dsci.model.claims import Released
 from dsci.model.event import Event, Trigger
+from dsci.model.facts import Found, Pending
 from dsci.model.family import Family, TargetId
 from dsci.model.numbers import precedence
 from dsci.model.oci import Digest, OciError
-from dsci.model.plan import Found, Pending, release_tags
+from dsci.model.plan import PlannedRef
 from dsci.model.receipt import Receipt, from_manifest
 from dsci.model.reference import Repository
+from dsci.model.releases import release_tags
 from dsci.pipeline.snapshot import Snapshot
+from dsci.pipeline.standing import stands
 from dsci.pipeline.world import World
 from dsci.ports import Registry
 
@@ -159,3 +162,25 @@ def missing_tags(registry: Registry, assembled: Family, claim: Released, claims:
                 if present is None or present.digest != digest:
                     missing.append(str(reference))
     return tuple(missing)
+
+
+def placed_of(
+    world: World, assembled: Family, refs: Sequence[PlannedRef], found: Mapping[TargetId, Found]
+) -> frozenset[str]:
+    """The images whose names that follow this run stand for what is found of them, in every repository."""
+    if world.registry is None:
+        return frozenset()
+    registry = world.registry
+
+    def look(ref: PlannedRef) -> bool:
+        image = assembled.images[ref.image]
+        images = {target: one for target in image.targets if (one := found[target].image) is not None}
+        try:
+            return proven(world, image.repository, lambda: stands(registry, image, ref, images))
+        except RegistryError:
+            if not world.lenient:
+                raise
+            return False
+
+    with ThreadPoolExecutor(_LOOKUPS) as pool:
+        return frozenset(ref.image for ref, there in zip(refs, pool.map(look, refs), strict=True) if there)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsci.model.refs import TagNames
+from dsci.model.gitnames import TagNames
 
 
 @pytest.mark.parametrize(

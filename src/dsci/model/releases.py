@@ -1,0 +1,209 @@
+"""Which versions are released, under which tags: a decision per group, and what it becomes in a plan.
+
+How far a version moves is `version`'s to say. What cannot stand (a name that is taken, a line that would climb) is
+refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+
+from dsci.errors import ConflictError
+from dsci.model import tags as tags_model
+from dsci.model import version as version_model
+from dsci.model.changelog import entries
+from dsci.model.claims import BESIDE, Released, TagFormat
+from dsci.model.commits import Bump
+from dsci.model.event import Event, Trigger
+from dsci.model.facts import Facts, Pending, Request
+from dsci.model.family import Family, Image, group_members
+from dsci.model.gitnames import TagNames
+from dsci.model.lines import Line
+from dsci.model.plan import PlannedRelease
+from dsci.model.tags import Subject
+from dsci.model.text import plain
+from dsci.model.version import Decision
+
+
+def decisions_of(family: Family, facts: Facts, request: Request) -> dict[str, Decision]:
+    """A decision per release group, parents first, so that children see what their parents do."""
+    event = request.event
+    if event.trigger is Trigger.TAG:
+        return _by_tag(facts, event)
+    groups = group_members(family.images.values())
+    decisions: dict[str, Decision] = {}
+    for name in family.image_order:
+        group = family.images[name].group
+        members = groups[group]
+        if group in decisions or not all(member.release for member in members):
+            continue
+        needs = {need for member in members for need in family.image_needs(member.name)}
+        above = sorted({family.images[need].group for need in needs} - {group})
+        changed = [
+            change for member in members for target in member.targets if (change := facts.own_changes.get(target))
+        ]
+        decisions[group] = version_model.decide(
+            group,
+            claims=facts.claims[group],
+            since=facts.since[group],
+            touched=facts.touched[group],
+            source_changed=changed[0] if changed else "",
+            parents=[decisions[parent] for parent in above if parent in decisions],
+            settings=facts.settings.versioning,
+            line=facts.lines.get(group, Line()),
+            fresh=facts.fresh.get(group),
+            known=facts.commits.get(group),
+            moved=facts.moved.get(group, ()),
+            names=frozenset(member.name for member in members),
+            now=event.now,
+        )
+        if event.trigger is Trigger.PULL_REQUEST and decisions[group].version is not None:
+            coming = decisions[group]
+            decisions[group] = replace(coming, version=None, reason=f"a request releases nothing ({coming.reason})")
+    return decisions
+
+
+def _by_tag(facts: Facts, event: Event) -> dict[str, Decision]:
+    """A tag that was pushed: made by dsci, only its release is finished; made by hand, its version is asked for."""
+    decisions: dict[str, Decision] = {}
+    for group in facts.claims:
+        decision = Decision(
+            group=group, bump=Bump.NONE, version=None, previous=None, reason=f"this run is about the tag {event.tag}"
+        )
+        if facts.asked is not None and facts.asked.group == group:
+            line = facts.lines.get(group, Line())
+            decision = version_model.answer(
+                group,
+                asked=facts.asked,
+                claims=facts.claims[group],
+                since=facts.since[group],
+                touched=facts.touched[group],
+                line=line,
+                known=facts.commits.get(group),
+                moved=facts.moved.get(group, ()),
+            )
+        decisions[group] = decision
+    return decisions
+
+
+def begin(family: Family, facts: Facts, decision: Decision, form: TagFormat, standing: TagNames) -> PlannedRelease:
+    """A release that is not claimed yet."""
+    version, group = decision.version, decision.group
+    assert version is not None
+    git_tag = form.render(group, version)
+    claims = facts.claims[group]
+    taken = next((claim for claim in claims if claim.version == version), None)
+    if taken is not None:
+        raise ConflictError(
+            f"{group} {version} comes next, but the Git tag {taken.tag.name} already stands on"
+            f" {taken.tag.commit[:7]}, which is not part of this history",
+            hint=f"merge that commit, or commit with the footer `Release-As: {group}@VERSION`",
+        )
+    if rival := standing.rival(git_tag):
+        kind = "names no commit" if rival == git_tag else f"cannot stand beside {git_tag} on every file system"
+        raise ConflictError(
+            f"{group} {version} comes next, but the Git tag {plain(rival)} stands already and {kind}",
+            hint=f"take that tag away, here and on the remote (git tag -d {plain(rival)}),"
+            f" or commit with the footer `Release-As: {group}@VERSION`",
+        )
+    line = facts.lines.get(group, Line())
+    if not line.holds(version):
+        raise ConflictError(
+            f"{group} {version} comes next ({decision.reason}), but the branch {line.branch} releases {line.shown}",
+            hint=f"take that change off {line.branch}, or release it from another branch",
+        )
+    done = next((claim for claim in claims if version.prerelease and claim.version == version.finalize_version()), None)
+    if done is not None or (decision.previous and version <= decision.previous.version):
+        there = done.tag.name if done else str(decision.previous.version if decision.previous else "")
+        raise ConflictError(
+            f"{group} {version} comes next on {line.branch or 'this branch'}, but {there} is released already",
+            hint=f"merge {there} first, or commit with the footer `Release-As: {group}@VERSION`",
+        )
+    return _planned(family, facts, decision, git_tag, facts.commit)
+
+
+def answer(family: Family, facts: Facts, decision: Decision, asked: Released) -> PlannedRelease:
+    """A release that somebody asked for by making its tag by hand: it is claimed by a tag beside that one."""
+    if asked.tag.commit != facts.commit:
+        raise ConflictError(
+            f"the Git tag {asked.tag.name} stands on {asked.tag.commit[:7]}, but HEAD is {facts.commit[:7]}",
+            hint=f"check out the tag first: git switch --detach {asked.tag.name}",
+        )
+    release = _planned(family, facts, decision, asked.tag.name, asked.tag.commit)
+    return msgspec.structs.replace(release, claim=f"{asked.tag.name}{BESIDE}")
+
+
+def _planned(family: Family, facts: Facts, decision: Decision, git_tag: str, commit: str) -> PlannedRelease:
+    version, group = decision.version, decision.group
+    assert version is not None
+    members = group_members(family.images.values())[group]
+    subject = Subject(sha=commit, version=version, git_tag=git_tag)
+    planned = _all_tags(members, subject, facts.claims[group])
+    return PlannedRelease(
+        image=group,
+        version=str(version),
+        bump=str(version_model.difference(decision.base.version, version)) if decision.base else "initial",
+        git_tag=git_tag,
+        tags=tuple(tag.name for tag in planned),
+        moving=tuple(tag.name for tag in planned if tag.moving),
+        previous=str(decision.previous.version) if decision.previous else None,
+        reason=decision.reason,
+        commit=commit,
+        members=tuple(member.name for member in members),
+        destinations=_destinations(members),
+        parents=dict(decision.parents),
+        dependencies=tuple(move.why for move in decision.moved),
+        changes=tuple(f"{change.commit.subject} ({change.commit.sha[:7]})" for change in decision.changes),
+        entries=entries(decision.changes),
+        since=decision.base.tag.name if decision.base else None,
+    )
+
+
+def finish(family: Family, facts: Facts, pending: Pending) -> PlannedRelease:
+    """A release that was claimed and cut off before all its tags stood."""
+    claim = pending.claim
+    members = group_members(family.images.values())[claim.group]
+    planned = _all_tags(members, _subject(claim), facts.claims[claim.group])
+    return PlannedRelease(
+        image=claim.group,
+        version=str(claim.version),
+        bump="none",
+        git_tag=claim.tag.name,
+        tags=tuple(tag.name for tag in planned),
+        moving=tuple(tag.name for tag in planned if tag.moving),
+        previous=str(claim.version),
+        reason=f"claimed, but {', '.join(pending.missing[:3])} not in place",
+        claimed=True,
+        commit=claim.tag.commit,
+        members=tuple(member.name for member in members),
+        destinations=_destinations(members),
+    )
+
+
+def _destinations(members: Sequence[Image]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(repository) for member in members for repository in member.repositories))
+
+
+def _all_tags(
+    members: Sequence[Image], subject: Subject, claims: Sequence[Released]
+) -> tuple[tags_model.PlannedTag, ...]:
+    """The tags of all members, the default one's first; most often they are the same."""
+    rules = dict.fromkeys(member.tag_rules for member in members)
+    planned = [tag for each in rules for tag in tags_model.plan_tags(each, subject, _others(claims))]
+    return tuple(sorted(dict.fromkeys(planned), key=lambda tag: tag.moving))
+
+
+def release_tags(image: Image, claim: Released, claims: Sequence[Released]) -> tuple[tags_model.PlannedTag, ...]:
+    """The tags that a claimed release should have now in an image's repositories, given all claims of its group."""
+    return tags_model.plan_tags(image.tag_rules, _subject(claim), _others(claims))
+
+
+def _subject(claim: Released) -> Subject:
+    return Subject(sha=claim.tag.commit, version=claim.version, git_tag=claim.tag.name)
+
+
+def _others(claims: Sequence[Released]) -> list[tags_model.Other]:
+    return [tags_model.Other(claim.version, claim.tag.name) for claim in claims]

@@ -1,0 +1,61 @@
+"""Names that follow what a run is about, and when a plan wants them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from builders import HEAD, STACK, image_digest, look, released, target
+
+from dsci.model.event import Event, Trigger
+from dsci.model.facts import Found, Request
+from dsci.model.plan import Plan
+
+RULES = "tags: ['{version}', latest, '{branch}', 'type=edge', 'type=ref,event=pr', 'build-{sha}-{branch}']"
+SHOT = look({**STACK, "dsci.yaml": f"{RULES}\nimages: {{r: {{tags: ['{{version}}']}}, base: {{release: false}}}}"})
+MAIN = Event(branch="main", default_branch="main")
+
+
+def plan(event: Event = MAIN, **facts: Any) -> Plan:
+    return SHOT.plan(Request(event=event), **facts)
+
+
+def refs(event: Event = MAIN, **facts: Any) -> dict[str, tuple[str, ...]]:
+    return {ref.image: ref.tags for ref in plan(event, **facts).refs}
+
+
+def test_a_push_of_a_branch() -> None:
+    assert refs() == dict.fromkeys(("ml", "python"), (f"build-{HEAD[:12]}-main", "main", "edge"))
+    item = plan().refs[0]
+    assert item.moving == ("main", "edge") and item.commit == HEAD and len(item.destinations) == 1
+    assert plan().has_work and not plan().releases
+    assert refs(Event(branch="next", default_branch="main"))["ml"] == (f"build-{HEAD[:12]}-next", "next")
+    assert refs(Event()) == {}
+
+
+def test_a_request_and_a_tag() -> None:
+    request = Event(trigger=Trigger.PULL_REQUEST, branch="main", default_branch="main", number="7")
+    assert refs(request) == dict.fromkeys(("ml", "python"), ("pr-7",))
+    assert refs(Event(trigger=Trigger.TAG, tag="ml-v1.0.0", branch="main", default_branch="main")) == {}
+
+
+def test_what_stands_already_is_no_work() -> None:
+    assert refs(placed=frozenset({"ml", "python"})) == {} and not plan(placed=frozenset({"ml", "python"})).has_work
+    assert refs(placed=frozenset({"ml"})).keys() == {"python"}
+    # What is built anew has not been looked at.
+    stocked = SHOT.stocked()
+    lost = {**stocked, target("ml"): Found()}
+    assert refs(placed=frozenset({"ml", "python"}), found=lost).keys() == {"ml"}
+    assert image_digest(str(SHOT.keys()[target("ml")])) == stocked[target("ml")].image
+
+
+def test_nothing_follows_uncommitted_work_or_a_build() -> None:
+    assert refs(dirty={target("ml"): "x"}).keys() == {"python"}
+    assert SHOT.plan(Request(event=MAIN, release=False)).refs == ()
+    assert {ref.image for ref in SHOT.plan(Request(event=MAIN, select=frozenset({"python"}))).refs} == {"python"}
+
+
+def test_no_branch_takes_the_name_of_a_release() -> None:
+    claims = {**SHOT.claims(["1.0.0"]), "ml": (released("ml", "1.0.0", at=HEAD),)}
+    for branch in ("1.0.0", "latest", "pr-7"):
+        (_, name, _), event = refs(Event(branch=branch, default_branch=branch), claims=claims)["ml"], branch
+        assert name != event and event in name
