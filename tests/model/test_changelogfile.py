@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.model.changelog import Entry, Kind, Parent, Release
 from dsci.model.changelogfile import missing, update
@@ -461,7 +462,7 @@ def hand_written(text: str) -> Counter[str]:
 @given(_texts, st.one_of(_single, _several), st.booleans(), st.sampled_from([GITHUB, Links()]))
 @example("## [Unreleased]\n\n```\n\n## [1.1.0]\n\n```\n", (ALL, [NEXT], False), True, GITHUB)
 @example("<!--\n\n## [Unreleased]\n\n- x\n-->\n", (ALL, [NEXT], False), True, GITHUB)
-@hypothesis(max_examples=300, deadline=None)
+@hypothesis(max_examples=examples(300), deadline=None)
 def test_nothing_is_lost_and_nothing_changes_twice(
     text: str, given_: tuple[list[Release], list[Release], bool], coming: bool, links: Links
 ) -> None:

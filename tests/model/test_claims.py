@@ -8,6 +8,7 @@ from builders import AMD64, ARM64, git_tag
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.errors import ConfigError
 from dsci.model.claims import Named, Released, TagFormat, claim_trailers
@@ -95,7 +96,7 @@ _versions = st.builds(
 
 
 @given(st.lists(_names, min_size=1, max_size=4, unique=True), _versions, st.sampled_from(["-v", "/v", "@", "/", "-"]))
-@hypothesis(max_examples=60)
+@hypothesis(max_examples=examples(60))
 def test_any_name_comes_back(groups: list[str], number: semver.Version, between: str) -> None:
     form = TagFormat.of(VersioningSettings(tag=f"{{image}}{between}{{version}}"), groups)
     for group in groups:
@@ -203,7 +204,7 @@ _bases = st.dictionaries(
 
 
 @given(_digests, _targets, _bases, st.text(max_size=30))
-@hypothesis(max_examples=60)
+@hypothesis(max_examples=examples(60))
 def test_claims_come_back_whatever_the_notes_say(
     digests: dict[str, Digest],
     keys: dict[str, str],

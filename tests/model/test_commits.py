@@ -9,6 +9,7 @@ from builders import commit
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.model.commits import TYPES, Bump, Rules, read, speaks
 
@@ -119,7 +120,7 @@ def test_versions_asked_for(footers: str, asked: tuple[tuple[str | None, str], .
 
 
 @given(st.text(max_size=60) | st.text("feat:! ()\n\r#BREAKINGCH-", max_size=60))
-@hypothesis(max_examples=50)
+@hypothesis(max_examples=examples(50))
 def test_every_message_can_be_read(message: str) -> None:
     change = read(commit(message, sha="a" * 40))
     assert change.commit.message == message
@@ -134,7 +135,7 @@ def test_every_message_can_be_read(message: str) -> None:
     st.booleans(),
     st.from_regex(r"[a-z][a-z :()!]{0,10}[a-z]", fullmatch=True),
 )
-@hypothesis(max_examples=50)
+@hypothesis(max_examples=examples(50))
 def test_headers_come_back(kind: str, scope: str, bang: bool, summary: str) -> None:
     change = read(commit(f"{kind}{f'({scope})' if scope else ''}{'!' if bang else ''}: {summary}"))
     assert (change.type, change.scope, change.breaking) == (kind.lower(), scope.strip(), bang)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.errors import ConfigError
 from dsci.model import config
@@ -211,7 +212,7 @@ def test_the_schema_knows_every_key() -> None:
 
 
 @given(st.text("01230smh.-ab", max_size=12))
-@hypothesis(max_examples=60)
+@hypothesis(max_examples=examples(60))
 def test_any_duration_is_positive_or_a_value_error(text: str) -> None:
     try:
         value = config.seconds(text)

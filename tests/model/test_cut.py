@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.model.cut import Question, doubt
 
@@ -48,7 +49,7 @@ def histories(draw: st.DrawFn) -> tuple[Graph, frozenset[str], Mapping[str, int]
     return graph, cut, draw(st.dictionaries(commits, st.integers(1, 50), max_size=3))
 
 
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=examples(700), deadline=None)
 @given(histories(), st.data())
 def test_what_passes_is_the_truth(
     history: tuple[Graph, frozenset[str], Mapping[str, int]], data: st.DataObject

@@ -10,6 +10,7 @@ from builders import AMD64, ARM64, STACK, look, target, tree
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.errors import ConfigError, DsciError
 from dsci.model import discover
@@ -805,7 +806,7 @@ def dockerfiles(graph: list[set[int]], yaml: str = "") -> Family:
 
 
 @given(_graphs, st.booleans())
-@hypothesis(max_examples=40, deadline=None)
+@hypothesis(max_examples=examples(40), deadline=None)
 def test_the_order_is_topological(graph: list[set[int]], both: bool) -> None:
     built = dockerfiles(graph, "platforms: [linux/amd64, linux/arm64]" if both else "")
     place = {item: number for number, item in enumerate(built.order)}

@@ -18,6 +18,7 @@ from builders import AMD64, ARM64, STACK, Shot, look, oid, target, without
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.model import keys
 from dsci.model.family import TargetId
@@ -95,7 +96,7 @@ FINAL = {"images/ml/Dockerfile": "FROM python AS final\nCOPY --link . /\n"}
 
 
 @given(st.lists(st.sampled_from(sorted(CHANGES)), unique=True, max_size=4))
-@hypothesis(max_examples=60, deadline=None)
+@hypothesis(max_examples=examples(60), deadline=None)
 def test_source_keys_change_with_inputs_and_with_nothing_else(chosen: list[str]) -> None:
     before, after = State(), State()
     before.files.update(FINAL)

@@ -7,6 +7,7 @@ from builders import AMD64, ARM64
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.errors import ConfigError
 from dsci.model import lock
@@ -51,7 +52,7 @@ def test_a_lock_is_sorted_and_says_who_wrote_it() -> None:
         st.sampled_from([ONE, TWO]),
     )
 )
-@hypothesis(max_examples=30)
+@hypothesis(max_examples=examples(30))
 def test_locks_come_back(bases: lock.Bases) -> None:
     assert lock.parse(lock.render(bases)) == bases
     assert lock.render(dict(reversed(list(bases.items())))) == lock.render(bases)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from sampling import examples
 
 from dsci.model.markdown import escape
 from dsci.model.text import line
@@ -81,7 +82,7 @@ def test_what_does_not_begin_a_line_needs_less() -> None:
 
 
 @given(st.text(alphabet="ab1 \\`*_[]()<>#+-=.!|~&;:@/{}%$^\"'x\tü🎉", max_size=60) | st.text(max_size=60))
-@hypothesis(max_examples=600, deadline=None)
+@hypothesis(max_examples=examples(600), deadline=None)
 def test_any_text_is_inert(text: str) -> None:
     shown = line(text, 300)
     markdown = escape(shown)

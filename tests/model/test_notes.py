@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from sampling import examples
 
 from dsci.model.changelog import Entry, Kind, Parent, Release, entries
 from dsci.model.claims import Tag, TagFormat, claim_trailers, released
@@ -211,7 +212,7 @@ def test_no_commit_forges_a_trailer_or_markup(said: str) -> None:
 
 
 @given(st.lists(st.text(max_size=80), max_size=4), st.text(max_size=60))
-@hypothesis(max_examples=150, deadline=None)
+@hypothesis(max_examples=examples(150), deadline=None)
 def test_no_message_at_all_forges_a_trailer(said: list[str], reason: str) -> None:
     assert _claims(message(release(*entries(map(change, said)), reason=reason))) == {"ml": DIGEST}
 

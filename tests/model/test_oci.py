@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.model import oci
 from dsci.model.oci import Descriptor, Digest, Index, Manifest, OciError, Platform
@@ -55,7 +56,7 @@ def test_no_digest(text: str) -> None:
 
 
 @given(st.binary(max_size=40))
-@hypothesis(max_examples=50)
+@hypothesis(max_examples=examples(50))
 def test_digests_come_back(content: bytes) -> None:
     assert Digest.parse(str(Digest.of(content))) == Digest.of(content)
 
@@ -110,7 +111,7 @@ _platforms = st.builds(
 
 
 @given(_platforms)
-@hypothesis(max_examples=50)
+@hypothesis(max_examples=examples(50))
 def test_platforms_come_back(platform: Platform) -> None:
     assert Platform.parse(str(platform)) == platform
     assert Platform.from_json(platform.to_json()) == platform
@@ -293,7 +294,7 @@ _foreign = st.fixed_dictionaries(
 
 
 @given(st.binary(max_size=60) | _foreign.map(lambda value: json.dumps(value).encode()))
-@hypothesis(max_examples=50)
+@hypothesis(max_examples=examples(50))
 def test_foreign_bytes_raise_nothing_but_oci_errors(content: bytes) -> None:
     for kind in (Index, Manifest):
         try:

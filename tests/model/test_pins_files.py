@@ -8,6 +8,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.model.pinfiles import is_pin_file, read
 from dsci.model.pinfiles_shelf import SIZE_LIMIT, bounds
@@ -233,7 +234,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.dictionaries(st.sampled_from(NAMES), st.one_of(st.text(), st.lists(WORDS, max_size=30).map("".join)), max_size=4)
 )

@@ -13,6 +13,7 @@ from builders import ARM64, HEAD, STACK, Shot, change, changed_receipt, image_di
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.errors import ConfigError, ConflictError
 from dsci.model.changelog import Entry, Kind
@@ -678,7 +679,7 @@ def _reversed(values: Any) -> Any:
 
 
 @given(_facts())
-@hypothesis(max_examples=40, deadline=None)
+@hypothesis(max_examples=examples(40), deadline=None)
 def test_plans_hold_together(given: tuple[Shot, dict[str, Any], Request]) -> None:
     shot, facts, request = given
     plan = shot.plan(request, **facts)

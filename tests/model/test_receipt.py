@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.model.oci import OCI_EMPTY, OCI_MANIFEST, Descriptor, Digest, OciError, Platform, canonical_json
 from dsci.model.receipt import ARTIFACT_TYPE, EMPTY, BaseUsed, Receipt, SuiteResult, from_manifest, to_artifact
@@ -62,7 +63,7 @@ _receipts = st.builds(
 
 
 @given(_receipts)
-@hypothesis(max_examples=50)
+@hypothesis(max_examples=examples(50))
 def test_every_receipt_comes_back(receipt: Receipt) -> None:
     assert from_manifest(to_artifact(receipt, IMAGE).manifest) == receipt
 
@@ -172,7 +173,7 @@ _json = st.recursive(
     ).map(lambda values: forged(**values))
     | st.dictionaries(st.sampled_from(Receipt.__struct_fields__), _json).map(lambda values: forged(other(**values)))
 )
-@hypothesis(max_examples=150)
+@hypothesis(max_examples=examples(150))
 def test_foreign_bytes_raise_nothing_but_oci_errors(manifest: bytes) -> None:
     try:
         receipt = from_manifest(manifest)

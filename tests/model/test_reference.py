@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.errors import ConfigError
 from dsci.model.oci import Digest
@@ -132,14 +133,14 @@ _references = st.builds(
 
 
 @given(_references)
-@hypothesis(max_examples=50)
+@hypothesis(max_examples=examples(50))
 def test_references_come_back(reference: Reference) -> None:
     assert Reference.parse(str(reference)) == reference
     assert Repository.parse(str(reference.repository)) == reference.repository
 
 
 @given(st.text("aA0./:@_-[]", max_size=20) | st.text(max_size=20))
-@hypothesis(max_examples=50)
+@hypothesis(max_examples=examples(50))
 def test_any_text_is_a_reference_or_a_config_error(text: str) -> None:
     try:
         reference = Reference.parse(text)

@@ -11,6 +11,7 @@ from builders import STACK, look
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.model.plan import Plan
 from dsci.model.report import (
@@ -65,7 +66,7 @@ def test_the_end_of_a_long_text_is_kept() -> None:
 
 
 @given(st.text(max_size=60) | st.text("\x1b[];0m\x07\\\x9b\r\nABC", max_size=40))
-@hypothesis(max_examples=80)
+@hypothesis(max_examples=examples(80))
 def test_clean_text_is_harmless_and_stays_as_it_is(text: str) -> None:
     plain = clean(text)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", plain)
@@ -140,7 +141,7 @@ _foreign = st.text(max_size=30) | st.text("<>&\"'\x1b[]!-\x00\n\r\t\ud800\ufffe{
         max_size=3,
     )
 )
-@hypothesis(max_examples=80)
+@hypothesis(max_examples=examples(80))
 def test_junit_is_well_formed_whatever_the_tests_print(reports: list[SuiteReport]) -> None:
     root = ElementTree.fromstring(to_junit(reports))
     assert [int(item.attrib["tests"]) for item in root] == [len(report.checks) for report in reports]
@@ -229,7 +230,7 @@ def test_the_usual_fence_has_three_marks() -> None:
 
 
 @given(_foreign)
-@hypothesis(max_examples=60)
+@hypothesis(max_examples=examples(60))
 def test_no_detail_gets_out_of_its_fence(detail: str) -> None:
     text = to_markdown(Report(plan=Plan(commit="a" * 40, when=0, targets=(), releases=()), outcomes=(
         outcome("x", Status.FAILED, detail=detail),)))  # fmt: skip

@@ -11,6 +11,7 @@ import semver
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.errors import ConfigError
 from dsci.model import tags
@@ -178,7 +179,7 @@ _rules = st.lists(
 
 
 @given(_rules, _versions, st.lists(_versions, max_size=5))
-@hypothesis(max_examples=60)
+@hypothesis(max_examples=examples(60))
 def test_planned_tags_are_legal_and_unique_and_never_dscis_own(
     texts: list[str], new: semver.Version, others: list[semver.Version]
 ) -> None:
@@ -195,7 +196,7 @@ def test_planned_tags_are_legal_and_unique_and_never_dscis_own(
 
 
 @given(st.lists(_versions, min_size=1, max_size=6), st.randoms(use_true_random=False))
-@hypothesis(max_examples=60)
+@hypothesis(max_examples=examples(60))
 def test_whatever_the_order_of_releases_floats_end_at_the_newest(
     released: list[semver.Version], random: object
 ) -> None:
@@ -274,7 +275,7 @@ def replay(released: list[semver.Version]) -> dict[str, semver.Version]:
 
 
 @given(st.lists(_versions.filter(lambda item: not item.build), max_size=12, unique_by=str))
-@hypothesis(max_examples=60)
+@hypothesis(max_examples=examples(60))
 def test_replayed_releases_never_move_a_float_back(released: list[semver.Version]) -> None:
     replay(released)
 

@@ -11,6 +11,7 @@ from builders import change, released
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.model import version
 from dsci.model.claims import Released
@@ -308,7 +309,7 @@ _claims = st.lists(
         major_on_zero=st.booleans(),
     ),
 )
-@hypothesis(max_examples=150)
+@hypothesis(max_examples=examples(150))
 def test_versions_only_grow(
     touched: list[str],
     elsewhere: list[str],

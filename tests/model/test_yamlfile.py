@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from sampling import examples
 
 from dsci.errors import ConfigError
 from dsci.model import yamlfile
@@ -215,7 +216,7 @@ def _flow(value: Any) -> str:
 
 
 @given(st.text(max_size=40) | _yamlish | _tables.map(_flow))
-@hypothesis(max_examples=80)
+@hypothesis(max_examples=examples(80))
 def test_any_text_is_settings_or_a_config_error(text: str) -> None:
     for kind in (Doc, Settings):
         try:
