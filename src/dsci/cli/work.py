@@ -212,7 +212,7 @@ def _write(place: Path, report: Report) -> None:
         ) from None
 
 
-@click.command()
+@click.command(short_help="Pin base images in dsci.lock, and show what moved.")
 @registry
 @click.option("--update", is_flag=True, help="Move bases that are locked already to what they are now.")
 @click.pass_context

@@ -23,7 +23,7 @@ from dsci.model.plan import Plan, PlannedRef, PlannedRelease
 from dsci.model.reference import Repository
 from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
 from dsci.model.text import clean
-from dsci.pipeline import follow, pages, publish, remote
+from dsci.pipeline import follow, pages, publish, remote, standing
 from dsci.pipeline import observe as observing
 from dsci.pipeline.build import Workshop, base_of
 from dsci.pipeline.run import Runner, Work
@@ -218,10 +218,13 @@ def _point(
 ) -> tuple[Publication, ...]:
     """Let names that follow this run stand for an image: for its release, where it has one now."""
     image = now.family.images[ref.image]
-    claim = next((each for each in made if each.group == image.group), None)
-    released = hands.registry.manifest(image.repository.at(claim.digests[image.name])) if claim else None
-    if released is not None:
-        content = released[1]
+    digests = {target: found.digest for target, found in work.images.items()}
+    claims = (*made, *facts.claims[image.group])
+    here = (each.digests.get(image.name) for each in claims if each.tag.commit == facts.commit)
+    released = next((digest for digest in here if digest and _holds(hands, image, digest, digests)), None)
+    found = hands.registry.manifest(image.repository.at(released)) if released else None
+    if found is not None:
+        content = found[1]
     else:
         index = publish.index_of(
             image,
@@ -235,6 +238,12 @@ def _point(
         publish.stand(hands.registry, image, index)
         content = index.to_bytes()
     return follow.point(hands.registry, world.source.git, hands.console, image, ref, content, work.images)
+
+
+def _holds(hands: Hands, image: Image, released: Digest, images: Mapping[TargetId, Digest]) -> bool:
+    """Whether a release's index is over these very manifests."""
+    there = standing.look(hands.registry, image.repository.at(released))
+    return there is not None and there.children == standing.children_of(image, images)
 
 
 def _source(world: World) -> str | None:
