@@ -118,6 +118,29 @@ CONTENT = [
     History("a file with a quote and a tab", [commit("feat: a", 'a"b\tc')], "1.3.0"),
     History("a file renamed", [commit("fix: a", write={"x": None, "y": "begin"})], "1.2.4"),
     History("a file deleted", [commit("fix: a", "y"), commit("feat: drop", write={"y": None, "x": "2"})], "1.3.0"),
+    History(
+        "a suite",
+        [commit("feat: test it", "suites/test_x.py")],
+        None,
+        "unchanged",
+        start={**ONE, "suites/test_x.py": "begin", "Dockerfile": "FROM scratch\nCOPY x /\n"},
+    ),
+    History(
+        "a suite that counts",
+        [commit("feat: test it", "suites/test_x.py")],
+        "1.3.0",
+        "feat: test it",
+        settings="versioning: {suites: true}",
+        start={**ONE, "suites/test_x.py": "begin", "Dockerfile": "FROM scratch\nCOPY x /\n"},
+    ),
+    History(
+        "a suite that is new",
+        [commit("wip", "suites/test_x.py")],
+        "1.2.4",
+        "suites/test_x.py changed",
+        settings="versioning: {suites: true}",
+        start={**ONE, "Dockerfile": "FROM scratch\nCOPY x /\n"},
+    ),
     History("the ignore file", [commit("feat: a", write={".dockerignore": "*.md\nREADME*\nnothing\n"})], "1.3.0"),
 ]
 

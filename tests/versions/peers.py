@@ -35,6 +35,7 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "a feature outside the inputs",
             "breaking outside the inputs",
             "a file that the image does not take",
+            "a suite",
             "an empty commit",
             "a merge of nothing that matters",
             "Release-As without a name needs one",

@@ -43,7 +43,7 @@ from dsci.ports import Console, Forge, ImageSource, Registry
 if TYPE_CHECKING:
     from dsci.drivers.buildx import Buildx
     from dsci.drivers.registry import HttpRegistry
-    from dsci.pipeline.release import Hands
+    from dsci.pipeline.world import Hands
 
 
 @dataclass(kw_only=True)
@@ -192,7 +192,7 @@ class Session:
     def hands(self) -> Hands:
         """Whom effects are had through."""
         from dsci.drivers.engine import DockerEngine
-        from dsci.pipeline.release import Hands
+        from dsci.pipeline.world import Hands
 
         return Hands(
             registry=self.registry,

@@ -23,6 +23,7 @@ from dsci.model.reference import EMBEDDED
 from dsci.model.report import Outcome, Report, Status, Verdict, to_junit, to_markdown
 from dsci.pipeline import observe as observing
 from dsci.pipeline import release as releasing
+from dsci.pipeline import work as working
 from dsci.pipeline.snapshot import Snapshot, snapshot
 
 
@@ -108,8 +109,8 @@ def _local(
             session.announce(plan)
         chosen = frozenset(names or now.family.images)
         bring = chosen if keep else frozenset()
-        private = releasing.private_targets(session.hands, now, facts, plan)
-        work = releasing.work_on(
+        private = working.private_targets(session.hands, now, facts, plan)
+        work = working.work_on(
             session.world,
             session.hands,
             now,
@@ -120,7 +121,7 @@ def _local(
             bring=bring,
             private=private,
         )
-        shop = releasing.workshop(session.world, session.hands, now, facts)
+        shop = working.workshop(session.world, session.hands, now, facts)
         local = [f"{target} is in the engine as {shop.kept_name(target)}" for target in work.images] if keep else []
         report = Report(
             plan=plan,

@@ -141,6 +141,8 @@ class VersioningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     initial: str = "0.1.0"
     floor: Literal["patch", "none"] = "patch"
     """What a changed source is worth when no commit message says more."""
+    suites: bool = False
+    """Whether an image's own suites count for its version as its other files do."""
     content: ContentSettings = ContentSettings()
     """What direct dependencies that move are worth."""
     propagate: Literal["patch", "same", "none"] = "patch"

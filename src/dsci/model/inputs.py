@@ -45,7 +45,9 @@ class Inputs:
     ignore_file: str | None
     ignore: Ignore
     suite_files: frozenset[str]
-    """Suites that the Dockerfile does not copy."""
+    """Suites that lie in the context and that the Dockerfile does not copy."""
+    suites: frozenset[str]
+    """The files of the image's own suites, wherever they lie."""
 
     @classmethod
     def of(cls, image: Image, recipe: Recipe, ignore_file: str | None, ignore_text: str) -> Inputs:
@@ -59,6 +61,7 @@ class Inputs:
             ignore_file=ignore_file,
             ignore=Ignore.parse(ignore_text),
             suite_files=frozenset(suites - copied),
+            suites=frozenset(suites),
         )
 
     def in_context(self, path: str) -> str | None:
@@ -86,12 +89,13 @@ class Inputs:
 class Watch(Generic[T]):
     """Whose inputs a path belongs to, for many owners at once: only those are asked above whose folder it lies."""
 
-    def __init__(self, watched: Iterable[tuple[T, Inputs]]) -> None:
+    def __init__(self, watched: Iterable[tuple[T, Inputs]], *, suites: bool = False) -> None:
+        """With `suites`, those that lie in a context or elsewhere count as well."""
         self._files: dict[str, set[T]] = {}
         self._folders: dict[str, list[tuple[T, Inputs]]] = {}
         self._known: dict[str, frozenset[T]] = {}
         for owner, given in watched:
-            for path in (given.dockerfile, given.ignore_file):
+            for path in (given.dockerfile, given.ignore_file, *(given.suites if suites else ())):
                 if path is not None:
                     self._files.setdefault(path, set()).add(owner)
             self._folders.setdefault(given.context, []).append((owner, given))

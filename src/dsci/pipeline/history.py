@@ -81,7 +81,7 @@ def read(world: World, *, since: str = "") -> History:
     claims = {group: [claim for claim in found if claim.tag.merged] for group, found in known.items()}
     log = _log(git.commits([]), [claim for found in claims.values() for claim in found], start)
     watched = [*watched_now(now), *_before(source, now, claims)]
-    releases = _releases(now, claims, log, inputs.Watch(watched))
+    releases = _releases(now, claims, log, inputs.Watch(watched, suites=now.settings.versioning.suites))
     order = {now.family.images[name].group: place for place, name in enumerate(now.family.image_order)}
     return History(
         now=now,

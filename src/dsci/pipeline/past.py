@@ -98,7 +98,7 @@ def history_of(
             read[commit.sha] = commits_model.read(commit, rules)
         return read[commit.sha]
 
-    watch = inputs.Watch(_watched(past, now, bases))
+    watch = inputs.Watch(_watched(past, now, bases), suites=now.settings.versioning.suites)
     touched: dict[str, list[Change]] = {group: [] for group in groups}
     since: dict[str, list[Change]] = {group: [] for group in groups}
     for commit in commits:
@@ -117,6 +117,14 @@ def history_of(
             for group, found in since.items()
         },
     )
+
+
+def _suites_changed(then: Earlier, now: Snapshot, target: TargetId) -> str:
+    """How an image's own suites differ from those that it had."""
+    old, new = then.inputs[target].suites, now.inputs[target].suites
+    changed = sorted(path for path in old | new if then.tree.get(path) != now.tree.get(path))
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"{changed[0]} changed{more}" if changed else ""
 
 
 def _commit_of(claim: Released | None) -> str:
@@ -214,7 +222,7 @@ def _difference(then: Earlier | None, now: Snapshot, target: TargetId, release: 
     if before != target:
         return f"renamed from {before.image}"
     if then.own[target] == now.sources.own[target]:
-        return ""
+        return _suites_changed(then, now, target) if now.settings.versioning.suites else ""
     old = {file.source: file.entry for file in then.files[target]}
     new = {file.source: file.entry for file in now.files[target]}
     for files, tree, image in (

@@ -11,42 +11,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dsci.errors import ConflictError, DsciError, RegistryError
-from dsci.model import claims as claiming
-from dsci.model import ledger, notes, planning
-from dsci.model.claims import Released, Tag, TagFormat
+from dsci.errors import ConflictError, DsciError
+from dsci.model import planning
+from dsci.model.claims import Released
 from dsci.model.facts import Facts, Request
 from dsci.model.family import Image, TargetId
-from dsci.model.links import Links
-from dsci.model.oci import Digest, Platform
+from dsci.model.oci import Digest
 from dsci.model.plan import Plan, PlannedRef, PlannedRelease
 from dsci.model.reference import Repository
 from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
 from dsci.model.text import clean
-from dsci.pipeline import follow, pages, publish, remote, standing
+from dsci.pipeline import follow, pages, publish, standing
 from dsci.pipeline import observe as observing
-from dsci.pipeline.build import Workshop, base_of
-from dsci.pipeline.run import Runner, Work
-from dsci.pipeline.snapshot import Snapshot, snapshot
-from dsci.pipeline.world import World
-from dsci.ports import Builder, Claimed, Console, Engine, Forge, Registry, TagObject
+from dsci.pipeline.claim import claims_of, common_base, push, recorded, refreshed, source_of, synchronise
+from dsci.pipeline.run import Work
+from dsci.pipeline.snapshot import Snapshot
+from dsci.pipeline.work import work_on, workshop
+from dsci.pipeline.world import Hands, World
 
 #: How often a lost claim is planned anew (rule 20).
 REPLANS = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hands:
-    """Whom effects are had through."""
-
-    registry: Registry
-    engine: Engine
-    builder: Builder
-    console: Console
-    forge: Callable[[str], Forge | None]
-    """The forge of this kind (`auto`, `github`, `gitlab`); None where `auto` finds none that it may write to."""
-    nonce: str
-    """The part of this run's id that goes into names."""
 
 
 @dataclass(kw_only=True)
@@ -78,7 +62,8 @@ def release(
     began = time.monotonic()
     tally = _Tally()
     for attempt in range(REPLANS + 1):
-        theirs = _synchronise(world, hands, tally)
+        theirs, noted = synchronise(world, hands)
+        tally.notes += noted
         now, facts = observing.observe(world, request, theirs=theirs)
         if attempt == 0 and (touched := observing.uncommitted(world.source.git, now)):
             hands.console.warn(f"uncommitted changes in {', '.join(touched)} are not part of this release")
@@ -124,57 +109,6 @@ def _pages(world: World, hands: Hands, now: Snapshot, facts: Facts, tally: _Tall
         tally.errors += errors
 
 
-def _synchronise(world: World, hands: Hands, tally: _Tally) -> Mapping[str, str]:
-    """Know the remote's claims, and give it those that were made here without it (rule 19); gives the remote's tags."""
-    git = world.source.git
-    if git.remote() is None:
-        return {}
-    here = git.tag_refs()
-    now = snapshot(world.source, git.head().commit)
-    form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
-    theirs = git.remote_tags()
-    ours = {tag.name: tag for tag in git.tags()}
-    remote.check_moved(git, form, here, theirs, claiming.released(ours.values(), form, form.groups))
-    wanted = [name for name in theirs if form.read(name) and name not in here]
-    if wanted:
-        git.fetch_tags(wanted)
-        hands.console.say(f"fetched {len(wanted)} release tags from {git.remote()}")
-    claims = claiming.released(ours.values(), form, form.groups)
-    unpushed = [
-        claim
-        for found in claims.values()
-        for claim in found
-        if claim.by_dsci and not {claim.tag.name, claim.claimed_by.name} <= theirs.keys()
-    ]
-    if unpushed:
-        claimed = _claim(world, hands, now, unpushed)
-        if not claimed.won:
-            raise ConflictError(
-                f"{', '.join(sorted(claimed.taken))}: claimed here without the remote, and otherwise on the remote",
-                hint="the remote's tag is the claim: delete the local one with `git tag -d`, then run dsci again",
-            )
-        names = ", ".join(sorted(claim.tag.name for claim in unpushed))
-        hands.console.say(f"pushed {names} to {git.remote()}")
-        tally.notes.append(f"pushed earlier local claims: {names}")
-    return theirs
-
-
-def _claim(world: World, hands: Hands, now: Snapshot, claims: Sequence[Released]) -> Claimed:
-    """Claim these versions, and record them in the ledger."""
-    record = _record(now, claims)
-    # A version that was tagged by hand is claimed by the tag beside it; its own may not be on the remote yet.
-    tags = {tag.name: tag.oid for claim in claims for tag in (claim.tag, claim.claimed_by)}
-    claimed = world.source.git.claim(tags, record)
-    if claimed.won and claimed.detail:
-        hands.console.warn(claimed.detail)
-    return claimed
-
-
-def _record(now: Snapshot, claims: Sequence[Released]) -> Mapping[str, bytes]:
-    """What the ledger is to hold of these claims."""
-    return ledger.record(claims) if now.settings.ledger == "branch" else {}
-
-
 def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan, tally: _Tally, *, keep: bool) -> bool:
     """Carry a plan out; False when its claim was lost and the plan must be made anew."""
     wanted = [item for item in plan.releases if not item.claimed]
@@ -182,7 +116,7 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
     if facts.unconverged:
         pending = [item.claim for item in facts.unconverged]
         # Where tags cannot be pushed together with a branch, a run may have ended between the two.
-        if detail := world.source.git.claim({}, _record(now, pending)).detail:
+        if detail := world.source.git.claim({}, recorded(now, pending)).detail:
             hands.console.warn(detail)
         _converge(hands, now, pending, facts.claims, tally)
     work = work_on(world, hands, now, facts, plan, keep=keep)
@@ -193,8 +127,8 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
     ready = _ready(hands, now, wanted, work, held, tally)
     made: list[Released] = []
     if ready:
-        made = _claims(world, hands, now, facts, plan, ready, work)
-        claimed = _claim(world, hands, now, made)
+        made = claims_of(world, hands, now, facts, plan, ready, work)
+        claimed = push(world, hands, now, made)
         if not claimed.won:
             hands.console.warn(f"{', '.join(sorted(claimed.taken))} was claimed by another release")
             return False
@@ -206,7 +140,7 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
         everything = {
             group: (*(claim for claim in made if claim.group == group), *found) for group, found in facts.claims.items()
         }
-        _converge(hands, now, made, _refreshed(world, now, everything), tally)
+        _converge(hands, now, made, refreshed(world, now, everything), tally)
     for ref in plan.refs:
         if ref.image not in held:
             tally.publications += _point(world, hands, now, facts, ref, made, work)
@@ -232,8 +166,8 @@ def _point(
             {},
             commit=facts.commit,
             when=facts.when,
-            source=_source(world),
-            base=_common_base(workshop(world, hands, now, facts), image, work),
+            source=source_of(world),
+            base=common_base(workshop(world, hands, now, facts), image, work),
         )
         publish.stand(hands.registry, image, index)
         content = index.to_bytes()
@@ -244,26 +178,6 @@ def _holds(hands: Hands, image: Image, released: Digest, images: Mapping[TargetI
     """Whether a release's index is over these very manifests."""
     there = standing.look(hands.registry, image.repository.at(released))
     return there is not None and there.children == standing.children_of(image, images)
-
-
-def _source(world: World) -> str | None:
-    """Where the source code is: the remote's page, the same for every way to write its address."""
-    origin = world.source.git.head().origin
-    return Links.of(origin).base or origin
-
-
-def _refreshed(
-    world: World, now: Snapshot, fallback: Mapping[str, Sequence[Released]]
-) -> Mapping[str, Sequence[Released]]:
-    """All claims as they stand after ours: a float must not pass over a newer one made meanwhile."""
-    git = world.source.git
-    form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
-    theirs = git.remote_tags()
-    known = git.tag_refs()
-    missing = [name for name in theirs if name not in known and form.read(name)]
-    if missing:
-        git.fetch_tags(missing)
-    return claiming.released(git.tags(), form, tuple(fallback))
 
 
 def _preflight(world: World, hands: Hands, now: Snapshot, plan: Plan) -> None:
@@ -280,81 +194,6 @@ def _preflight(world: World, hands: Hands, now: Snapshot, plan: Plan) -> None:
         hands.forge(now.settings.forge)
     if wanted:
         world.source.git.check_push(wanted[0].claim or wanted[0].git_tag)
-
-
-def work_on(
-    world: World,
-    hands: Hands,
-    now: Snapshot,
-    facts: Facts,
-    plan: Plan,
-    *,
-    keep: bool = False,
-    tests: bool = True,
-    bring: frozenset[str] = frozenset(),
-    private: frozenset[TargetId] = frozenset(),
-) -> Work:
-    """Build and test the plan's targets; `bring` names images to be in the engine at the end."""
-    if bring or any(item.action in ("build", "test") for item in plan.targets):
-        hands.engine.sweep()
-        hands.console.say(hands.engine.version())
-    elif not plan.releases and not plan.refs:
-        return Work()
-    shop = workshop(world, hands, now, facts, private)
-    return Runner(shop, plan, jobs=now.settings.builder.jobs, tests=tests, keep=keep, bring=bring).run()
-
-
-def private_targets(hands: Hands, now: Snapshot, facts: Facts, plan: Plan) -> frozenset[TargetId]:
-    """What a local build keeps to this machine: uncommitted work, and images that may not or cannot be pushed."""
-    private = set(now.dirty)
-    refused: set[Repository] = set()
-    for item in plan.targets:
-        target = TargetId.parse(item.id)
-        repository = now.family.images[target.image].repository
-        if item.action == "reuse" or target in private:
-            continue
-        if facts.keys[target] is None or facts.found[target].unknown or repository in refused:
-            private.add(target)
-            continue
-        try:
-            hands.registry.check_push(repository)
-        except RegistryError as error:
-            hands.console.warn(f"{repository} stays untouched, {item.image} is for this machine alone: {error.message}")
-            refused.add(repository)
-            private.add(target)
-    return frozenset(private | now.family.descendants(private))
-
-
-def workshop(
-    world: World, hands: Hands, now: Snapshot, facts: Facts, private: frozenset[TargetId] = frozenset()
-) -> Workshop:
-    """Everything that work on a snapshot's targets needs."""
-    return Workshop(
-        now=now,
-        pins=facts.pins,
-        keys=facts.keys,
-        unpinned=facts.unpinned,
-        suites=facts.suites,
-        git=world.source.git,
-        engine=hands.engine,
-        builder=hands.builder,
-        registry=hands.registry,
-        console=hands.console,
-        epochs=_epochs(now, facts),
-        network=now.settings.builder.network,
-        private=private,
-        nonce=hands.nonce,
-    )
-
-
-def _epochs(now: Snapshot, facts: Facts) -> Mapping[TargetId, int]:
-    """The date of the last commit that touched a target's inputs or its parents'; HEAD's where none is known."""
-    found: dict[TargetId, int] = {}
-    for target in now.family.order:
-        own = [change.commit.when for change in facts.touched[now.family.images[target.image].group]]
-        above = [found[need] for need in now.family.nodes[target].needs]
-        found[target] = max(own + above, default=facts.when)
-    return found
 
 
 def _held(now: Snapshot, work: Work) -> frozenset[str]:
@@ -389,65 +228,6 @@ def _ready(
         tally.outcomes.append(outcome)
         hands.console.end(outcome.subject, "release", "blocked", 0.0, detail)
     return ready
-
-
-def _claims(
-    world: World,
-    hands: Hands,
-    now: Snapshot,
-    facts: Facts,
-    plan: Plan,
-    ready: Sequence[PlannedRelease],
-    work: Work,
-) -> list[Released]:
-    """Let every release's index stand, and write the tag objects that would claim them."""
-    git = world.source.git
-    shop = workshop(world, hands, now, facts)
-    made: list[Released] = []
-    told = {release.tag: notes.message(release) for release in notes.planned(plan.releases)}
-    for item in ready:
-        members = [now.family.images[name] for name in item.members]
-        digests: dict[str, Digest] = {}
-        keys: dict[str, str] = {}
-        bases: dict[tuple[str, Platform], Digest] = {}
-        for image in members:
-            index = publish.release_index(
-                image,
-                item,
-                work.images,
-                when=facts.when,
-                source=_source(world),
-                base=_common_base(shop, image, work),
-            )
-            digests[image.name] = publish.stand(hands.registry, image, index)
-            for target in image.targets:
-                key = facts.keys[target]
-                assert key is not None
-                keys[str(target)] = key
-                bases |= facts.pins[target]
-        message = f"{told[item.git_tag]}\n\n" + claiming.claim_trailers(digests, keys, bases, group=item.image)
-        name = item.claim or item.git_tag
-        oid = git.make_tag(TagObject(name=name, commit=item.commit, when=facts.when, message=message))
-        tag = Tag(name=name, oid=oid, commit=item.commit, message=message, merged=True)
-        made.append(
-            Released(
-                group=item.image,
-                version=now.settings.versioning.numbers().parse(item.version),
-                tag=facts.asked.tag if item.claim and facts.asked else tag,
-                digests=digests,
-                keys=keys,
-                bases=bases,
-                beside=tag if item.claim else None,
-            )
-        )
-    return made
-
-
-def _common_base(shop: Workshop, image: Image, work: Work) -> Mapping[str, str]:
-    """What an image stands on, as far as all its platforms stand on the same."""
-    digests = {target: found.digest for target, found in work.images.items()}
-    labels = [base_of(shop, target, digests).items() for target in image.targets]
-    return dict(sorted(set(labels[0]).intersection(*labels)))
 
 
 def _converge(

@@ -1,7 +1,4 @@
-"""Whom the facts are asked of: the repository, registries, and how bases are resolved.
-
-What is asked, and what follows, is said elsewhere.
-"""
+"""Whom facts are asked of, and through whom effects are had; what is asked and done is said elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from dsci.model.oci import Digest, Platform
 from dsci.model.reference import Reference
 from dsci.pipeline.remote import Remote
 from dsci.pipeline.snapshot import Source
-from dsci.ports import Registry
+from dsci.ports import Builder, Console, Engine, Forge, Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,3 +27,17 @@ class World:
     """What may be asked of the Git remote."""
     say: Callable[[str], None] = lambda text: None
     """Is told what is fetched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hands:
+    """Whom effects are had through."""
+
+    registry: Registry
+    engine: Engine
+    builder: Builder
+    console: Console
+    forge: Callable[[str], Forge | None]
+    """The forge of this kind (`auto`, `github`, `gitlab`); None where `auto` finds none that it may write to."""
+    nonce: str
+    """The part of this run's id that goes into names."""

@@ -1,0 +1,93 @@
+"""Carrying out a plan's targets: what that needs, for a release and for this machine alone.
+
+The order of targets is `run`'s; what is released of them is `release`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dsci.errors import RegistryError
+from dsci.model.facts import Facts
+from dsci.model.family import TargetId
+from dsci.model.plan import Plan
+from dsci.model.reference import Repository
+from dsci.pipeline.build import Workshop
+from dsci.pipeline.run import Runner, Work
+from dsci.pipeline.snapshot import Snapshot
+from dsci.pipeline.world import Hands, World
+
+
+def work_on(
+    world: World,
+    hands: Hands,
+    now: Snapshot,
+    facts: Facts,
+    plan: Plan,
+    *,
+    keep: bool = False,
+    tests: bool = True,
+    bring: frozenset[str] = frozenset(),
+    private: frozenset[TargetId] = frozenset(),
+) -> Work:
+    """Build and test the plan's targets; `bring` names images to be in the engine at the end."""
+    if bring or any(item.action in ("build", "test") for item in plan.targets):
+        hands.engine.sweep()
+        hands.console.say(hands.engine.version())
+    elif not plan.releases and not plan.refs:
+        return Work()
+    shop = workshop(world, hands, now, facts, private)
+    return Runner(shop, plan, jobs=now.settings.builder.jobs, tests=tests, keep=keep, bring=bring).run()
+
+
+def private_targets(hands: Hands, now: Snapshot, facts: Facts, plan: Plan) -> frozenset[TargetId]:
+    """What a local build keeps to this machine: uncommitted work, and images that may not or cannot be pushed."""
+    private = set(now.dirty)
+    refused: set[Repository] = set()
+    for item in plan.targets:
+        target = TargetId.parse(item.id)
+        repository = now.family.images[target.image].repository
+        if item.action == "reuse" or target in private:
+            continue
+        if facts.keys[target] is None or facts.found[target].unknown or repository in refused:
+            private.add(target)
+            continue
+        try:
+            hands.registry.check_push(repository)
+        except RegistryError as error:
+            hands.console.warn(f"{repository} stays untouched, {item.image} is for this machine alone: {error.message}")
+            refused.add(repository)
+            private.add(target)
+    return frozenset(private | now.family.descendants(private))
+
+
+def workshop(
+    world: World, hands: Hands, now: Snapshot, facts: Facts, private: frozenset[TargetId] = frozenset()
+) -> Workshop:
+    """Everything that work on a snapshot's targets needs."""
+    return Workshop(
+        now=now,
+        pins=facts.pins,
+        keys=facts.keys,
+        unpinned=facts.unpinned,
+        suites=facts.suites,
+        git=world.source.git,
+        engine=hands.engine,
+        builder=hands.builder,
+        registry=hands.registry,
+        console=hands.console,
+        epochs=_epochs(now, facts),
+        network=now.settings.builder.network,
+        private=private,
+        nonce=hands.nonce,
+    )
+
+
+def _epochs(now: Snapshot, facts: Facts) -> Mapping[TargetId, int]:
+    """The date of the last commit that touched a target's inputs or its parents'; HEAD's where none is known."""
+    found: dict[TargetId, int] = {}
+    for target in now.family.order:
+        own = [change.commit.when for change in facts.touched[now.family.images[target.image].group]]
+        above = [found[need] for need in now.family.nodes[target].needs]
+        found[target] = max(own + above, default=facts.when)
+    return found
