@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from builders import WHEN, change
@@ -158,7 +160,8 @@ def test_url() -> None:
 
 def test_document() -> None:
     coming = Release(image="r", version="1.0.0", tag="r-v1.0.0", commit=SHA, reason="first release")
-    told = document([RELEASE], LINKS, unreleased=[coming])
+    moved = replace(RELEASE, moved=("pandas 1 → 2: a major move",))
+    told = document([moved], LINKS, unreleased=[coming])
     entry = {
         "kind": "fix",
         "type": "fix",
@@ -186,6 +189,7 @@ def test_document() -> None:
                 "url": "https://github.com/acme/images/compare/ml-v1.0.0...ml-v1.1.0",
                 "reason": "",
                 "entries": [entry],
+                "dependencies": ["pandas 1 → 2: a major move"],
                 "parents": [
                     {"image": "python", "version": "2.0.0", "tag": "python-v2.0.0", "changes": 1, "entries": [entry]}
                 ],
@@ -204,6 +208,7 @@ def test_document() -> None:
                 "url": None,
                 "reason": "first release",
                 "entries": [],
+                "dependencies": [],
                 "parents": [],
                 "authors": [],
             }

@@ -276,3 +276,12 @@ def test_a_claim_beside_a_tag_that_was_moved_says_nothing_of_it() -> None:
     (claim,) = claimed(tags, form, ["ml"])["ml"]
     assert not claim.by_dsci
     assert claimed(tags[1:], form, ["ml"])["ml"] == (), "alone it claims nothing"
+
+
+def test_the_dependencies_that_moved_come_back() -> None:
+    moved = ["pandas 1.5.3 → 2.0.0: a major move", "a\nDsci-Digest: sha256:0", "x" * 300, *map(str, range(60))]
+    trailers = claim_trailers({"ml": DIGEST}, {}, {}, group="ml", moved=moved)
+    claim = read_claim(f"ml 1.0.0\n\n{trailers}\n")
+    assert claim.moved[0] == moved[0] and len(claim.moved) == 50
+    assert claim.digests == {"ml": DIGEST}, "no name of a package forges a digest"
+    assert len(claim.moved[2]) <= 201

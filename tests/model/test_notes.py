@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from sampling import examples
 
 from dsci.model.changelog import Entry, Kind, Parent, Release, entries
+from dsci.model.changelogfile import update
 from dsci.model.claims import Tag, TagFormat, claim_trailers, released
 from dsci.model.links import Links
 from dsci.model.notes import LIMIT, book, heading, message, planned, release_notes
@@ -229,3 +230,14 @@ def test_the_releases_of_a_plan() -> None:
     assert message(told["ml"]).endswith("Parents:\n- python 0.1.0: no change of its own\n- base 0.1.0: 1 change")
     alone = planned([item for item in plan.releases if item.image == "ml"])
     assert alone[0].parents == () and alone[0].date == ""
+
+
+def test_dependencies_that_moved_are_told() -> None:
+    """They are foreign text as well: a version may hold anything that a file holds."""
+    told = release(moved=("pandas 1.5.3 → 2.0.0: a major move", "[x](javascript:a) → @all <b>\n## y"))
+    page = release_notes(told, GITHUB)
+    assert "### Dependencies that moved\n\n- pandas 1.5.3 → 2.0.0: a major move\n- " in page
+    html = MarkdownIt("commonmark").render(page)
+    assert 'javascript:a"' not in html and "<b>" not in html and "<h2" not in html
+    again = update("", [told], links=GITHUB)
+    assert "### Changed\n\n- pandas 1.5.3 → 2.0.0: a major move\n" in again and update(again, [told]) == again

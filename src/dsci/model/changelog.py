@@ -105,6 +105,8 @@ class Release:
     """When its commit was made, in seconds since the epoch; None where it is not released yet."""
     yanked: bool = False
     entries: tuple[Entry, ...] = ()
+    moved: tuple[str, ...] = ()
+    """Its direct dependencies that moved, and how far."""
     parents: tuple[Parent, ...] = ()
     """Releases that it stands on and its predecessor did not, nearest first."""
     reason: str = ""
@@ -200,6 +202,7 @@ def _release(release: Release, links: Links, listed: Collection[str]) -> dict[st
         "url": url(release, links) or None,
         "reason": release.reason,
         "entries": [_linked(entry, links) for entry in release.entries],
+        "dependencies": list(release.moved),
         "parents": [
             {
                 "image": parent.image,

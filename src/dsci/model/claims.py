@@ -19,8 +19,11 @@ from dsci.model.config import VersioningSettings
 from dsci.model.family import Image, release_groups, renamed
 from dsci.model.numbers import precedence
 from dsci.model.oci import Digest, OciError, Platform
+from dsci.model.text import line
 
 _TRAILER = re.compile(r"^(Dsci-[A-Z][a-z]+): (.+)$", re.MULTILINE)
+#: How many dependencies a claim names, and how long each may be.
+_MOVED_LIMIT, _MOVED_WIDTH = 50, 200
 #: What the name of a claim of a version that was tagged by hand ends in; no version can.
 BESIDE = ".dsci"
 _ONE, _MANY = "v{version}", "{image}-v{version}"
@@ -52,6 +55,8 @@ class Released:
     """The content key of each target."""
     bases: Mapping[tuple[str, Platform], Digest] = field(default_factory=dict)
     """What the external bases were."""
+    moved: tuple[str, ...] = ()
+    """Its direct dependencies that moved since the stable release before it, and how far; one line each."""
     beside: Tag | None = None
     """The tag that claims it, where the version itself was tagged by hand."""
 
@@ -227,7 +232,9 @@ def _completed(claim: Released, beside: Mapping[tuple[str, semver.Version], Rele
     other = beside.get((claim.group, claim.version))
     if other is None or claim.by_dsci or other.tag.commit != claim.tag.commit:
         return claim
-    return replace(claim, digests=other.digests, keys=other.keys, bases=other.bases, beside=other.tag)
+    return replace(
+        claim, digests=other.digests, keys=other.keys, bases=other.bases, moved=other.moved, beside=other.tag
+    )
 
 
 def _first_image(claim: Released) -> str:
@@ -236,7 +243,12 @@ def _first_image(claim: Released) -> str:
 
 
 def claim_trailers(
-    digests: Mapping[str, Digest], keys: Mapping[str, str], bases: Mapping[tuple[str, Platform], Digest], *, group: str
+    digests: Mapping[str, Digest],
+    keys: Mapping[str, str],
+    bases: Mapping[tuple[str, Platform], Digest],
+    *,
+    group: str,
+    moved: Iterable[str] = (),
 ) -> str:
     """The lines at the end of a tag's message that say what it claims; `released` reads them back."""
     lines = [
@@ -244,6 +256,7 @@ def claim_trailers(
     ]
     lines += [f"Dsci-Key: {key} {target}" for target, key in sorted(keys.items())]
     lines += [f"Dsci-Base: {digest} {platform} {name}" for (name, platform), digest in sorted(bases.items())]
+    lines += [f"Dsci-Moved: {line(text, _MOVED_WIDTH)}" for text in moved][:_MOVED_LIMIT]
     return "\n".join(lines)
 
 
@@ -251,6 +264,7 @@ def _read_claim(named: Named, tag: Tag) -> Released:
     digests: dict[str, Digest] = {}
     keys: dict[str, str] = {}
     bases: dict[tuple[str, Platform], Digest] = {}
+    moved: list[str] = []
     unnamed: Digest | None = None
     # Only the last paragraph: what stands above it was written by whoever wrote the commits.
     for name, value in _TRAILER.findall(tag.message.rstrip().rpartition("\n\n")[2]):
@@ -262,12 +276,22 @@ def _read_claim(named: Named, tag: Tag) -> Released:
                 unnamed = Digest.parse(first)
             elif name == "Dsci-Key" and re.fullmatch("[0-9a-f]{64}", first):
                 keys[rest] = first
+            elif name == "Dsci-Moved":
+                moved.append(line(value, _MOVED_WIDTH))
             elif name == "Dsci-Base":
                 platform, _, base = rest.partition(" ")
                 bases[base, Platform.parse(platform)] = Digest.parse(first)
         except OciError:
             continue  # Somebody wrote a trailer by hand: a claim that cannot be read is one dsci did not make.
-    claim = Released(group=named.group, version=named.version, tag=tag, digests=digests, keys=keys, bases=bases)
+    claim = Released(
+        group=named.group,
+        version=named.version,
+        tag=tag,
+        digests=digests,
+        keys=keys,
+        bases=bases,
+        moved=tuple(moved[:_MOVED_LIMIT]),
+    )
     if unnamed is not None:
         digests[named.written or _first_image(claim)] = unnamed
     return claim

@@ -71,6 +71,8 @@ def groups(
         image = f"**{release.image}:** " if named else ""
         for entry in release.entries:
             found[_GROUP_OF[entry.kind]].append((not entry.breaking, _item(entry, links, image)))
+        for text in release.moved:
+            found["Changed"].append((True, Item(rows=(f"- {image}{escape(line(text, 300))}",))))
         for parent in release.parents if not named else ():
             below = [] if parent.tag in listed else [_item(entry, links, "") for entry in parent.entries]
             rows = (f"- {parent_line(parent)}", *(f"  {row}" for item in below for row in item.rows))

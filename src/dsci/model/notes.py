@@ -22,6 +22,7 @@ _PARENT_LIMIT = 50
 _COMMITS = 3
 
 _BREAKING = "Breaking changes"
+_MOVED = "Dependencies that moved"
 _TITLES = {
     Kind.SECURITY: "Security",
     Kind.FEATURE: "Features",
@@ -50,6 +51,7 @@ def planned(releases: Sequence[PlannedRelease], *, when: int | None = None) -> t
             commit=item.commit,
             when=when,
             entries=item.entries,
+            moved=item.dependencies,
             parents=tuple(_above(item, by_image)),
             reason=item.reason,
         )
@@ -95,6 +97,9 @@ def release_notes(release: Release, links: Links, *, listed: Collection[str] = (
         left -= len(found)
     if left < 0:
         parts.append(f"… and {-left} more.")
+    if release.moved:
+        rows = "\n".join(f"- {escape(line(text, 300))}" for text in release.moved[:LIMIT])
+        parts.append(f"{'#' * level} {_MOVED}\n\n{rows}")
     if release.parents:
         parts.append(f"{'#' * level} Parents\n\n" + "\n".join(_folded(each, links, listed) for each in release.parents))
     if not parts:

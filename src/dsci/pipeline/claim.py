@@ -128,7 +128,8 @@ def claims_of(
                 assert key is not None
                 keys[str(target)] = key
                 bases |= facts.pins[target]
-        message = f"{told[item.git_tag]}\n\n" + claiming.claim_trailers(digests, keys, bases, group=item.image)
+        trailers = claiming.claim_trailers(digests, keys, bases, group=item.image, moved=item.dependencies)
+        message = f"{told[item.git_tag]}\n\n{trailers}"
         name = item.claim or item.git_tag
         oid = git.make_tag(TagObject(name=name, commit=item.commit, when=facts.when, message=message))
         tag = Tag(name=name, oid=oid, commit=item.commit, message=message, merged=True)
@@ -140,6 +141,7 @@ def claims_of(
                 digests=digests,
                 keys=keys,
                 bases=bases,
+                moved=item.dependencies,
                 beside=tag if item.claim else None,
             )
         )

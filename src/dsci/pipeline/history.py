@@ -172,6 +172,7 @@ def _releases(
                 commit=claim.tag.commit,
                 when=log.commits[log.place[claim.tag.commit]].when,
                 entries=entries,
+                moved=claim.moved,
                 parents=tuple(
                     Parent(image=name, version=str(parent.version), tag=parent.tag.name, entries=own)
                     for name in above
