@@ -133,8 +133,8 @@ def test_a_breaking_change_reaches_every_descendant(done: Project) -> None:
         name: names[name] for name in names if name.startswith(("base:", "r:"))
     }
     # Why a child moved stands in its own tag.
-    assert "python 2.0.0 (parent)" in done.git("cat-file", "tag", "jupyter-v1.0.1")
-    assert "jupyter 1.0.1 (parent)" in done.git("cat-file", "tag", "ml-v1.0.1")
+    assert "- python 2.0.0: 1 change\n" in done.git("cat-file", "tag", "jupyter-v1.0.1")
+    assert "- jupyter 1.0.1: no change of its own\n" in done.git("cat-file", "tag", "ml-v1.0.1")
 
 
 def test_a_failing_test_holds_back_the_whole_family(done: Project) -> None:
