@@ -14,6 +14,7 @@ from dsci.errors import ConfigError
 from dsci.model import config
 from dsci.model.commits import TYPES, Bump, Rules
 from dsci.model.config import ImageSettings, InputSettings, SecretSettings, Settings
+from dsci.model.pins import Rules as PinRules
 from dsci.model.tags import DEFAULT_RULES, Flavor, rules
 
 FULL = """\
@@ -230,3 +231,12 @@ def test_how_messages_are_read() -> None:
     assert rules.types == {**TYPES, "deps": Bump.PATCH, "perf": Bump.NONE}
     assert rules.prefix is not None and rules.prefix.match("AB-1: x") and not rules.squash
     assert Settings().versioning.rules() == Rules(types=TYPES)
+
+
+def test_what_moved_dependencies_are_worth() -> None:
+    assert Settings().versioning.content.rules() == PinRules()
+    text = "versioning: {content: {added: none, removed: patch, packages: {'jupyter*': strict}}}"
+    rules = config.parse(text)[0].versioning.content.rules()
+    assert rules == PinRules(packages={"jupyter*": "strict"}, added=Bump.NONE, removed=Bump.PATCH)
+    with pytest.raises(ConfigError, match=r"dsci.yaml:1: versioning.content.packages.a: .*did you mean 'semver'"):
+        config.parse("versioning: {content: {packages: {a: semvr}}}")
