@@ -333,6 +333,9 @@ class Git(Protocol):
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether one commit can reach the other."""
 
+    def fork(self, name: str) -> str:
+        """The newest commit that HEAD shares with a branch, tag or commit. Raises HistoryError where there is none."""
+
     def remote(self) -> str | None:
         """The name of the remote that claims are pushed to, or None."""
 

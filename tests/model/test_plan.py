@@ -777,3 +777,12 @@ def test_members_with_rules_of_their_own() -> None:
     assert item.members == ("base", "ml", "python", "r")
     assert item.tags == ("0.1.0", f"sha-{HEAD[:12]}", "0.1", "0", "latest", "ml-0")
     assert len(item.destinations) == 4
+
+
+def test_a_plan_of_what_is_affected() -> None:
+    plan = ALL.plan(**edited())
+    narrow = plan.only_affected("9" * 40, frozenset({"ml", "r"}))
+    assert {item.image for item in narrow.targets} == {"ml", "r"}
+    assert narrow.unaffected == ("base", "python") and narrow.since == "9" * 40
+    assert [item.image for item in narrow.releases] == ["ml"] and narrow.refs == ()
+    assert Plan.from_json(narrow.to_json()) == narrow

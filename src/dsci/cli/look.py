@@ -27,6 +27,7 @@ from dsci.model.text import clean
 from dsci.model.version import stable
 from dsci.model.weigh import weigh
 from dsci.pipeline import observe as observing
+from dsci.pipeline.compare import ChangedFile, Comparison, affected, compare
 from dsci.pipeline.snapshot import Snapshot
 
 _HAS_WORK = 10
@@ -84,6 +85,28 @@ class _VersionRow(msgspec.Struct, kw_only=True):
     """Those that do not: they are worth nothing here."""
 
 
+class _FileRow(msgspec.Struct, kw_only=True):
+    """A file in the answer of `dsci why`."""
+
+    path: str
+    how: str
+    commit: str | None
+    subject: str
+
+
+class _AgainstRow(msgspec.Struct, kw_only=True):
+    """What differs from a Git tag, in the answer of `dsci why`."""
+
+    tag: str
+    commit: str
+    same: bool
+    files: list[_FileRow]
+    suites: list[_FileRow]
+    settings: bool
+    above: dict[str, list[_FileRow]]
+    bases: list[dict[str, str | None]]
+
+
 class _WhyRow(msgspec.Struct, kw_only=True):
     """A target in the answer of `dsci why`."""
 
@@ -97,6 +120,7 @@ class _WhyRow(msgspec.Struct, kw_only=True):
     suites: tuple[str, ...]
     release: str | None
     release_reason: str
+    against: _AgainstRow | None
 
 
 def _observe(session: Session, names: tuple[str, ...] = (), *, versions: bool = False) -> tuple[Snapshot, Facts, Plan]:
@@ -135,6 +159,7 @@ def _print(value: object) -> None:
 @as_json
 @offline
 @event
+@click.option("--since", metavar="REF", default="", help="Only images that changed since HEAD left this branch or tag.")
 @click.option("--exit-code", is_flag=True, help=f"Exit {_HAS_WORK} when there is work to do.")
 @click.pass_context
 def plan(
@@ -144,6 +169,7 @@ def plan(
     registries: tuple[str, ...],
     json: bool,
     offline: bool,
+    since: str,
     exit_code: bool,
     **about: Any,
 ) -> None:
@@ -153,6 +179,9 @@ def plan(
     """
     with Session.of(context, registries=registries, offline=offline, alone=offline, lenient=True, **about) as session:
         now, _, value = _observe(session, names)
+        if since:
+            fork = session.git.fork(since)
+            value = value.only_affected(fork, affected(session.source, now, fork))
         for text in value.warnings:
             session.console.warn(text)
         if touched := observing.uncommitted(session.git, now):
@@ -315,17 +344,29 @@ def _refuse_unconventional(facts: Facts, groups: Iterable[str]) -> None:
 @as_json
 @offline
 @event
+@click.option(
+    "--against", metavar="TAG", default="", help="The Git tag to compare with; the last release's by default."
+)
 @click.pass_context
 def why(
-    context: click.Context, /, image: str, registries: tuple[str, ...], json: bool, offline: bool, **about: Any
+    context: click.Context,
+    /,
+    image: str,
+    registries: tuple[str, ...],
+    json: bool,
+    offline: bool,
+    against: str,
+    **about: Any,
 ) -> None:
-    """Explain what would be done to an IMAGE, and what it is made of."""
+    """Explain what would be done to an IMAGE, what it is made of, and what changed since its last release."""
     with Session.of(context, registries=registries, offline=offline, alone=offline, lenient=True, **about) as session:
         now, facts, value = _observe(session, (image,))
         _warn(session, facts)
         group = now.family.images[image].group
         release = next((item for item in value.releases if item.image == group), None)
         above = {str(need) for need in now.family.ancestors(now.family.images[image].targets)}
+        released = any(claim.tag.merged for claim in facts.claims[group])
+        found = compare(session.source, now, facts, image, against) if against or released else None
         rows = [
             _WhyRow(
                 id=item.id,
@@ -338,6 +379,7 @@ def why(
                 suites=item.suites,
                 release=release.version if release else None,
                 release_reason=release.reason if release else value.unreleased.get(group, ""),
+                against=_against(found) if found else None,
             )
             for item in value.targets
             if item.image == image
@@ -353,6 +395,40 @@ def why(
             details.append(("suites", ", ".join(row.suites) or "none"))
             details.append(("release", f"{row.release or 'no new version'}: {row.release_reason}"))
             click.echo(render.table(details))
+        if found:
+            click.echo(render.comparison(found))
+
+
+def _against(found: Comparison) -> _AgainstRow:
+    def rows(files: Iterable[ChangedFile]) -> list[_FileRow]:
+        return [
+            _FileRow(
+                path=file.path,
+                how=file.how,
+                commit=file.commit.sha if file.commit else None,
+                subject=file.commit.subject if file.commit else "",
+            )
+            for file in files
+        ]
+
+    return _AgainstRow(
+        tag=found.tag,
+        commit=found.commit,
+        same=found.same,
+        files=rows(found.own.files),
+        suites=rows(found.own.suites),
+        settings=found.own.settings,
+        above={each.image: rows(each.files) for each in found.above},
+        bases=[
+            {
+                "name": name,
+                "platform": str(platform),
+                "old": str(old) if old else None,
+                "new": str(new) if new else None,
+            }
+            for name, platform, old, new in found.bases
+        ],
+    )
 
 
 @click.command()

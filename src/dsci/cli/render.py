@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dsci.cli.console import harmless
-from dsci.model.plan import Plan, PlannedRelease
+from dsci.model.plan import Plan, PlannedRelease, PlannedTarget
 from dsci.model.reference import EMBEDDED
 from dsci.model.report import Report, Status
 from dsci.model.text import clean
+from dsci.pipeline.compare import ChangedFile, Comparison
 
 
 def table(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> str:
@@ -23,8 +24,11 @@ def table(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> str:
 
 def plan(value: Plan) -> str:
     """A plan as a review: each target with its verdict and reason, each release with its tags, totals."""
-    lines = [f"Plan for {value.commit[:12]}", ""]
-    lines.append(table((item.id, item.action, item.reason) for item in value.targets))
+    narrowed = f", what changed since {value.since[:12]}" if value.since else ""
+    lines = [f"Plan for {value.commit[:12]}{narrowed}", ""]
+    lines.append(table(_targets(value)) or "  no image")
+    if value.unaffected:
+        lines += ["", f"Unchanged: {', '.join(value.unaffected)}"]
     fresh = [item for item in value.releases if not item.claimed]
     unfinished = [item for item in value.releases if item.claimed]
     if unfinished:
@@ -44,6 +48,71 @@ def plan(value: Plan) -> str:
     totals = ", ".join(f"{count} to {action}" for action, count in counts.items() if count)
     lines += ["", f"{totals}; {len(fresh)} to release" if value.has_work else "Nothing to do."]
     return "\n".join(lines)
+
+
+def _targets(value: Plan) -> Iterator[tuple[str, str, str]]:
+    """The family as a tree, each image below the one it stands on; platforms that fare alike share a row."""
+    by_image: dict[str, list[PlannedTarget]] = {}
+    for item in value.targets:
+        by_image.setdefault(item.image, []).append(item)
+    above = {name: _above(items, by_image) for name, items in by_image.items()}
+    below: dict[str, list[str]] = {}
+    for name, parent in above.items():
+        below.setdefault(parent, []).append(name)
+
+    def walk(name: str, first: str, rest: str) -> Iterator[tuple[str, str, str]]:
+        for n, (platforms, action, reason) in enumerate(_alike(by_image[name])):
+            mark = first if n == 0 else rest + ("│  " if below.get(name) else "   ")
+            yield f"{mark}{name}@{platforms}", action, reason
+        children = below.get(name, [])
+        for child in children:
+            end = child == children[-1]
+            yield from walk(child, f"{rest}{'└─ ' if end else '├─ '}", f"{rest}{'   ' if end else '│  '}")
+
+    for root in below.get("", []):
+        yield from walk(root, "", "")
+
+
+def _above(items: Sequence[PlannedTarget], known: Mapping[str, object]) -> str:
+    """The image of the plan that these targets are shown below: their parent, else the first that they need."""
+    stands_on = (text.partition("@")[0] for item in items for text in (item.parent or "", *item.needs))
+    return next((name for name in stands_on if name in known), "")
+
+
+def _alike(items: Sequence[PlannedTarget]) -> Iterator[tuple[str, str, str]]:
+    """Platforms with one verdict and one reason, together."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for item in items:
+        found.setdefault((item.action, item.reason), []).append(item.platform)
+    for (action, reason), platforms in found.items():
+        yield ",".join(platforms), action, reason
+
+
+def comparison(value: Comparison) -> str:
+    """What differs from a Git tag, a line for each file."""
+    lines = [f"Since {value.tag} ({value.commit[:7]})", ""]
+    rows = [(_what(file), _by(file)) for file in value.own.files]
+    if not value.own.present:
+        rows.append((value.own.image, "was not there"))
+    if value.own.settings:
+        rows.append(("settings", "changed in dsci.yaml"))
+    for each in value.above:
+        rows.append((f"stands on {each.image}", "was not there" if not each.present else "changed:"))
+        rows += [(f"  {_what(file)}", _by(file)) for file in each.files]
+        rows += [("  settings", "changed in dsci.yaml")] if each.settings else []
+    for name, platform, old, new in value.bases:
+        rows.append((f"base {name} {platform}", f"{old.short if old else 'none'} → {new.short if new else 'none'}"))
+    rows += [(f"suite {file.path}", f"{file.how} {_by(file)}") for file in value.own.suites]
+    lines.append(table(rows) if rows else "  nothing changed")
+    return "\n".join(lines)
+
+
+def _what(file: ChangedFile) -> str:
+    return f"{file.path} {file.how}"
+
+
+def _by(file: ChangedFile) -> str:
+    return f"in {file.commit.sha[:7]} {file.commit.subject[:72]}" if file.commit else "not committed"
 
 
 _ACTIONS = ("build", "test", "retag", "reuse")

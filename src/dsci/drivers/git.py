@@ -436,6 +436,23 @@ class GitRepository:
             )
         return ended.returncode == 0
 
+    def fork(self, name: str) -> str:
+        """The newest commit that HEAD shares with a branch, tag or commit. Raises HistoryError where there is none."""
+        shown = name[:200]
+        found = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", check=False)
+        if found.returncode != 0:
+            raise HistoryError(
+                f"Git knows no commit {shown!r} here",
+                hint="fetch it first; in CI, `fetch-depth: 0` for GitHub's checkout, GIT_DEPTH: 0 in GitLab",
+            )
+        base = self._run("merge-base", "HEAD", _checked(found.stdout.decode().strip()), check=False)
+        if base.returncode != 0:
+            raise HistoryError(
+                f"HEAD and {shown} share no commit here",
+                hint="if this clone is shallow, fetch its history: git fetch --unshallow",
+            )
+        return base.stdout.decode().strip()
+
     def root_commit(self) -> str:
         """The oldest first-parent commit: what tells one repository from another on this machine."""
         return self._text("rev-list", "--max-parents=0", "--first-parent", "HEAD").split("\n")[-1]

@@ -90,7 +90,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Images that a descendant of this commit has released already."""
     unreleased: dict[str, str] = {}
     """Images that are not released, and why."""
+    since: str | None = None
+    """The commit that the plan was narrowed down by: what has not changed since then is left out."""
+    unaffected: tuple[str, ...] = ()
+    """The images that were left out."""
     warnings: tuple[str, ...] = ()
+
+    def only_affected(self, since: str, affected: frozenset[str]) -> Plan:
+        """The plan without the images that are none of these."""
+        return msgspec.structs.replace(
+            self,
+            since=since,
+            targets=tuple(item for item in self.targets if item.image in affected),
+            releases=tuple(item for item in self.releases if not affected.isdisjoint(item.members)),
+            refs=tuple(item for item in self.refs if item.image in affected),
+            unaffected=tuple(dict.fromkeys(item.image for item in self.targets if item.image not in affected)),
+        )
 
     @property
     def has_work(self) -> bool:

@@ -18,6 +18,7 @@ from dsci.model.family import TargetId
 from dsci.model.inputs import Inputs
 from dsci.model.lines import Line
 from dsci.model.pins import Moved
+from dsci.model.tree import TreeEntry
 from dsci.pipeline.snapshot import Earlier, Snapshot, Source, earlier
 
 
@@ -47,7 +48,7 @@ class Past:
         return self._known[commit]
 
 
-def _as_it_was(then: Earlier, now: Snapshot, target: TargetId) -> TargetId | None:
+def as_it_was(then: Earlier, now: Snapshot, target: TargetId) -> TargetId | None:
     """What a target was then, perhaps under an earlier name; None where it was not there."""
     names = (target.image, *now.family.images[target.image].previous_names)
     found = (TargetId(name, target.platform) for name in names)
@@ -151,7 +152,7 @@ def _watched(past: Past, now: Snapshot, bases: Mapping[str, str]) -> Iterator[tu
         if then is not None:
             # Before it was renamed, its commits touched what were its inputs then.
             for target in own:
-                before = _as_it_was(then, now, target)
+                before = as_it_was(then, now, target)
                 if before is not None:
                     yield group, then.inputs[before]
 
@@ -190,7 +191,7 @@ def moved_of(
         base = version.stable(claims[image.group])
         then = past.at(base.tag.commit) if base else None
         for each in (target, *now.family.unreleased_above(target)):
-            before = _as_it_was(then, now, each) if then else None
+            before = as_it_was(then, now, each) if then else None
             if then is None or before is None or then.own[before] == now.sources.own[each]:
                 continue
             siblings = now.family.nodes[each].siblings.keys()
@@ -213,23 +214,24 @@ def moved_of(
     return moved, [f"{problem.path}: {problem.why}: what it pins is not known" for problem in told]
 
 
+def files_of(of: Earlier | Snapshot, target: TargetId) -> dict[str, TreeEntry]:
+    """What a target is made of: the files of its context and its Dockerfile."""
+    images = of.images if isinstance(of, Earlier) else of.family.images
+    dockerfile = images[target.image].dockerfile
+    return {**{file.source: file.entry for file in of.files[target]}, dockerfile: of.tree[dockerfile]}
+
+
 def _difference(then: Earlier | None, now: Snapshot, target: TargetId, release: str) -> str:
     if then is None:
         return f"the sources of {release} cannot be read any more"
-    before = _as_it_was(then, now, target)
+    before = as_it_was(then, now, target)
     if before is None:
         return f"new since {release}"
     if before != target:
         return f"renamed from {before.image}"
     if then.own[target] == now.sources.own[target]:
         return _suites_changed(then, now, target) if now.settings.versioning.suites else ""
-    old = {file.source: file.entry for file in then.files[target]}
-    new = {file.source: file.entry for file in now.files[target]}
-    for files, tree, image in (
-        (old, then.tree, then.images[target.image]),
-        (new, now.tree, now.family.images[target.image]),
-    ):
-        files[image.dockerfile] = tree[image.dockerfile]
+    old, new = files_of(then, target), files_of(now, target)
     changed = sorted(path for path in {**old, **new} if old.get(path) != new.get(path))
     if not changed:
         return f"{config.FILE_NAME} changed its settings"
