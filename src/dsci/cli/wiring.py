@@ -83,6 +83,11 @@ class Session:
         home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         return Path(home) / "dsci"
 
+    @property
+    def durations(self) -> Path:
+        """Where it is noted what this repository's targets take."""
+        return self.state / "durations" / f"{self.git.root_commit()[:12]}.json"
+
     @cached_property
     def console(self) -> Console:
         """Where the story is told: a live display for a person, lines for a log."""

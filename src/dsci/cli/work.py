@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from dsci.cli import render
+from dsci.cli import durations, render
 from dsci.cli.console import complain
 from dsci.cli.options import as_json, check_names, event, images, registry
 from dsci.cli.wiring import Session
@@ -25,17 +25,31 @@ from dsci.pipeline import observe as observing
 from dsci.pipeline import release as releasing
 from dsci.pipeline import work as working
 from dsci.pipeline.snapshot import Snapshot, snapshot
+from dsci.pipeline.work import How
+
+jobs = click.option("--jobs", type=click.IntRange(1, 256), help="How many images to build or test at once.")
+fail_fast = click.option("--fail-fast", is_flag=True, help="Begin nothing any more once something has failed.")
 
 
 @click.command()
 @registry
 @as_json
 @event
+@jobs
+@fail_fast
 @click.option("--keep", is_flag=True, help="Leave the images that were built in the engine.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
 @click.pass_context
 def release(
-    context: click.Context, /, registries: tuple[str, ...], json: bool, keep: bool, folder: str | None, **about: Any
+    context: click.Context,
+    /,
+    registries: tuple[str, ...],
+    json: bool,
+    jobs: int | None,
+    fail_fast: bool,
+    keep: bool,
+    folder: str | None,
+    **about: Any,
 ) -> None:
     """Build, test, claim and publish whatever HEAD changes.
 
@@ -48,7 +62,7 @@ def release(
             session.world,
             session.hands,
             session.request(),
-            keep=keep,
+            how=How(jobs=jobs, keep=keep, fail_fast=fail_fast, seconds=durations.read(session.durations)),
             announce=session.announce,
             trouble=errors.append,
         )
@@ -59,6 +73,8 @@ def release(
 @images
 @registry
 @as_json
+@jobs
+@fail_fast
 @click.option("--keep/--no-keep", default=True, help="Leave the images in the engine (the default here).")
 @click.option("--force", is_flag=True, help="Build even what is there already.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
@@ -75,6 +91,8 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
 @images
 @registry
 @as_json
+@jobs
+@fail_fast
 @click.option("--keep/--no-keep", default=False, help="Leave the images in the engine.")
 @click.option("--rerun", is_flag=True, help="Run suites that passed already on this very image.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
@@ -90,6 +108,8 @@ def _local(
     *,
     registries: tuple[str, ...],
     json: bool,
+    jobs: int | None,
+    fail_fast: bool,
     keep: bool,
     force: bool,
     tests: bool,
@@ -116,7 +136,7 @@ def _local(
             now,
             facts,
             plan,
-            keep=keep,
+            how=How(jobs=jobs, keep=keep, fail_fast=fail_fast, seconds=durations.read(session.durations)),
             tests=tests,
             bring=bring,
             private=private,
@@ -147,6 +167,7 @@ def _finish(session: Session, report: Report, errors: Sequence[DsciError], *, js
 
     A report that nobody asked for and that cannot be written is no reason to fail: what was done is done.
     """
+    durations.note(session.durations, report.outcomes)
     unwritten: DsciError | None = None
     if report.plan.has_work or folder:
         place = _place(session, report, folder)

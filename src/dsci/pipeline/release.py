@@ -26,11 +26,12 @@ from dsci.pipeline import observe as observing
 from dsci.pipeline.claim import claims_of, common_base, push, recorded, refreshed, source_of, synchronise
 from dsci.pipeline.run import Work
 from dsci.pipeline.snapshot import Snapshot
-from dsci.pipeline.work import work_on, workshop
+from dsci.pipeline.work import How, work_on, workshop
 from dsci.pipeline.world import Hands, World
 
 #: How often a lost claim is planned anew (rule 20).
 REPLANS = 3
+_AS_SET = How()
 
 
 @dataclass(kw_only=True)
@@ -50,7 +51,7 @@ def release(
     hands: Hands,
     request: Request,
     *,
-    keep: bool = False,
+    how: How = _AS_SET,
     announce: Callable[[Plan], None] = lambda plan: None,
     trouble: Callable[[DsciError], None] = lambda error: None,
 ) -> Report:
@@ -73,7 +74,7 @@ def release(
         if plan.has_work:
             announce(plan)
         tally.notes += [f"{name}: superseded by a later commit" for name in plan.superseded]
-        if not plan.has_work or _attempt(world, hands, now, facts, plan, tally, keep=keep):
+        if not plan.has_work or _attempt(world, hands, now, facts, plan, tally, how):
             _pages(world, hands, now, facts, tally)
             for error in tally.errors:
                 trouble(error)
@@ -109,7 +110,7 @@ def _pages(world: World, hands: Hands, now: Snapshot, facts: Facts, tally: _Tall
         tally.errors += errors
 
 
-def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan, tally: _Tally, *, keep: bool) -> bool:
+def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan, tally: _Tally, how: How) -> bool:
     """Carry a plan out; False when its claim was lost and the plan must be made anew."""
     wanted = [item for item in plan.releases if not item.claimed]
     _preflight(world, hands, now, plan)
@@ -119,7 +120,7 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
         if detail := world.source.git.claim({}, recorded(now, pending)).detail:
             hands.console.warn(detail)
         _converge(hands, now, pending, facts.claims, tally)
-    work = work_on(world, hands, now, facts, plan, keep=keep)
+    work = work_on(world, hands, now, facts, plan, how=how)
     tally.outcomes += work.outcomes
     tally.suites += work.suites
     tally.errors += work.errors

@@ -18,6 +18,7 @@ from dsci.model.family import TargetId
 from dsci.model.oci import OCI_MANIFEST, Descriptor, Digest
 from dsci.model.plan import Plan, PlannedTarget
 from dsci.model.report import Outcome, Status, SuiteReport, Verdict
+from dsci.model.schedule import ways
 from dsci.model.text import clean
 from dsci.pipeline import build as building
 from dsci.pipeline import test as testing
@@ -59,14 +60,22 @@ class Runner:
         plan: Plan,
         *,
         jobs: int,
+        seconds: Mapping[TargetId, float],
         tests: bool = True,
         keep: bool = False,
+        fail_fast: bool = False,
         bring: frozenset[str] = frozenset(),
     ) -> None:
-        """`keep` leaves images in the engine: those that `bring` names, which are fetched if need be, or all."""
+        """`keep` leaves images in the engine: those that `bring` names, which are fetched if need be, or all.
+
+        `seconds` is what targets took before: what most work waits for begins first. With `fail_fast` nothing begins
+        any more once something has failed.
+        """
         self._shop = shop
         self._planned = {TargetId.parse(item.id): item for item in plan.targets}
         self._jobs = jobs
+        self._fail_fast = fail_fast
+        self._urgency = ways({target: self._needs(target) for target in self._planned}, self._costs(seconds))
         self._tests = tests
         self._keep = keep
         self._wanted = bring
@@ -75,6 +84,11 @@ class Runner:
         self._uses = self._count_uses()
         self._stopping = False
         self.work = Work()
+
+    def _costs(self, seconds: Mapping[TargetId, float]) -> dict[TargetId, float]:
+        """What each target takes; one that is only looked up takes nothing."""
+        idle = {target: 0.0 for target, item in self._planned.items() if item.action not in ("build", "test")}
+        return {**seconds, **idle}
 
     def _count_uses(self) -> dict[TargetId, int]:
         """How many targets of this plan will still want each image in the engine: itself and children to build."""
@@ -93,7 +107,7 @@ class Runner:
         with ThreadPoolExecutor(self._jobs) as pool:
             try:
                 while waiting or running:
-                    for target in [target for target, needs in waiting.items() if not needs]:
+                    for target in self._next(waiting, self._jobs - len(running)):
                         del waiting[target]
                         running[pool.submit(self._one, target)] = target
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -117,14 +131,21 @@ class Runner:
                     self._let_go(target)
         return self.work
 
+    def _next(self, waiting: Mapping[TargetId, set[TargetId]], free: int) -> list[TargetId]:
+        """The targets that may begin now, the most urgent first, as many as there are hands."""
+        ready = [target for target, needs in waiting.items() if not needs]
+        return sorted(ready, key=lambda target: (-self._urgency[target], target))[:free]
+
     def _needs(self, target: TargetId) -> tuple[TargetId, ...]:
         return tuple(need for need in self._shop.now.family.nodes[target].needs if need in self._planned)
 
     def _block(self, failed: TargetId, waiting: dict[TargetId, set[TargetId]]) -> None:
-        """Whatever stands on a failed target is not begun."""
-        for target in sorted(self._shop.now.family.descendants([failed]) & waiting.keys()):
+        """Whatever stands on a failed target is not begun; with `fail_fast`, nothing at all."""
+        below = self._shop.now.family.descendants([failed])
+        for target in sorted(waiting.keys() if self._fail_fast else below & waiting.keys()):
             del waiting[target]
-            self._end(target, "build", Status.BLOCKED, 0.0, f"{failed} failed")
+            why = f"{failed} failed" if target in below else f"{failed} failed, and nothing begins after a failure"
+            self._end(target, "build", Status.BLOCKED, 0.0, why)
             self._release(target)
 
     # ---------------------------------------------------------------------------------------------- one target

@@ -6,6 +6,7 @@ The order of targets is `run`'s; what is released of them is `release`'s.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dsci.errors import RegistryError
 from dsci.model.facts import Facts
@@ -18,6 +19,20 @@ from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.world import Hands, World
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """How the caller wants work to be done."""
+
+    jobs: int | None = None
+    """How many targets at once; None: as the settings say."""
+    keep: bool = False
+    """Whether images stay in the engine."""
+    fail_fast: bool = False
+    """Whether nothing begins any more once something has failed."""
+    seconds: Mapping[TargetId, float] = field(default_factory=dict)
+    """What targets took before."""
+
+
 def work_on(
     world: World,
     hands: Hands,
@@ -25,7 +40,7 @@ def work_on(
     facts: Facts,
     plan: Plan,
     *,
-    keep: bool = False,
+    how: How,
     tests: bool = True,
     bring: frozenset[str] = frozenset(),
     private: frozenset[TargetId] = frozenset(),
@@ -37,7 +52,16 @@ def work_on(
     elif not plan.releases and not plan.refs:
         return Work()
     shop = workshop(world, hands, now, facts, private)
-    return Runner(shop, plan, jobs=now.settings.builder.jobs, tests=tests, keep=keep, bring=bring).run()
+    return Runner(
+        shop,
+        plan,
+        jobs=how.jobs or now.settings.builder.jobs,
+        seconds=how.seconds,
+        tests=tests,
+        keep=how.keep,
+        fail_fast=how.fail_fast,
+        bring=bring,
+    ).run()
 
 
 def private_targets(hands: Hands, now: Snapshot, facts: Facts, plan: Plan) -> frozenset[TargetId]:
