@@ -23,6 +23,7 @@ _COMMANDS = {
     "changelog": "dsci.cli.changelog:changelog",
     "export": "dsci.cli.work:export",
     "lock": "dsci.cli.work:lock",
+    "matrix": "dsci.cli.matrix:matrix",
     "plan": "dsci.cli.look:plan",
     "release": "dsci.cli.work:release",
     "schema": "dsci.cli.look:schema",

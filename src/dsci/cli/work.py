@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from dsci.cli import render
+from dsci.cli import share as sharing
 from dsci.cli.console import complain
 from dsci.cli.options import as_json, check_names, event, images, registry
 from dsci.cli.wiring import Session
@@ -59,7 +60,8 @@ def release(
 @images
 @registry
 @as_json
-@click.option("--keep/--no-keep", default=True, help="Leave the images in the engine (the default here).")
+@sharing.options
+@click.option("--keep/--no-keep", default=None, help="Leave the images in the engine (the default without --plan).")
 @click.option("--force", is_flag=True, help="Build even what is there already.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
 @click.pass_context
@@ -67,21 +69,46 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
     """Build images and what they stand on, as the work tree has them; nothing is released.
 
     Images with uncommitted changes are built for this machine alone: they never leave the engine.
+
+    With --plan and --only, targets of a plan that was made elsewhere are built as HEAD has them, on the bases that it
+    names and on what other machines pushed, and are pushed under their keys: `dsci release` finds them there.
     """
-    _local(context, names, tests=False, rerun=False, **options)
+    _begin(context, names, tests=False, rerun=False, **options)
 
 
 @click.command(short_help="Run the suites of images, building what is not built yet.")
 @images
 @registry
 @as_json
+@sharing.options
 @click.option("--keep/--no-keep", default=False, help="Leave the images in the engine.")
 @click.option("--rerun", is_flag=True, help="Run suites that passed already on this very image.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
 @click.pass_context
 def test(context: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
     """Run the suites of images, their ancestors' included; what is not built yet is built first."""
-    _local(context, names, tests=True, force=False, **options)
+    _begin(context, names, tests=True, force=False, **options)
+
+
+def _begin(
+    context: click.Context,
+    names: tuple[str, ...],
+    *,
+    only: tuple[str, ...],
+    plan_file: Path | None,
+    keep: bool | None,
+    **options: Any,
+) -> None:
+    """Work on what this machine has, or on a share of a plan."""
+    if not sharing.asked(names, only, plan_file, force=options["force"]):
+        _local(context, names, keep=keep is not False, **options)
+        return
+    assert plan_file is not None
+    with Session.of(context, registries=options["registries"]) as session:
+        report, errors = sharing.work(
+            session, only, plan_file, keep=bool(keep), tests=options["tests"], rerun=options["rerun"]
+        )
+        _finish(session, report, errors, json=options["json"], folder=options["folder"])
 
 
 def _local(
