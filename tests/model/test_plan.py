@@ -22,7 +22,7 @@ from dsci.model.event import Event, Trigger
 from dsci.model.facts import Found, Pending, Request
 from dsci.model.family import TargetId, group_members
 from dsci.model.lines import Line
-from dsci.model.oci import Digest
+from dsci.model.oci import ANY, Digest
 from dsci.model.plan import Plan, PlannedRelease, PlannedTarget
 from dsci.model.planning import make
 from dsci.model.releases import release_tags
@@ -89,6 +89,7 @@ def test_a_target_of_the_plan() -> None:
         wave=2,
         suites=("base/structure", "python/pytest"),
         suites_digest=ALL.suites[target("ml")],
+        repository="dsci.local/stack/ml",
         digest=str(image_digest(str(ALL.keys()[target("ml")]))),
     )
     base = plan.target(target("base"))
@@ -96,6 +97,51 @@ def test_a_target_of_the_plan() -> None:
         "debian:12": str(ALL.pins[target("base")]["docker.io/library/debian:12", target("base").platform])
     }
     assert (base.parent, base.needs, base.wave) == (None, (), 0)
+
+
+# ------------------------------------------------------------------------------------------------ carried elsewhere
+
+
+def test_a_plan_carries_what_it_was_pinned_to() -> None:
+    """Also the frontend, and the platforms of a base that is pinned by its index: keys are made of them."""
+    files = {
+        "dsci.yaml": "platforms: [linux/amd64, linux/arm64]",
+        "images/tool/Dockerfile": "# syntax=docker/dockerfile:1\nFROM --platform=linux/amd64 go AS b\nFROM go\n",
+    }
+    shot = look(files)
+    index = {("docker.io/library/go:latest", ANY): Digest.of(b"index")}
+    pins = {item: {**own, **(index if item.platform == ARM64 else {})} for item, own in shot.pins.items()}
+    plan = shot.plan(pins=pins, found={})
+    carried = Plan.read(plan.to_json(), name="plan.json").pins
+    assert carried == pins
+    assert shot.keys(carried) == shot.keys(pins) and None not in shot.keys(carried).values()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "plan.json is no plan: Input data was truncated"),
+        (b"\xff\xfe", "plan.json is no plan: "),
+        (b"[" * 100_000, "plan.json is no plan: "),
+        (b"[]", "plan.json is no plan: Expected `object`, got `array`"),
+        (b"{}", "plan.json is no plan: Object missing required field `schema`"),
+        (b'{"schema": 1}', "plan.json is no plan: Object missing required field `commit`"),
+        (b'{"schema": 2, "waves": []}', "plan.json is a plan of schema 2, and this dsci reads 1"),
+    ],
+)
+def test_what_is_no_plan(content: bytes, says: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        Plan.read(content, name="plan.json")
+    assert refused.value.message.startswith(says)
+    assert "dsci plan --json" in refused.value.hint
+
+
+@pytest.mark.parametrize("pins", [{"debian": str(Digest.of(b""))}, {"debian linux/amd64": "sha256:12"}])
+def test_what_is_no_pin(pins: dict[str, str]) -> None:
+    plan = ALL.plan()
+    changed = msgspec.structs.replace(plan, targets=(msgspec.structs.replace(plan.targets[0], pins=pins),))
+    with pytest.raises(ConfigError, match="pins cannot be read"):
+        _ = changed.pins
 
 
 def test_parents_stand_before_their_children() -> None:

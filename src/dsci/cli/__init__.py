@@ -21,8 +21,9 @@ from dsci.errors import DsciError
 _COMMANDS = {
     "build": "dsci.cli.work:build",
     "changelog": "dsci.cli.changelog:changelog",
-    "export": "dsci.cli.work:export",
-    "lock": "dsci.cli.work:lock",
+    "export": "dsci.cli.export:export",
+    "lock": "dsci.cli.lock:lock",
+    "matrix": "dsci.cli.matrix:matrix",
     "plan": "dsci.cli.look:plan",
     "release": "dsci.cli.work:release",
     "schema": "dsci.cli.look:schema",

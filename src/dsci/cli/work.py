@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -12,19 +11,17 @@ from typing import Any
 import click
 
 from dsci.cli import durations, render
+from dsci.cli import share as sharing
 from dsci.cli.console import complain
 from dsci.cli.options import as_json, check_names, event, images, registry
 from dsci.cli.wiring import Session
-from dsci.errors import ConfigError, DsciError
-from dsci.model import lock as locking
+from dsci.errors import DsciError
 from dsci.model import planning
-from dsci.model.oci import ANY
-from dsci.model.reference import EMBEDDED
 from dsci.model.report import Outcome, Report, Status, Verdict, to_junit, to_markdown
 from dsci.pipeline import observe as observing
 from dsci.pipeline import release as releasing
 from dsci.pipeline import work as working
-from dsci.pipeline.snapshot import Snapshot, snapshot
+from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.work import How
 
 jobs = click.option("--jobs", type=click.IntRange(1, 256), help="How many images to build or test at once.")
@@ -62,7 +59,7 @@ def release(
             session.world,
             session.hands,
             session.request(),
-            how=How(jobs=jobs, keep=keep, fail_fast=fail_fast, seconds=durations.read(session.durations)),
+            how=_how(session, jobs=jobs, keep=keep, fail_fast=fail_fast),
             announce=session.announce,
             trouble=errors.append,
         )
@@ -73,9 +70,10 @@ def release(
 @images
 @registry
 @as_json
+@sharing.options
 @jobs
 @fail_fast
-@click.option("--keep/--no-keep", default=True, help="Leave the images in the engine (the default here).")
+@click.option("--keep/--no-keep", default=None, help="Leave the images in the engine (the default without --plan).")
 @click.option("--force", is_flag=True, help="Build even what is there already.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
 @click.pass_context
@@ -83,14 +81,18 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
     """Build images and what they stand on, as the work tree has them; nothing is released.
 
     Images with uncommitted changes are built for this machine alone: they never leave the engine.
+
+    With --plan and --only, targets of a plan that was made elsewhere are built as HEAD has them, on the bases that it
+    names and on what other machines pushed, and are pushed under their keys: `dsci release` finds them there.
     """
-    _local(context, names, tests=False, rerun=False, **options)
+    _begin(context, names, tests=False, rerun=False, **options)
 
 
 @click.command(short_help="Run the suites of images, building what is not built yet.")
 @images
 @registry
 @as_json
+@sharing.options
 @jobs
 @fail_fast
 @click.option("--keep/--no-keep", default=False, help="Leave the images in the engine.")
@@ -99,7 +101,31 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
 @click.pass_context
 def test(context: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
     """Run the suites of images, their ancestors' included; what is not built yet is built first."""
-    _local(context, names, tests=True, force=False, **options)
+    _begin(context, names, tests=True, force=False, **options)
+
+
+def _begin(
+    context: click.Context,
+    names: tuple[str, ...],
+    *,
+    only: tuple[str, ...],
+    plan_file: Path | None,
+    keep: bool | None,
+    **options: Any,
+) -> None:
+    """Work on what this machine has, or on a share of a plan."""
+    if not sharing.asked(names, only, plan_file, force=options["force"]):
+        _local(context, names, keep=keep is not False, **options)
+        return
+    assert plan_file is not None
+    with Session.of(context, registries=options["registries"]) as session:
+        how = _how(session, jobs=options["jobs"], keep=bool(keep), fail_fast=options["fail_fast"])
+        report, errors = sharing.work(session, only, plan_file, how=how, tests=options["tests"], rerun=options["rerun"])
+        _finish(session, report, errors, json=options["json"], folder=options["folder"])
+
+
+def _how(session: Session, *, jobs: int | None, keep: bool, fail_fast: bool) -> How:
+    return How(jobs=jobs, keep=keep, fail_fast=fail_fast, seconds=durations.read(session.durations))
 
 
 def _local(
@@ -136,7 +162,7 @@ def _local(
             now,
             facts,
             plan,
-            how=How(jobs=jobs, keep=keep, fail_fast=fail_fast, seconds=durations.read(session.durations)),
+            how=_how(session, jobs=jobs, keep=keep, fail_fast=fail_fast),
             tests=tests,
             bring=bring,
             private=private,
@@ -232,66 +258,3 @@ def _write(place: Path, report: Report) -> None:
         raise DsciError(
             f"the report could not be written to {place}: {error.strerror}", hint="name another folder with --report"
         ) from None
-
-
-@click.command(short_help="Pin base images in dsci.lock, and show what moved.")
-@registry
-@click.option("--update", is_flag=True, help="Move bases that are locked already to what they are now.")
-@click.pass_context
-def lock(context: click.Context, registries: tuple[str, ...], update: bool) -> None:
-    """Pin every external base image in dsci.lock, and show what moved.
-
-    Without the file a base stays what the last release was built on; with it, what the file says. Commit it.
-    """
-    with Session.of(context, registries=registries) as session:
-        now = snapshot(session.source, session.git.head().commit, overlay=session.git.dirty())
-        wanted = {
-            (str(reference), platform): reference
-            for node in now.family.nodes.values()
-            for reference, platform in node.external
-        }
-        bases = {key: now.locked[key] for key in wanted if key in now.locked and not update}
-        # An index and the platforms in it are moved together or not at all.
-        loose = {name for name, platform in wanted.keys() - bases.keys() if (name, ANY) in wanted}
-        bases = {key: digest for key, digest in bases.items() if key[0] not in loose}
-        for name, platform in sorted(wanted.keys() - bases.keys(), key=lambda key: (key[0], key[1] != ANY, key[1])):
-            reference, index = wanted[name, platform], bases.get((name, ANY))
-            found = session.resolve(reference.repository.at(index) if index else reference, platform)
-            if found is None:
-                raise ConfigError(f"{name} does not exist for {platform}", hint="check the FROM line, or log in")
-            bases[name, platform] = found
-        path = Path(session.git.head().root) / locking.FILE_NAME
-        _replace(path, locking.render(bases).encode())
-        for name, platform in sorted(bases.keys() | now.locked.keys()):
-            old, new = now.locked.get((name, platform)), bases.get((name, platform))
-            if old != new:
-                click.echo(f"{name} {platform}  {old.short if old else '–'} → {new.short if new else '–'}")
-        click.echo(f"{path.name}: {len(bases)} base{'' if len(bases) == 1 else 's'}")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DsciError(f"{path} could not be written: {error.strerror}", hint="see the disk and its rights") from None
-
-
-@click.command(short_help="Write a released image to a file, for `docker load`.")
-@click.argument("image")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.pass_context
-def export(context: click.Context, image: str, file: Path) -> None:
-    """Write a released IMAGE[:TAG] of the embedded registry to FILE, for `docker load`."""
-    name, _, tag = image.partition(":")
-    with Session.of(context) as session:
-        now = snapshot(session.source, session.git.head().commit)
-        check_names((name,), now.family)
-        reference = now.family.images[name].repository.tag(tag or "latest")
-        if reference.repository.registry != EMBEDDED:
-            raise ConfigError(f"{reference} is in a registry", hint=f"docker pull {reference}")
-        session.registry.embedded.export(reference, file)
-        click.echo(f"{reference} → {file}")

@@ -1,18 +1,22 @@
 """The plan as a document: what is built, tested and released, and why.
 
-It can be printed, compared, stored and carried to another machine; a dry run is a plan that nobody carries out. It is
-made by `planning`, and carried out by the pipeline.
+It can be printed, compared, stored and carried to another machine, which works on the same pins then; a dry run is a
+plan that nobody carries out. It is made by `planning`, and carried out by the pipeline.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from dsci.errors import ConfigError
+from dsci.errors import ConfigError, DsciError
 from dsci.model.changelog import Entry
 from dsci.model.family import TargetId
+from dsci.model.keys import Pins
+from dsci.model.oci import Digest, Platform
 
 SCHEMA = 1
+
+_MAKE = "make one at this commit, with this dsci: dsci plan --json > plan.json"
 
 
 class PlannedTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +36,10 @@ class PlannedTarget(msgspec.Struct, frozen=True, kw_only=True):
     suites_digest: str = ""
     bases: dict[str, str] = {}
     """External bases and the digests they are pinned to."""
+    pins: dict[str, str] = {}
+    """Everything it takes from outside, as its key was computed with: digests by `REFERENCE PLATFORM`."""
+    repository: str = ""
+    """Where its image and its receipts stand under their keys."""
     digest: str | None = None
     """The platform manifest found for the key, when nothing needs building."""
     dirty: bool = False
@@ -120,6 +128,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         raise ConfigError(f"the plan has no target {target}", hint="its targets are " + ", ".join(self.ids))
 
     @property
+    def pins(self) -> Pins:
+        """What each of its targets is pinned to. Raises ConfigError for what is no pin."""
+        found: dict[TargetId, dict[tuple[str, Platform], Digest]] = {}
+        try:
+            for item in self.targets:
+                own = found.setdefault(TargetId.parse(item.id), {})
+                for name, digest in item.pins.items():
+                    reference, _, platform = name.rpartition(" ")
+                    own[reference, Platform.parse(platform)] = Digest.parse(digest)
+        except DsciError as error:
+            raise ConfigError(f"the plan's pins cannot be read: {error.message}", hint=_MAKE) from None
+        return found
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """The ids of its targets, parents first."""
         return tuple(item.id for item in self.targets)
@@ -132,3 +154,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def from_json(cls, content: bytes) -> Plan:
         """Read a plan back. Raises msgspec.DecodeError for what is none."""
         return msgspec.json.decode(content, type=cls)
+
+    @classmethod
+    def read(cls, content: bytes, *, name: str) -> Plan:
+        """Read a plan from a file of this name. Raises ConfigError for what is none, or one of another schema."""
+        try:
+            schema = msgspec.json.decode(content, type=_Head).schema
+            if schema == SCHEMA:
+                return cls.from_json(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ConfigError(f"{name} is no plan: {error}", hint=_MAKE) from None
+        raise ConfigError(f"{name} is a plan of schema {schema}, and this dsci reads {SCHEMA}", hint=_MAKE)
+
+
+class _Head(msgspec.Struct, kw_only=True):
+    """What every plan begins with, whatever its schema."""
+
+    schema: int

@@ -148,6 +148,8 @@ def _target(family: Family, facts: Facts, target: TargetId, action: Action, reas
         suites=tuple(suite.name for suite in family.suites(target)),
         suites_digest=facts.suites[target],
         bases={name: str(digest) for name, digest in pins.items() if digest is not None},
+        pins={f"{name} {platform}": str(digest) for (name, platform), digest in sorted(pinned.items())},
+        repository=str(family.images[target.image].repository),
         digest=str(found.image) if found.image and action is not Action.BUILD else None,
         dirty=target in facts.dirty,
     )

@@ -1,6 +1,7 @@
 """What external bases are: as `dsci.lock` has them, else as the last release did, else as they are now (rule 2).
 
-A base that cannot be resolved is a reason, or an error where work follows.
+A plan that was made elsewhere carries them, and then nothing else counts. A base that cannot be resolved is a reason,
+or an error where work follows.
 """
 
 from __future__ import annotations
@@ -50,6 +51,18 @@ def pins_of(
                 pins[target][key] = digest
     warnings += sorted({text for key, text in why.items() if text and resolved[key] is None})
     return pins, unpinned
+
+
+def carried(now: Snapshot, pins: keys.Pins) -> tuple[keys.Pins, Mapping[TargetId, str]]:
+    """The digests that a plan carries, and nothing else: what it does not pin stays unpinned here too."""
+    own = {target: pins.get(target, {}) for target in now.family.order}
+    unpinned: dict[TargetId, str] = {}
+    for target in now.family.order:
+        for reference, platform in now.family.nodes[target].external:
+            if (str(reference), platform) not in own[target]:
+                text = f"{_named_at(now, target, reference)}: the plan pins no digest of {reference.familiar}"
+                unpinned.setdefault(target, f"{text} (make it again where the registry of that base can be reached)")
+    return own, unpinned
 
 
 def _kept(node: family.Node, reference: Reference, platform: Platform, kept: Iterable[lock.Bases]) -> Digest | None:

@@ -23,7 +23,7 @@ from dsci.model.lines import Line
 from dsci.model.pins import Moved
 from dsci.model.tree import TreeEntry
 from dsci.pipeline import remote
-from dsci.pipeline.bases import pins_of
+from dsci.pipeline.bases import carried, pins_of
 from dsci.pipeline.past import History, Past, history_of, moved_of, own_changes_of, starts_of
 from dsci.pipeline.remote import Remote, Told
 from dsci.pipeline.snapshot import Snapshot, Source, snapshot
@@ -41,10 +41,12 @@ def observe(
     overlay: Mapping[str, TreeEntry | None] | None = None,
     history: bool = True,
     theirs: Mapping[str, str] | None = None,
+    pins: keys.Pins | None = None,
 ) -> tuple[Snapshot, Facts]:
     """Read HEAD, its claims, its history and what the registry holds.
 
-    `theirs` are the remote's tags where they are known already. Raises HistoryError where the clone lacks something
+    `theirs` are the remote's tags where they are known already. With `pins`, bases are those, and none is asked
+    for. Raises HistoryError where the clone lacks something
     that could change a version.
     """
     git = world.source.git
@@ -61,8 +63,8 @@ def observe(
     claims = known.claims
     newest = {group: next((claim for claim in claims[group] if claim.tag.merged), None) for group in groups}
     warnings = list(known.problems)
-    pins, unpinned = pins_of(world, now, newest, warnings)
-    found_keys = keys.keys(now.family, now.sources, pins, generated=now.generated)
+    pinned, unpinned = pins_of(world, now, newest, warnings) if pins is None else carried(now, pins)
+    found_keys = keys.keys(now.family, now.sources, pinned, generated=now.generated)
     suites = {target: keys.suites_digest(now.family.suites(target), now.tree) for target in now.family.nodes}
     found = found_of(world, now, found_keys, suites)
     refs = refs_of(now.family, commit=head.commit, when=head.when, event=request.event, claims=claims)
@@ -74,7 +76,7 @@ def observe(
         own_changes=known.own_changes,
         keys=found_keys,
         suites=suites,
-        pins=pins,
+        pins=pinned,
         unpinned=unpinned,
         found=found,
         claims=claims,

@@ -1,0 +1,30 @@
+"""`dsci export`: an image of the embedded registry as a file, for `docker load`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dsci.cli.options import check_names
+from dsci.cli.wiring import Session
+from dsci.errors import ConfigError
+from dsci.model.reference import EMBEDDED
+from dsci.pipeline.snapshot import snapshot
+
+
+@click.command(short_help="Write a released image to a file, for `docker load`.")
+@click.argument("image")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.pass_context
+def export(context: click.Context, image: str, file: Path) -> None:
+    """Write a released IMAGE[:TAG] of the embedded registry to FILE, for `docker load`."""
+    name, _, tag = image.partition(":")
+    with Session.of(context) as session:
+        now = snapshot(session.source, session.git.head().commit)
+        check_names((name,), now.family)
+        reference = now.family.images[name].repository.tag(tag or "latest")
+        if reference.repository.registry != EMBEDDED:
+            raise ConfigError(f"{reference} is in a registry", hint=f"docker pull {reference}")
+        session.registry.embedded.export(reference, file)
+        click.echo(f"{reference} → {file}")

@@ -1,0 +1,117 @@
+"""`dsci matrix`: a plan's work as jobs of a CI system. Nothing is changed; the result alone is on stdout."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from dsci import ci
+from dsci.cli.look import offline
+from dsci.cli.options import check_names, event, images, registry
+from dsci.cli.share import plan_file, read_plan
+from dsci.cli.wiring import Session
+from dsci.errors import DsciError
+from dsci.model import planning
+from dsci.model.matrix import Waves, waves_of
+from dsci.model.plan import Plan
+from dsci.model.reference import EMBEDDED
+from dsci.pipeline.observe import observe
+
+
+@click.command(short_help="Spread a plan over machines, as jobs of a CI system.")
+@images
+@plan_file
+@click.option(
+    "--format", "form", type=click.Choice(("github", "gitlab", "json")), default="json", help="Who is to read it."
+)
+@click.option(
+    "--max-waves",
+    metavar="N",
+    type=click.IntRange(1, 100),
+    help=f"Fold what is deeper into one job per lineage; {ci.GITHUB_WAVES} for github, no limit for the others.",
+)
+@click.option("--output", is_flag=True, help="With github: write the outputs to the file that GITHUB_OUTPUT names too.")
+@click.option(
+    "--plan-job",
+    metavar="NAME",
+    envvar="CI_JOB_NAME",
+    default="plan",
+    help="With gitlab: the job that keeps the plan as an artifact; this job (CI_JOB_NAME) by default.",
+)
+@registry
+@offline
+@event
+@click.pass_context
+def matrix(
+    context: click.Context,
+    /,
+    names: tuple[str, ...],
+    plan_file: Path | None,
+    form: str,
+    max_waves: int | None,
+    output: bool,
+    plan_job: str,
+    registries: tuple[str, ...],
+    offline: bool,
+    **about: Any,
+) -> None:
+    """Print what is to be built and tested as waves of jobs, each of which any machine can do.
+
+    Every job is `dsci build --only ID --plan FILE` and `dsci test --only ID --plan FILE`. Without --plan the plan is
+    made here, as `dsci plan` makes it.
+    """
+    if plan_file is not None and names:
+        raise click.UsageError("IMAGE and --plan exclude each other: the plan says which.")
+    if output and form != "github":
+        raise click.UsageError("--output is for --format github.")
+    with Session.of(context, registries=registries, offline=offline, alone=offline, lenient=True, **about) as session:
+        plan = read_plan(plan_file) if plan_file else _plan(session, names)
+        most = max_waves or (ci.GITHUB_WAVES if form == "github" else None)
+        waves = waves_of(plan, most_waves=most, most_needs=ci.GITLAB_NEEDS if form == "gitlab" else None)
+        if alone := _at_home(plan, waves):
+            session.console.warn(
+                f"{alone} is in no registry (registries: in dsci.yaml, or --registry): other machines cannot see it"
+            )
+        if form == "gitlab":
+            click.echo(
+                ci.gitlab(waves, plan=str(plan_file or "plan.json"), job=plan_job, registries=registries), nl=False
+            )
+            return
+        value = ci.github(waves, most or 0) if form == "github" else waves
+        click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+        if output:
+            _write(ci.github_output(ci.github(waves, most or 0), lambda: secrets.token_hex(16)))
+
+
+def _plan(session: Session, names: tuple[str, ...]) -> Plan:
+    request = session.request(select=frozenset(names))
+    now, facts = observe(session.world, request)
+    check_names(names, now.family)
+    plan = planning.make(now.family, facts, request)
+    for text in plan.warnings:
+        session.console.warn(text)
+    return plan
+
+
+def _at_home(plan: Plan, waves: Waves) -> str:
+    """The first image with work that no other machine could take part in; "" where there is none."""
+    work = {target for wave in waves for job in wave for target in job.only}
+    alone = (item.image for item in plan.targets if item.id in work and item.repository.startswith(f"{EMBEDDED}/"))
+    return next(alone, "")
+
+
+def _write(text: str) -> None:
+    """Add to the file of outputs. Raises DsciError where there is none."""
+    name = os.environ.get("GITHUB_OUTPUT", "")
+    if not name:
+        raise DsciError("GITHUB_OUTPUT names no file", hint="--output is for a step of GitHub Actions: leave it out")
+    try:
+        with Path(name).open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise DsciError(f"{name} could not be written: {error.strerror}", hint="see what GITHUB_OUTPUT names") from None

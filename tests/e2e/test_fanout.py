@@ -1,0 +1,94 @@
+"""A family built by several machines: each has a clone, the plan and the registry, and nothing else in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.e2e.conftest import Ended, Project, outcomes
+
+pytestmark = pytest.mark.engine
+
+SUITE = """\
+    schemaVersion: "2.0.0"
+    fileExistenceTests:
+      - name: note
+        path: /etc/note
+    """
+
+
+@pytest.fixture
+def planned(tiny: Project) -> tuple[Project, Path]:
+    """The tiny family with a suite, pushed, and the plan of its first release in a file."""
+    tiny.commit("test: the note", {"images/base/suites/base.yaml": SUITE})
+    tiny.git("push", "--quiet", "origin", "main")
+    plan = tiny.state.parent / "plan.json"
+    plan.write_text(tiny.dsci("plan", "--json").stdout)
+    return tiny, plan
+
+
+def machine(project: Project, name: str) -> Project:
+    """Another machine: a clone and a state of its own."""
+    place = project.state.parent / name
+    other = Project(
+        folder=place / "clone",
+        state=place / "state",
+        registry=project.registry,
+        remote=project.remote,
+        prefix=project.prefix,
+    )
+    place.mkdir()
+    project.git("clone", "--quiet", str(project.remote), str(other.folder))
+    return other
+
+
+def built(ended: Ended) -> dict[str, str]:
+    """The digests that a run built, by image."""
+    return {
+        item["subject"].partition("@")[0]: item["digest"]
+        for item in ended.json["outcomes"]
+        if item["stage"] == "build" and item["status"] == "ok"
+    }
+
+
+def published(project: Project, name: str) -> list[str]:
+    """The manifests of an image's release."""
+    assert project.registry is not None
+    index = project.registry.manifest(f"{project.prefix}/{name}", "0.1.0")
+    return [item["digest"] for item in index["manifests"]]
+
+
+def test_machines_go_on_from_each_other_and_a_release_builds_nothing(planned: tuple[Project, Path]) -> None:
+    project, plan = planned
+    waves = project.dsci("matrix", "--plan", str(plan)).json
+    (base,), (ml,) = [[job["only"][0] for job in wave] for wave in waves]
+    one, two = machine(project, "one"), machine(project, "two")
+    # The child cannot be built before its parent, and the parent is named.
+    early = two.dsci("build", "--json", "--only", ml, "--plan", str(plan), code=1)
+    assert f"{base} is needed" in early.stderr and f"--only {base}" in early.stderr
+    first = one.dsci("build", "--json", "--only", base, "--plan", str(plan))
+    assert outcomes(first) == {"base build": "ok"}
+    second = two.dsci("build", "--json", "--only", ml, "--plan", str(plan))
+    assert outcomes(second) == {"ml build": "ok"}, "the parent is taken from the registry"
+    digests = built(first) | built(second)
+    # Suites are another command, on any machine; what passed is not run again.
+    assert outcomes(two.dsci("test", "--json", "--only", base, "--plan", str(plan))) == {"base test": "ok"}
+    assert outcomes(one.dsci("test", "--json", "--only", base, "--plan", str(plan))) == {}
+    assert outcomes(one.dsci("test", "--json", "--only", ml, "--plan", str(plan))) == {"ml test": "ok"}
+    # A job that is run again finds its own work.
+    assert outcomes(one.dsci("build", "--json", "--only", f"{base} {ml}", "--plan", str(plan))) == {}
+    assert project.dsci("matrix").json == []
+    released = project.release()
+    assert outcomes(released) == {}, "nothing is built or tested"
+    assert set(released.json["released"]) == {"base-v0.1.0", "ml-v0.1.0"}
+    assert {name: published(project, name) for name in digests} == {name: [digest] for name, digest in digests.items()}
+
+
+def test_one_job_builds_and_tests_what_is_folded_into_it(planned: tuple[Project, Path]) -> None:
+    project, plan = planned
+    ((job,),) = project.dsci("matrix", "--plan", str(plan), "--max-waves", "1").json
+    other = machine(project, "other")
+    only = [word for target in job["only"] for word in ("--only", target)]
+    ended = other.dsci("test", "--json", *only, "--plan", str(plan))
+    assert outcomes(ended) == dict.fromkeys(("base build", "base test", "ml build", "ml test"), "ok")
+    assert project.release().json["outcomes"] == []
