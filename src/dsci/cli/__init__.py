@@ -24,13 +24,13 @@ _COMMANDS = {
     "export": "dsci.cli.export:export",
     "lock": "dsci.cli.lock:lock",
     "matrix": "dsci.cli.matrix:matrix",
-    "plan": "dsci.cli.look:plan",
+    "plan": "dsci.cli.plan:plan",
     "release": "dsci.cli.work:release",
-    "schema": "dsci.cli.look:schema",
-    "tags": "dsci.cli.look:tags",
+    "schema": "dsci.cli.schema:schema",
+    "tags": "dsci.cli.version:tags",
     "test": "dsci.cli.work:test",
-    "version": "dsci.cli.look:version",
-    "why": "dsci.cli.look:why",
+    "version": "dsci.cli.version:version",
+    "why": "dsci.cli.plan:why",
 }
 
 #: What a shell shows for a program that was ended by Ctrl-C, and what we end with.

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from dsci import ci
-from dsci.cli.look import offline
+from dsci.cli.asking import offline
 from dsci.cli.options import check_names, event, images, registry
 from dsci.cli.share import plan_file, read_plan
 from dsci.cli.wiring import Session

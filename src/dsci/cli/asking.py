@@ -1,0 +1,50 @@
+"""What commands that only look have in common: one observation, shown and never acted upon."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+import msgspec
+
+from dsci.cli.options import check_names
+from dsci.cli.wiring import Session
+from dsci.model import planning
+from dsci.model.event import Trigger
+from dsci.model.facts import Facts
+from dsci.model.family import Image, group_members
+from dsci.model.plan import Plan
+from dsci.pipeline import observe as observing
+from dsci.pipeline.snapshot import Snapshot
+
+offline = click.option("--offline", is_flag=True, help="Ask neither registries nor the engine nor the Git remote.")
+
+
+def observe(session: Session, names: tuple[str, ...] = (), *, versions: bool = False) -> tuple[Snapshot, Facts, Plan]:
+    """What there is and what would be done. For `versions` a request counts as the branch that it goes to."""
+    request = session.request(select=frozenset(names))
+    if versions and request.event.trigger is Trigger.PULL_REQUEST:
+        request = replace(request, event=replace(request.event, trigger=Trigger.BRANCH))
+    now, facts = observing.observe(session.world, request)
+    check_names(names, now.family)
+    return now, facts, planning.make(now.family, facts, request)
+
+
+def groups_of(now: Snapshot, names: tuple[str, ...]) -> dict[str, tuple[Image, ...]]:
+    """The release groups that these images (all, when none is named) belong to, and their members."""
+    groups = group_members(now.family.images.values())
+    return {
+        group: members
+        for group, members in groups.items()
+        if not names or any(member.name in names for member in members)
+    }
+
+
+def tell_doubts(session: Session, facts: Facts) -> None:
+    """Tell what could not be asked about versions; what could not be asked of registries is not in these answers."""
+    for text in facts.doubts:
+        session.console.warn(text)
+
+
+def print_json(value: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
