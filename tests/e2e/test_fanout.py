@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Ended, Project, outcomes
+from tests.e2e.conftest import DOCKERFILES, Ended, Project, outcomes
+from tests.secondengine import second_engine
 
 pytestmark = pytest.mark.engine
 
@@ -92,3 +95,50 @@ def test_one_job_builds_and_tests_what_is_folded_into_it(planned: tuple[Project,
     ended = other.dsci("test", "--json", *only, "--plan", str(plan))
     assert outcomes(ended) == dict.fromkeys(("base build", "base test", "ml build", "ml test"), "ok")
     assert project.release().json["outcomes"] == []
+
+
+def test_two_engines_one_of_which_dies(small: Project) -> None:
+    """One machine builds the parents, the other (its own engine, in its own network namespace) the children; a job
+    that is killed in the middle is run again elsewhere, and the release is made of what each of them pushed."""
+    if os.geteuid() != 0:
+        pytest.skip("a second engine needs root")
+    small.commit("feat: slow", {"images/ml/Dockerfile": DOCKERFILES["ml"] + "RUN sleep 4 && date > /tmp/when\n"})
+    small.git("push", "--quiet", "origin", "main")
+    plan = small.state.parent / "plan.json"
+    plan.write_text(small.dsci("plan", "--json").stdout)
+    waves = [[job["only"][0] for job in wave] for wave in small.dsci("matrix", "--plan", str(plan)).json]
+    assert [sorted(name.partition("@")[0] for name in wave) for wave in waves] == [
+        ["base"],
+        ["python", "r"],
+        ["jupyter"],
+        ["ml"],
+    ]
+    one = machine(small, "one")
+    digests: dict[str, str] = {}
+
+    def job(where: Project, target: str) -> None:
+        digests.update(built(where.dsci("build", "--json", "--only", target, "--plan", str(plan))))
+        assert set(outcomes(where.dsci("test", "--json", "--only", target, "--plan", str(plan))).values()) <= {"ok"}
+
+    for target in [*waves[0], *waves[1]]:
+        job(one, target)
+    with second_engine(os.environ["DSCI_TEST_HUB"], containerd_store=True) as endpoint:
+        two = machine(small, "two")
+        two.environment["DOCKER_HOST"] = endpoint
+        job(two, waves[2][0])
+        (ml,) = waves[3]
+        cut = two.start("build", "--json", "--only", ml, "--plan", str(plan))
+        time.sleep(2.5)
+        cut.kill()
+        cut.communicate(timeout=60)
+        assert small.registry is not None
+        assert not [tag for tag in small.registry.tags(f"{small.prefix}/ml", public=False) if "." in tag]
+    # The second machine is gone altogether.
+    job(one, ml)
+    ended = small.release()
+    assert outcomes(ended) == {} and len(ended.json["released"]) == 5
+    for name, digest in digests.items():
+        assert small.registry is not None
+        index = small.registry.manifest(f"{small.prefix}/{name}", "1.0.0")
+        assert [item["digest"] for item in index["manifests"]] == [digest]
+    assert digests.keys() == set(DOCKERFILES)
