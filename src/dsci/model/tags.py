@@ -142,6 +142,9 @@ def ref_tags(
     rule gives to one of `releases` is left out. `suffixes` are those that tell the tags of a group's members.
     """
     rules = tuple(rules)
+    following = [rule for rule in rules if rule.guard is Guard.REF]
+    if not following:
+        return ()
     of_releases = [rule for rule in rules if rule.guard is not Guard.REF]
     endings = tuple(filter(None, suffixes))
 
@@ -152,6 +155,5 @@ def ref_tags(
     for release in releases:
         theirs = replace(subject, version=release.version, git_tag=release.git_tag, sha="")
         given.update(tag.name for tag in (rule.plan(theirs) for rule in of_releases) if tag)
-    following = [rule for rule in rules if rule.guard is Guard.REF]
     planned = _ordered(following, (rule.plan(subject, taken=taken) for rule in following))
     return tuple(tag for tag in planned.values() if tag.name not in given)
