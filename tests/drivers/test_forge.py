@@ -364,24 +364,27 @@ class TestTrouble:
         assert "registry" not in error.message + error.hint and server.host in error.hint
 
 
-LIMITS = {
-    "Retry-After": (403, {"Retry_After": "7"}, "secondary rate limit", 7),
-    "Retry-After as a date": (403, {"Retry_After": formatdate(time.time() + 90, usegmt=True)}, "no", 90),
-    "nothing remains": (
-        403,
-        {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": str(int(time.time() + 80))},
-        "API rate limit exceeded",
-        80,
-    ),
-    "only the text tells": (403, {}, "You have exceeded a secondary rate limit. Please wait", 60),
-    "429, nothing told": (429, {}, "slow down", 60),
-}
+def limits() -> dict[str, tuple[int, dict[str, str], str, int]]:
+    """Answers that ask to wait, some until a time of day: status, headers, message, and for how many seconds."""
+    now = time.time()
+    return {
+        "Retry-After": (403, {"Retry_After": "7"}, "secondary rate limit", 7),
+        "Retry-After as a date": (403, {"Retry_After": formatdate(now + 90, usegmt=True)}, "no", 90),
+        "nothing remains": (
+            403,
+            {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": str(int(now + 80))},
+            "API rate limit exceeded",
+            80,
+        ),
+        "only the text tells": (403, {}, "You have exceeded a secondary rate limit. Please wait", 60),
+        "429, nothing told": (429, {}, "slow down", 60),
+    }
 
 
 class TestLimits:
-    @pytest.mark.parametrize("name", LIMITS)
+    @pytest.mark.parametrize("name", limits())
     def test_waits_as_long_as_it_is_asked_to(self, github: ScriptedForge, name: str) -> None:
-        code, headers, message, seconds = LIMITS[name]
+        code, headers, message, seconds = limits()[name]
         github.rule("POST", "/releases", said(code, {"message": message}, **headers))
         forge = client(github)
         assert forge.publish(RELEASE) is True
