@@ -12,7 +12,7 @@ from dsci.cli.wiring import Session
 from dsci.model import planning
 from dsci.model.event import Trigger
 from dsci.model.facts import Facts
-from dsci.model.family import Image, group_members
+from dsci.model.family import Image
 from dsci.model.plan import Plan
 from dsci.pipeline import observe as observing
 from dsci.pipeline.snapshot import Snapshot
@@ -32,10 +32,9 @@ def observe(session: Session, names: tuple[str, ...] = (), *, versions: bool = F
 
 def groups_of(now: Snapshot, names: tuple[str, ...]) -> dict[str, tuple[Image, ...]]:
     """The release groups that these images (all, when none is named) belong to, and their members."""
-    groups = group_members(now.family.images.values())
     return {
         group: members
-        for group, members in groups.items()
+        for group, members in now.family.groups.items()
         if not names or any(member.name in names for member in members)
     }
 

@@ -7,7 +7,7 @@ images. `discover` fills the table from folders and settings, `edges` from Docke
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import TopologicalSorter
@@ -189,11 +189,29 @@ class Family:
 
     def unreleased_above(self, target: TargetId) -> tuple[TargetId, ...]:
         """What it stands on that is never released itself: a change there reaches nobody but through this target."""
-        silent = {
+        return tuple(sorted(_closure([target], self._unreleased_needs)))
+
+    @cached_property
+    def _unreleased_needs(self) -> Mapping[TargetId, Sequence[TargetId]]:
+        return {
             each: [need for need in node.needs if not self.images[need.image].release]
             for each, node in self.nodes.items()
         }
-        return tuple(sorted(_closure([target], silent)))
+
+    @cached_property
+    def groups(self) -> Mapping[str, tuple[Image, ...]]:
+        """The images of each release group, the default member (no suffix) first; groups by name."""
+        return group_members(self.images.values())
+
+    @cached_property
+    def released_groups(self) -> frozenset[str]:
+        """The names of the groups that are ever released."""
+        return frozenset(release_groups(self.images.values()))
+
+    def group_needs(self, group: str) -> tuple[str, ...]:
+        """The groups that a group's members need, by name."""
+        needs = {need for member in self.groups[group] for need in self.image_needs(member.name)}
+        return tuple(sorted({self.images[need].group for need in needs} - {group}))
 
     def lineage(self, target: TargetId) -> tuple[TargetId, ...]:
         """The target and its parents' parents, oldest first."""

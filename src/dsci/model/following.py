@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from dsci.model.claims import Released
 from dsci.model.event import Event
-from dsci.model.family import Family, group_members
+from dsci.model.family import Family
 from dsci.model.plan import PlannedRef
 from dsci.model.tags import Other, Subject, ref_tags
 
@@ -25,7 +25,7 @@ def refs_of(
 ) -> tuple[PlannedRef, ...]:
     """The names that a run about this commit gives to each image that is ever released, by image."""
     found: list[PlannedRef] = []
-    for group, members in group_members(family.images.values()).items():
+    for group, members in family.groups.items():
         releases = [Other(claim.version, claim.tag.name) for claim in claims[group]]
         here = next((claim for claim in claims[group] if claim.tag.commit == commit), None)
         subject = Subject(
@@ -35,7 +35,7 @@ def refs_of(
             git_tag=here.tag.name if here else "",
             event=event,
         )
-        for image in members if all(member.release for member in members) else ():
+        for image in members if group in family.released_groups else ():
             tags = ref_tags(image.tag_rules, subject, releases=releases, suffixes=[member.suffix for member in members])
             if tags:
                 found.append(

@@ -37,9 +37,10 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
     for pending in facts.unconverged if request.release else ():
         releases.append(finish(family, facts, pending))
     for group, decision in decisions.items():
-        if chosen.isdisjoint(image.name for image in family.images.values() if image.group == group):
+        members = family.groups[group]
+        if chosen.isdisjoint(member.name for member in members):
             continue
-        mine = (facts.dirty.get(target) for target in family.nodes if family.images[target.image].group == group)
+        mine = (facts.dirty.get(target) for member in members for target in member.targets)
         changed = next(filter(None, mine), None)
         if decision.version is None:
             unreleased[group] = decision.reason
@@ -87,7 +88,7 @@ def _select(family: Family, request: Request) -> frozenset[str]:
 
 def _answering(family: Family, facts: Facts) -> frozenset[str]:
     """The images of the version that a tag asks for, and what they stand on; none where it was made by dsci."""
-    images = [image for image in family.images.values() if facts.asked and image.group == facts.asked.group]
+    images = family.groups[facts.asked.group] if facts.asked else ()
     roots = [target for image in images for target in image.targets]
     return frozenset(image.name for image in images) | {target.image for target in family.ancestors(roots)}
 

@@ -19,7 +19,7 @@ from dsci.model.claims import BESIDE, Released, TagFormat
 from dsci.model.commits import Bump
 from dsci.model.event import Event, Trigger
 from dsci.model.facts import Facts, Pending, Request
-from dsci.model.family import Family, Image, group_members
+from dsci.model.family import Family, Image
 from dsci.model.gitnames import TagNames
 from dsci.model.lines import Line
 from dsci.model.plan import PlannedRelease
@@ -33,15 +33,12 @@ def decisions_of(family: Family, facts: Facts, request: Request) -> dict[str, De
     event = request.event
     if event.trigger is Trigger.TAG:
         return _by_tag(facts, event)
-    groups = group_members(family.images.values())
     decisions: dict[str, Decision] = {}
     for name in family.image_order:
         group = family.images[name].group
-        members = groups[group]
-        if group in decisions or not all(member.release for member in members):
+        if group in decisions or group not in family.released_groups:
             continue
-        needs = {need for member in members for need in family.image_needs(member.name)}
-        above = sorted({family.images[need].group for need in needs} - {group})
+        members = family.groups[group]
         changed = [
             change for member in members for target in member.targets if (change := facts.own_changes.get(target))
         ]
@@ -51,7 +48,7 @@ def decisions_of(family: Family, facts: Facts, request: Request) -> dict[str, De
             since=facts.since[group],
             touched=facts.touched[group],
             source_changed=changed[0] if changed else "",
-            parents=[decisions[parent] for parent in above if parent in decisions],
+            parents=[decisions[parent] for parent in family.group_needs(group) if parent in decisions],
             settings=facts.settings.versioning,
             line=facts.lines.get(group, Line()),
             fresh=facts.fresh.get(group),
@@ -139,7 +136,7 @@ def answer(family: Family, facts: Facts, decision: Decision, asked: Released) ->
 def _planned(family: Family, facts: Facts, decision: Decision, git_tag: str, commit: str) -> PlannedRelease:
     version, group = decision.version, decision.group
     assert version is not None
-    members = group_members(family.images.values())[group]
+    members = family.groups[group]
     subject = Subject(sha=commit, version=version, git_tag=git_tag)
     planned = _all_tags(members, subject, facts.claims[group])
     return PlannedRelease(
@@ -165,7 +162,7 @@ def _planned(family: Family, facts: Facts, decision: Decision, git_tag: str, com
 def finish(family: Family, facts: Facts, pending: Pending) -> PlannedRelease:
     """A release that was claimed and cut off before all its tags stood."""
     claim = pending.claim
-    members = group_members(family.images.values())[claim.group]
+    members = family.groups[claim.group]
     planned = _all_tags(members, _subject(claim), facts.claims[claim.group])
     return PlannedRelease(
         image=claim.group,

@@ -20,7 +20,7 @@ from dsci.model import commits as commits_model
 from dsci.model.changelog import Entry, Parent, Release
 from dsci.model.claims import Released, Tag, TagFormat
 from dsci.model.commits import Change, Commit
-from dsci.model.family import Family, group_members
+from dsci.model.family import Family
 from dsci.model.inputs import Inputs
 from dsci.model.weigh import held, weigh
 from dsci.model.yamlfile import nearest
@@ -65,7 +65,7 @@ def read(world: World, *, since: str = "") -> History:
     source, git = world.source, world.source.git
     remote.whole(git, world.remote, world.say)
     now = snapshot(source, git.head().commit)
-    groups = tuple(sorted(group_members(now.family.images.values())))
+    groups = tuple(now.family.groups)
     form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
     told = remote.ask(git, world.remote)
     known = remote.claims(
@@ -120,7 +120,7 @@ def _log(commits: Sequence[Commit], claims: Sequence[Released], start: str) -> _
 
 def _before(source: Source, now: Snapshot, claims: Mapping[str, Sequence[Released]]) -> Iterator[tuple[str, Inputs]]:
     """The inputs of images that were renamed, as they were at the newest release under each earlier name."""
-    for group, members in group_members(now.family.images.values()).items():
+    for group, members in now.family.groups.items():
         left = {name for member in members for name in member.previous_names}
         for claim in claims[group]:
             if not left:
@@ -211,11 +211,9 @@ def _moved(parent: Released, claim: Released, base: Released | None, log: _Log) 
 
 def _above(family: Family, group: str) -> tuple[str, ...]:
     """The groups that a group stands on, nearest first."""
-    members = group_members(family.images.values())
     found: dict[str, None] = {}
     todo = [group]
     while todo:
-        needs = {need for each in todo for member in members[each] for need in family.image_needs(member.name)}
-        todo = sorted({family.images[need].group for need in needs} - {group, *found})
+        todo = sorted({need for each in todo for need in family.group_needs(each)} - {group, *found})
         found |= dict.fromkeys(todo)
     return tuple(found)

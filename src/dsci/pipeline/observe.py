@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from dsci.errors import HistoryError
-from dsci.model import config, family, keys, version
+from dsci.model import config, keys, version
 from dsci.model.claims import Released, TagFormat
 from dsci.model.commits import Change
 from dsci.model.event import Trigger
@@ -58,7 +58,7 @@ def observe(
         now = snapshot(world.source, head.commit, overlay=overlay)
         here = listing.result() if listing else {}
         told = asking.result() if asking else told
-    groups = tuple(sorted(family.group_members(now.family.images.values())))
+    groups = tuple(now.family.groups)
     known = _versions(world, request, now, groups, here, told) if history else _Versions.none(groups)
     claims = known.claims
     newest = {group: next((claim for claim in claims[group] if claim.tag.merged), None) for group in groups}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dsci.errors import ConfigError
 from dsci.model import commits as commits_model
-from dsci.model import config, family, inputs, version, weigh
+from dsci.model import config, inputs, version, weigh
 from dsci.model.claims import Released
 from dsci.model.commits import Change, Commit
 from dsci.model.family import TargetId
@@ -30,7 +30,7 @@ class Past:
         self._source = source
         self._known: dict[str, Earlier | None] = {}
         self._images: dict[str, set[str]] = {}
-        for group, members in family.group_members(now.family.images.values()).items():
+        for group, members in now.family.groups.items():
             needed = {target for member in members for target in member.targets}
             needed |= {above for target in needed for above in now.family.unreleased_above(target)}
             images = [now.family.images[target.image] for target in needed]
@@ -135,7 +135,7 @@ def _commit_of(claim: Released | None) -> str:
 
 def watched_now(now: Snapshot) -> Iterator[tuple[str, Inputs]]:
     """Every group's input filters: its own, and those of what it stands on and is never released."""
-    for group, members in family.group_members(now.family.images.values()).items():
+    for group, members in now.family.groups.items():
         own = [target for member in members for target in member.targets]
         above = {each for target in own for each in now.family.unreleased_above(target)}
         for target in (*own, *sorted(above)):
@@ -145,7 +145,7 @@ def watched_now(now: Snapshot) -> Iterator[tuple[str, Inputs]]:
 def _watched(past: Past, now: Snapshot, bases: Mapping[str, str]) -> Iterator[tuple[str, Inputs]]:
     """Every group's input filters: its own, those of what it stands on and is never released, those it had before."""
     yield from watched_now(now)
-    for group, members in family.group_members(now.family.images.values()).items():
+    for group, members in now.family.groups.items():
         own = [target for member in members for target in member.targets]
         renamed = bases[group] and any(member.previous_names for member in members)
         then = past.at(bases[group]) if renamed else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from dsci.errors import ConflictError, RegistryError
 from dsci.model.claims import Released
-from dsci.model.family import Family, Image, TargetId, group_members
+from dsci.model.family import Family, Image, TargetId
 from dsci.model.keys import index_tag
 from dsci.model.oci import OCI_INDEX, REVISION, Descriptor, Digest, Index
 from dsci.model.plan import PlannedRelease
@@ -134,7 +134,7 @@ def converge(
 
 def _names(family: Family, claim: Released, claims: Sequence[Released]) -> list[_Name]:
     names: list[_Name] = []
-    for member in group_members(family.images.values())[claim.group]:
+    for member in family.groups[claim.group]:
         digest = claim.digests.get(member.name)
         if digest is None:
             continue

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from dsci.errors import AuthError, DsciError, RegistryError
-from dsci.model import family, keys
+from dsci.model import keys
 from dsci.model.claims import Released
 from dsci.model.event import Event, Trigger
 from dsci.model.facts import Found, Pending
@@ -115,7 +115,7 @@ def unconverged_of(
             about = event.trigger is not Trigger.TAG or event.tag in (claim.tag.name, claim.claimed_by.name)
             if not claim.by_dsci or not about:
                 continue
-            first = family.group_members(assembled.images.values())[group][0].repository
+            first = assembled.groups[group][0].repository
             missing = proven(world, first, partial(missing_tags, registry, assembled, claim, claims[group]))
             if not missing:
                 break
@@ -150,7 +150,7 @@ def _softly(look: Callable[[str], list[Pending]], lenient: bool) -> Callable[[st
 def missing_tags(registry: Registry, assembled: Family, claim: Released, claims: Sequence[Released]) -> tuple[str, ...]:
     """The references that should name a claimed release's index and do not."""
     missing: list[str] = []
-    members = family.group_members(assembled.images.values())[claim.group]
+    members = assembled.groups[claim.group]
     for member in members:
         digest = claim.digests.get(member.name)
         if digest is None:
