@@ -22,7 +22,7 @@ from dsci.pipeline.run import Work
 from dsci.pipeline.snapshot import Snapshot, snapshot
 from dsci.pipeline.work import workshop
 from dsci.pipeline.world import Hands, World
-from dsci.ports import Claimed, TagObject
+from dsci.ports import Claimed, Git, TagObject
 
 
 def synchronise(world: World, hands: Hands) -> tuple[Mapping[str, str], list[str]]:
@@ -38,16 +38,13 @@ def synchronise(world: World, hands: Hands) -> tuple[Mapping[str, str], list[str
     now = snapshot(world.source, git.head().commit)
     form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
     theirs = git.remote_tags()
-    ours = {tag.name: tag for tag in git.tags()}
-    remote.check_moved(git, form, here, theirs, claiming.released(ours.values(), form, form.groups))
-    wanted = [name for name in theirs if form.read(name) and name not in here]
-    if wanted:
-        git.fetch_tags(wanted)
-        hands.console.say(f"fetched {len(wanted)} release tags from {git.remote()}")
-    claims = claiming.released(ours.values(), form, form.groups)
+    ours = claiming.released(git.tags(), form, form.groups)
+    remote.check_moved(git, form, here, theirs, ours)
+    if fetched := _fetch_claims(git, form, theirs, here):
+        hands.console.say(f"fetched {fetched} release tags from {git.remote()}")
     unpushed = [
         claim
-        for found in claims.values()
+        for found in ours.values()
         for claim in found
         if claim.by_dsci and not {claim.tag.name, claim.claimed_by.name} <= theirs.keys()
     ]
@@ -80,18 +77,20 @@ def recorded(now: Snapshot, claims: Sequence[Released]) -> Mapping[str, bytes]:
     return ledger.record(claims) if now.settings.ledger == "branch" else {}
 
 
-def refreshed(
-    world: World, now: Snapshot, fallback: Mapping[str, Sequence[Released]]
-) -> Mapping[str, Sequence[Released]]:
+def refreshed(world: World, now: Snapshot) -> Mapping[str, Sequence[Released]]:
     """All claims as they stand after ours: a float must not pass over a newer one made meanwhile."""
     git = world.source.git
     form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
-    theirs = git.remote_tags()
-    known = git.tag_refs()
-    missing = [name for name in theirs if name not in known and form.read(name)]
+    _fetch_claims(git, form, git.remote_tags(), git.tag_refs())
+    return claiming.released(git.tags(), form, now.family.groups)
+
+
+def _fetch_claims(git: Git, form: TagFormat, theirs: Mapping[str, str], here: Mapping[str, str]) -> int:
+    """Bring the remote's release tags that are not here; how many there were."""
+    missing = [name for name in theirs if name not in here and form.read(name)]
     if missing:
         git.fetch_tags(missing)
-    return claiming.released(git.tags(), form, tuple(fallback))
+    return len(missing)
 
 
 def claims_of(

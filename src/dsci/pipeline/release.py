@@ -138,10 +138,7 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
             tally.notes.append("there is no Git remote: the claim is in this clone alone until one is pushed to")
         for claim in made:
             hands.console.say(f"claimed {claim.tag.name}" + (f" on {where}" if where else " (here: no remote)"))
-        everything = {
-            group: (*(claim for claim in made if claim.group == group), *found) for group, found in facts.claims.items()
-        }
-        _converge(hands, now, made, refreshed(world, now, everything), tally)
+        _converge(hands, now, made, refreshed(world, now), tally)
     for ref in plan.refs:
         if ref.image not in held:
             tally.publications += _point(world, hands, now, facts, ref, made, work)

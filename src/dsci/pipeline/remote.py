@@ -93,8 +93,7 @@ def claims(
     wanted = frozenset(form.groups)
     why = _doubt(git, known, wanted)
     if why and fetch and git.remote():
-        say(f"fetching the history that this shallow clone was cut off from, from {git.remote()}")
-        git.fetch_history()
+        _fetch_history(git, say)
         known = released(git.tags(), form, groups)
         why = _doubt(git, known, wanted)
     if why:
@@ -108,6 +107,10 @@ def whole(git: Git, how: Remote, say: Callable[[str], None]) -> None:
         return
     if how is not Remote.FETCH or git.remote() is None:
         raise HistoryError("this clone is shallow: its older releases are cut off", hint=_bring(git))
+    _fetch_history(git, say)
+
+
+def _fetch_history(git: Git, say: Callable[[str], None]) -> None:
     say(f"fetching the history that this shallow clone was cut off from, from {git.remote()}")
     git.fetch_history()
 
