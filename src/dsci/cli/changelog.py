@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 import semver
 
+from dsci.cli.asking import observe, print_json
 from dsci.cli.options import as_json, check_names, event, from_here, images
 from dsci.cli.wiring import Session
 from dsci.drivers import files
 from dsci.errors import ConfigError
-from dsci.model import changelogfile, notes, planning
+from dsci.model import changelogfile, notes
 from dsci.model.changelog import Release, document
 from dsci.model.links import FORGES, Links
 from dsci.pipeline import history
-from dsci.pipeline import observe as observing
 from dsci.pipeline import pages as publishing
 from dsci.pipeline.history import History
 from dsci.pipeline.snapshot import Snapshot
@@ -96,8 +95,7 @@ def changelog(
         if not releases and not coming:
             session.console.say("nothing comes next" if unreleased else "nothing is released yet")
         if json:
-            told = document(releases, links, unreleased=coming)
-            click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+            print_json(document(releases, links, unreleased=coming))
         elif template:
             from dsci.drivers.template import render
 
@@ -122,9 +120,8 @@ def _publish(session: Session, found: History, releases: Sequence[Release], link
 
 def _coming(session: Session) -> tuple[Snapshot, tuple[Release, ...]]:
     """What the next release of each image would say."""
-    request = session.request()
-    now, facts = observing.observe(session.world, request)
-    return now, notes.planned(planning.make(now.family, facts, request).releases)
+    now, _, plan = observe(session)
+    return now, notes.planned(plan.releases)
 
 
 def _update(

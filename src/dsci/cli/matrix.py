@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from dsci import ci
-from dsci.cli.asking import offline
-from dsci.cli.options import check_names, event, images, registry
+from dsci.cli.asking import observe, offline, print_json
+from dsci.cli.options import event, images, registry
 from dsci.cli.share import plan_file, read_plan
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
-from dsci.model import planning
 from dsci.model.matrix import Waves, waves_of
 from dsci.model.plan import Plan
 from dsci.model.reference import EMBEDDED
-from dsci.pipeline.observe import observe
 
 
 @click.command(short_help="Spread a plan over machines, as jobs of a CI system.")
@@ -82,17 +79,17 @@ def matrix(
                 ci.gitlab(waves, plan=str(plan_file or "plan.json"), job=plan_job, registries=registries), nl=False
             )
             return
-        value = ci.github(waves, most or 0) if form == "github" else waves
-        click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+        if form == "json":
+            print_json(waves)
+            return
+        outputs = ci.github(waves, most or 0)
+        print_json(outputs)
         if output:
-            _write(ci.github_output(ci.github(waves, most or 0), lambda: secrets.token_hex(16)))
+            _write(ci.github_output(outputs, lambda: secrets.token_hex(16)))
 
 
 def _plan(session: Session, names: tuple[str, ...]) -> Plan:
-    request = session.request(select=frozenset(names))
-    now, facts = observe(session.world, request)
-    check_names(names, now.family)
-    plan = planning.make(now.family, facts, request)
+    _, _, plan = observe(session, names)
     for text in plan.warnings:
         session.console.warn(text)
     return plan
