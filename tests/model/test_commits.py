@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from sampling import examples
 
-from dsci.model.commits import TYPES, Bump, Rules, read, speaks
+from dsci.model.commits import TYPES, Bump, Rules, read, reader, speaks
 
 NONE, PATCH, MINOR, MAJOR = Bump.NONE, Bump.PATCH, Bump.MINOR, Bump.MAJOR
 
@@ -244,6 +244,15 @@ def test_what_may_have_been_meant(message: str, says: str | None) -> None:
 def test_whether_a_message_can_be_weighed(message: str, parents: int, conventional: bool) -> None:
     given = commit(message, parents=["a" * 40, "b" * 40][:parents])
     assert read(given).conventional is conventional
+
+
+def test_a_reader_reads_each_commit_once() -> None:
+    change = reader(Rules(types={"docs": Bump.MINOR}))
+    first = change(commit("docs: a"))
+    assert first == read(commit("docs: a"), Rules(types={"docs": Bump.MINOR}))
+    assert first.statements[0].bump is Bump.MINOR
+    assert change(commit("docs: a")) is first
+    assert change(commit("docs: b")).summary == "b"
 
 
 @pytest.mark.parametrize(

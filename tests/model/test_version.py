@@ -160,6 +160,7 @@ def test_the_first_release() -> None:
 def test_the_newest_version_that_this_history_holds_counts(claims: list[Released], number: str) -> None:
     decision = decide("fix: a", claims=claims)
     assert str(decision.version) == number
+    assert version.newest(claims) == next(claim for claim in claims if claim.tag.merged)
     assert decision.previous == next(claim for claim in claims if claim.tag.merged)
 
 

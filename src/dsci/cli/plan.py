@@ -14,6 +14,7 @@ from dsci.cli.asking import observe, offline, print_json, tell_doubts
 from dsci.cli.options import as_json, event, images, registry
 from dsci.cli.wiring import Session
 from dsci.model.plan import PlannedTarget
+from dsci.model.version import newest
 from dsci.pipeline import observe as observing
 from dsci.pipeline.compare import ChangedFile, Comparison, affected, compare
 
@@ -123,8 +124,7 @@ def why(
         group = now.family.images[image].group
         release = next((item for item in value.releases if item.image == group), None)
         above = {str(need) for need in now.family.ancestors(now.family.images[image].targets)}
-        released = any(claim.tag.merged for claim in facts.claims[group])
-        found = compare(session.source, now, facts, image, against) if against or released else None
+        found = compare(session.source, now, facts, image, against) if against or newest(facts.claims[group]) else None
         rows = [
             _WhyRow(
                 id=item.id,

@@ -19,7 +19,7 @@ from dsci.model.facts import Facts
 from dsci.model.pins import Moved
 from dsci.model.releases import release_tags
 from dsci.model.text import clean
-from dsci.model.version import stable
+from dsci.model.version import newest, stable
 from dsci.model.weigh import weigh
 
 
@@ -90,7 +90,7 @@ def tags(
         coming = {item.image: item for item in value.releases}
         rows = []
         for group, members in groups_of(now, names).items():
-            claim = next((claim for claim in facts.claims[group] if claim.tag.merged), None)
+            claim = newest(facts.claims[group])
             following = coming.get(group)
             for member in members:
                 present = release_tags(member, claim, facts.claims[group]) if claim else ()
@@ -145,7 +145,7 @@ def version(
         coming = {item.image: item for item in value.releases}
         rows = []
         for group in groups_of(now, names):
-            claim = next((claim for claim in facts.claims[group] if claim.tag.merged), None)
+            claim = newest(facts.claims[group])
             following = coming.get(group)
             mine = {change.commit.sha for change in facts.touched[group]}
             current = str(claim.version) if claim else None

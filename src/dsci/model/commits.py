@@ -10,7 +10,7 @@ Source: https://www.conventionalcommits.org/en/v1.0.0/#specification
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -164,6 +164,18 @@ class Change:
 def speaks(commit: Commit) -> bool:
     """Whether its message may speak of other commits, or of an image that it does not touch."""
     return _SPEAKS.search(commit.message) is not None
+
+
+def reader(rules: Rules) -> Callable[[Commit], Change]:
+    """`read` by these rules, for many readers of one history: each commit is read once."""
+    known: dict[str, Change] = {}
+
+    def change(commit: Commit) -> Change:
+        if commit.sha not in known:
+            known[commit.sha] = read(commit, rules)
+        return known[commit.sha]
+
+    return change
 
 
 def read(commit: Commit, rules: Rules = DEFAULT_RULES) -> Change:

@@ -86,6 +86,11 @@ class Moved:
     bump: Bump
     why: str
 
+    @property
+    def rank(self) -> tuple[int, str, str]:
+        """What to sort by: the most important first, then by name."""
+        return -self.bump, self.name, self.ecosystem
+
 
 def normalised(ecosystem: str, name: str) -> str:
     """The one spelling of a name. Of Python packages that is
@@ -119,7 +124,7 @@ def compare(old: Pins, new: Pins, rules: Rules = DEFAULT_RULES) -> tuple[Moved, 
         and not any(pin is not None and dirname(pin.source) in blind for pin in (was, now))
         and (move := _moved(was, now, rules)) is not None
     ]
-    return tuple(sorted(moves, key=lambda move: (-move.bump, move.name, move.ecosystem)))
+    return tuple(sorted(moves, key=lambda move: move.rank))
 
 
 def _elsewhere(key: Key, new: Pins) -> Pin | None:

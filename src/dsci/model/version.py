@@ -73,6 +73,11 @@ def next_version(
             return current.bump_patch()
 
 
+def newest(claims: Iterable[Released]) -> Released | None:
+    """The newest release that HEAD can reach, a prerelease among them."""
+    return next((claim for claim in claims if claim.tag.merged), None)
+
+
 def stable(claims: Iterable[Released]) -> Released | None:
     """The newest stable release that HEAD can reach: what the next version is counted from."""
     return next((claim for claim in claims if claim.tag.merged and not claim.version.prerelease), None)

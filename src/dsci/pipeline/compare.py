@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dsci.errors import ConfigError
-from dsci.model import keys
+from dsci.model import keys, version
 from dsci.model.claims import Released
 from dsci.model.commits import Commit
 from dsci.model.facts import Facts
@@ -74,12 +74,12 @@ def compare(source: Source, now: Snapshot, facts: Facts, image: str, tag: str = 
     group = now.family.images[image].group
     claims = facts.claims[group]
     commit, name, claim = _start(claims, {each.name: each.commit for each in git.tags()}, image, tag)
-    above = now.family.ancestors(now.family.images[image].targets)
-    images = [now.family.images[each] for each in {image, *(target.image for target in above)}]
-    then = earlier(source, commit, {each for one in images for each in (one.name, *one.previous_names)})
+    above = {target.image for target in now.family.ancestors(now.family.images[image].targets)} - {image}
+    images = [now.family.images[each] for each in (image, *above)]
+    then = earlier(source, commit, {name for each in images for name in (each.name, *each.previous_names)})
     log = git.commits([commit])
-    order = [each for each in reversed(now.family.image_order) if each != image]
-    differences = [_difference(then, now, each, log) for each in order if each in {one.name for one in images}]
+    nearest_first = [each for each in reversed(now.family.image_order) if each in above]
+    differences = [_difference(then, now, each, log) for each in nearest_first]
     return Comparison(
         tag=name,
         commit=commit,
@@ -94,7 +94,7 @@ def _start(
 ) -> tuple[str, str, Released | None]:
     """The commit and the name of the tag, and the claim that it is, if it is one."""
     if not tag:
-        claim = next((each for each in claims if each.tag.merged), None)
+        claim = version.newest(claims)
         if claim is None:
             raise ConfigError(f"{image} has no release to compare with", hint="name a Git tag: --against TAG")
         return claim.tag.commit, claim.tag.name, claim

@@ -19,7 +19,7 @@ from dsci.model import changelog, inputs
 from dsci.model import commits as commits_model
 from dsci.model.changelog import Entry, Parent, Release
 from dsci.model.claims import Released, Tag, TagFormat
-from dsci.model.commits import Change, Commit
+from dsci.model.commits import Commit
 from dsci.model.family import Family
 from dsci.model.inputs import Inputs
 from dsci.model.weigh import held, weigh
@@ -138,13 +138,7 @@ def _releases(
     now: Snapshot, claims: Mapping[str, Sequence[Released]], log: _Log, watch: inputs.Watch[str]
 ) -> Iterator[Release]:
     """Every group's releases, newest version first, parents folded in."""
-    rules, known = now.settings.versioning.rules(), dict[str, Change]()
-
-    def change(commit: Commit) -> Change:
-        if commit.sha not in known:
-            known[commit.sha] = commits_model.read(commit, rules)
-        return known[commit.sha]
-
+    change = commits_model.reader(now.settings.versioning.rules())
     touched: dict[str, list[Commit]] = {group: [] for group in claims}
     for commit in log.commits:
         for group in watch.touched_by(commit.paths):

@@ -45,9 +45,8 @@ def observe(
 ) -> tuple[Snapshot, Facts]:
     """Read HEAD, its claims, its history and what the registry holds.
 
-    `theirs` are the remote's tags where they are known already. With `pins`, bases are those, and none is asked
-    for. Raises HistoryError where the clone lacks something
-    that could change a version.
+    `theirs` are the remote's tags where they are known already. With `pins`, bases are those, and none is asked for.
+    Raises HistoryError where the clone lacks something that could change a version.
     """
     git = world.source.git
     head = git.head()
@@ -61,7 +60,7 @@ def observe(
     groups = tuple(now.family.groups)
     known = _versions(world, request, now, groups, here, told) if history else _Versions.none(groups)
     claims = known.claims
-    newest = {group: next((claim for claim in claims[group] if claim.tag.merged), None) for group in groups}
+    newest = {group: version.newest(claims[group]) for group in groups}
     warnings = list(known.problems)
     pinned, unpinned = pins_of(world, now, newest, warnings) if pins is None else carried(now, pins)
     found_keys = keys.keys(now.family, now.sources, pinned, generated=now.generated)

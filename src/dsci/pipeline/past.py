@@ -6,7 +6,7 @@ is the model's to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dsci.errors import ConfigError
@@ -92,13 +92,7 @@ def history_of(
             lowest = free & -free
             unreleased[starts[lowest.bit_length() - 1]][commit.sha] = commit
             free ^= lowest
-    rules, read = now.settings.versioning.rules(), dict[str, Change]()
-
-    def change(commit: Commit) -> Change:
-        if commit.sha not in read:
-            read[commit.sha] = commits_model.read(commit, rules)
-        return read[commit.sha]
-
+    change = commits_model.reader(now.settings.versioning.rules())
     watch = inputs.Watch(_watched(past, now, bases), suites=now.settings.versioning.suites)
     touched: dict[str, list[Change]] = {group: [] for group in groups}
     since: dict[str, list[Change]] = {group: [] for group in groups}
@@ -122,10 +116,15 @@ def history_of(
 
 def _suites_changed(then: Earlier, now: Snapshot, target: TargetId) -> str:
     """How an image's own suites differ from those that it had."""
-    old, new = then.inputs[target].suites, now.inputs[target].suites
-    changed = sorted(path for path in old | new if then.tree.get(path) != now.tree.get(path))
-    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-    return f"{changed[0]} changed{more}" if changed else ""
+    paths = then.inputs[target].suites | now.inputs[target].suites
+    return _shown(path for path in paths if then.tree.get(path) != now.tree.get(path))
+
+
+def _shown(changed: Iterable[str]) -> str:
+    """The first of some changed paths, and how many more there are; "" where there is none."""
+    paths = sorted(changed)
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"{paths[0]} changed{more}" if paths else ""
 
 
 def _commit_of(claim: Released | None) -> str:
@@ -204,10 +203,7 @@ def moved_of(
                 changed=now.changed,
             )
             found.setdefault(image.group, {}).update(dict.fromkeys(reader.moved(old, new, each)))
-    moved = {
-        group: tuple(sorted(moves, key=lambda move: (-move.bump, move.name, move.ecosystem)))
-        for group, moves in found.items()
-    }
+    moved = {group: tuple(sorted(moves, key=lambda move: move.rank)) for group, moves in found.items()}
     # A Dockerfile that cannot be read is told of already.
     broken = {now.family.images[target.image].dockerfile for target, node in now.family.nodes.items() if node.problem}
     told = sorted(problem for problem in reader.problems if problem.path not in broken)
@@ -232,8 +228,5 @@ def _difference(then: Earlier | None, now: Snapshot, target: TargetId, release: 
     if then.own[target] == now.sources.own[target]:
         return _suites_changed(then, now, target) if now.settings.versioning.suites else ""
     old, new = files_of(then, target), files_of(now, target)
-    changed = sorted(path for path in {**old, **new} if old.get(path) != new.get(path))
-    if not changed:
-        return f"{config.FILE_NAME} changed its settings"
-    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-    return f"{changed[0]} changed{more}"
+    changed = _shown(path for path in {**old, **new} if old.get(path) != new.get(path))
+    return changed or f"{config.FILE_NAME} changed its settings"
