@@ -27,7 +27,7 @@ from typing import TypedDict
 from dsci.drivers import cures, process
 from dsci.errors import ConfigError, ConflictError, DsciError, HistoryError
 from dsci.model.claims import Tag
-from dsci.model.commits import Commit
+from dsci.model.commits import LAST_DATE, Commit
 from dsci.model.tree import EXECUTABLE, FILE, SYMLINK, Tree, TreeEntry
 from dsci.ports import Claimed, Head, TagObject
 
@@ -64,8 +64,6 @@ _ELSEWHERE = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
-#: The last date that an image's labels can write (RFC 3339), in seconds since the epoch.
-_LAST_DATE = 253402300799
 _FETCH = (
     "--no-tags",
     "--no-prune",
@@ -761,7 +759,7 @@ def _checked(oid: str) -> str:
 
 def _date(text: str | bytes) -> int:
     """A commit's date in seconds since the epoch; 0 for what lies before 1970, after 9999, or is no date at all."""
-    known = text.isascii() and text.isdigit() and len(text) <= len(str(_LAST_DATE)) and int(text) <= _LAST_DATE
+    known = text.isascii() and text.isdigit() and len(text) <= len(str(LAST_DATE)) and int(text) <= LAST_DATE
     return int(text) if known else 0
 
 

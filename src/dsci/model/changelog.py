@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from dsci.model.commits import Change, Statement
+from dsci.model.commits import LAST_DATE, Change, Statement
 from dsci.model.links import Links
 from dsci.model.mentions import Mentions, mentions, title
 from dsci.model.text import line
@@ -26,7 +26,6 @@ SCHEMA = 1
 _REQUEST = re.compile(r"\[(?:skip (?:release|ci)|(?:release|ci) skip)\]", re.IGNORECASE)
 _SUMMARY_LIMIT = 300
 _SCOPE_LIMIT = 60
-_LAST_SECOND = 253_402_300_799  # of the year 9999: dates have four digits
 
 
 class Kind(StrEnum):
@@ -122,7 +121,7 @@ class Release:
         """The day of its commit in UTC, as YYYY-MM-DD; empty where it is not released yet."""
         if self.when is None:
             return ""
-        return datetime.fromtimestamp(min(max(self.when, 0), _LAST_SECOND), UTC).date().isoformat()
+        return datetime.fromtimestamp(min(max(self.when, 0), LAST_DATE), UTC).date().isoformat()
 
     @property
     def authors(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from dsci.model import changelogbody, changelogrows, keepachangelog
 from dsci.model.changelog import Release
 from dsci.model.changelogrows import UNRELEASED, Section, bare, definition, rows_of, trimmed, version_of
 from dsci.model.links import Links
-from dsci.model.notes import label
+from dsci.model.notes import label, nothing
 from dsci.model.numbers import precedence
 
 _SINCE = re.compile(r"/compare/\S+\.\.\.HEAD\Z")
@@ -111,7 +111,7 @@ class _File:
             items = keepachangelog.groups([release], self.links, listed=listed)
             hand = inherited if release is heir else []
             body = changelogbody.merged(hand, changelogbody.left(items, hand, self.end), self.end)
-            body = body or [keepachangelog.nothing(release) + self.end]
+            body = body or [nothing(release) + self.end]
             rows = [keepachangelog.heading(release, named=self.named) + self.end, self.end, *body]
             new.setdefault(place, []).append(Section(name=self._label(release), rows=rows, changed=True))
         parts: list[Section] = []

@@ -57,6 +57,9 @@ class Bump(IntEnum):
         return self.name.lower()
 
 
+#: The last date that RFC 3339 can write, in seconds since the epoch: years have four digits.
+LAST_DATE = 253_402_300_799
+
 #: What each type of commit is worth; every other type is worth nothing by itself.
 TYPES: Mapping[str, Bump] = {
     "feat": Bump.MINOR,

@@ -2,7 +2,7 @@
 
 Git keeps refs as files: where `v1` is a tag, `v1/x` cannot be one. On a file system that knows no case, `V1.2.4` and
 `v1.2.4` are one file, and a clone there has one of the two tags, under the name of the other. What a name means is
-`version`'s to say.
+`claims`' to say.
 """
 
 from __future__ import annotations

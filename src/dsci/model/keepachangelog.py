@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from dsci.model.changelog import Entry, Kind, Release, url
 from dsci.model.links import Links
 from dsci.model.markdown import escape
-from dsci.model.notes import NOTHING, bullet, label, parent_line
+from dsci.model.notes import bullet, label, parent_line
 from dsci.model.text import line
 
 PREAMBLE = """\
@@ -85,11 +85,6 @@ def groups(
 def _item(entry: Entry, links: Links, image: str) -> Item:
     mark = image + ("**Breaking:** " if entry.breaking else "") + ("Reverted: " if entry.kind is Kind.REVERT else "")
     return Item(rows=tuple(bullet(entry, links, mark=mark).split("\n")), commits=entry.commits)
-
-
-def nothing(release: Release) -> str:
-    """What a section says that has no items."""
-    return escape(line(release.reason, 300)) or NOTHING
 
 
 def definitions(releases: Sequence[Release], links: Links, *, named: bool) -> Iterator[tuple[str, str]]:

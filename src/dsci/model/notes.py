@@ -84,26 +84,35 @@ def grouped(entries: Sequence[Entry]) -> Iterator[tuple[str, list[Entry]]]:
             yield title, found
 
 
+def _shown(entries: Sequence[Entry]) -> tuple[list[tuple[str, list[Entry]]], int]:
+    """As many entries as are shown, under their titles, and how many more there are."""
+    shown: list[tuple[str, list[Entry]]] = []
+    left = LIMIT
+    for title, found in grouped(entries):
+        if left > 0:
+            shown.append((title, found[:left]))
+        left -= len(found)
+    return shown, max(0, -left)
+
+
 # --------------------------------------------------------------------------------------------------- Markdown
 
 
 def release_notes(release: Release, links: Links, *, listed: Collection[str] = (), level: int = 3) -> str:
     """The body of a release's page. `listed` are Git tags whose changes are told elsewhere on the same page."""
+    shown, hidden = _shown(release.entries)
     parts: list[str] = []
-    left = LIMIT
-    for title, found in grouped(release.entries):
-        if left > 0:
-            parts.append(f"{'#' * level} {title}\n\n" + "\n".join(bullet(entry, links) for entry in found[:left]))
-        left -= len(found)
-    if left < 0:
-        parts.append(f"… and {-left} more.")
+    for title, found in shown:
+        parts.append(f"{'#' * level} {title}\n\n" + "\n".join(bullet(entry, links) for entry in found))
+    if hidden:
+        parts.append(f"… and {hidden} more.")
     if release.moved:
         rows = "\n".join(f"- {escape(line(text, 300))}" for text in release.moved[:LIMIT])
         parts.append(f"{'#' * level} {_MOVED}\n\n{rows}")
     if release.parents:
         parts.append(f"{'#' * level} Parents\n\n" + "\n".join(_folded(each, links, listed) for each in release.parents))
     if not parts:
-        parts.append(escape(line(release.reason, 300)) or NOTHING)
+        parts.append(nothing(release))
     if release.authors:
         parts.append("Authors: " + ", ".join(escape(name, first=False) for name in release.authors))
     if address := url(release, links):
@@ -117,6 +126,11 @@ def book(releases: Sequence[Release], links: Links, *, named: bool) -> str:
     return "\n".join(
         f"## {heading(release, named=named)}\n\n{release_notes(release, links, listed=listed)}" for release in releases
     )
+
+
+def nothing(release: Release) -> str:
+    """What is said of a release that brought nothing of its own."""
+    return escape(line(release.reason, 300)) or NOTHING
 
 
 def heading(release: Release, *, named: bool) -> str:
@@ -175,14 +189,11 @@ def _folded(parent: Parent, links: Links, listed: Collection[str]) -> str:
 
 def message(release: Release) -> str:
     """What the Git tag says, without a trailer: nothing of it can be taken for one."""
+    shown, hidden = _shown(release.entries)
     parts = [f"{release.image} {release.version}"]
-    left = LIMIT
-    for title, found in grouped(release.entries):
-        if left > 0:
-            parts.append(f"{title}:\n" + "\n".join(_plain(entry) for entry in found[:left]))
-        left -= len(found)
-    if left < 0:
-        parts.append(f"… and {-left} more")
+    parts += [f"{title}:\n" + "\n".join(map(_plain, found)) for title, found in shown]
+    if hidden:
+        parts.append(f"… and {hidden} more")
     if release.parents:
         parts.append("Parents:\n" + "\n".join(f"- {parent_line(parent)}" for parent in release.parents))
     if len(parts) == 1:

@@ -1,7 +1,7 @@
 """What tag rules are made of: fields, the texts between them, and what each says of a subject.
 
 Both ways to write a rule, dsci's templates (`tagtemplate`) and docker/metadata-action's lines (`tagline`), become the
-parts defined here; `tagrules` puts them together to names.
+parts defined here; `tagrule` puts them together to names.
 """
 
 from __future__ import annotations

@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable
 
-import semver
-
 from dsci.errors import DsciError
 from dsci.model import notes
 from dsci.model.changelog import Release
@@ -36,8 +34,9 @@ def publish(
 ) -> tuple[list[Outcome], list[DsciError]]:
     """Have a page for each of these releases, oldest first. The first error ends it: the rest would say the same."""
     groups = {each.image for each in found.releases}
-    stable = [each for each in found.releases if not _prerelease(found, each)]
-    newest = max(stable, key=lambda each: precedence(_number(found, each)), default=None)
+    numbers = found.now.settings.versioning.numbers()
+    stable = [each for each in found.releases if each.stable]
+    newest = max(stable, key=lambda each: precedence(numbers.parse(each.version)), default=None)
     outcomes: list[Outcome] = []
     for release in reversed(list(releases)):
         began = time.monotonic()
@@ -46,7 +45,7 @@ def publish(
             tag=release.tag,
             name=name,
             notes=notes.release_notes(release, links),
-            prerelease=_prerelease(found, release),
+            prerelease=not release.stable,
             # Of several images none is the newest: the mark would jump from one to the other.
             latest=len(groups) == 1 and release == newest,
         )
@@ -63,11 +62,3 @@ def publish(
                 Outcome(subject=name, stage="page", status=Status.OK, seconds=round(time.monotonic() - began, 3))
             )
     return outcomes, []
-
-
-def _number(found: History, release: Release) -> semver.Version:
-    return found.now.settings.versioning.numbers().parse(release.version)
-
-
-def _prerelease(found: History, release: Release) -> bool:
-    return bool(_number(found, release).prerelease)
