@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dsci.model.graphs import closure
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
@@ -58,12 +60,6 @@ def doubt(
     return ""
 
 
-def _reached(graph: Mapping[str, Sequence[str]], start: str) -> set[str]:
+def _reached(graph: Mapping[str, Sequence[str]], start: str) -> frozenset[str]:
     """A commit and its ancestors, as far as they are known."""
-    found, todo = {start}, [start]
-    while todo:
-        for parent in graph[todo.pop()]:
-            if parent not in found:
-                found.add(parent)
-                todo.append(parent)
-    return found
+    return closure([start], graph) | {start}

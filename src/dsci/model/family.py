@@ -16,11 +16,11 @@ from typing import TypeVar
 from dsci.errors import ConfigError
 from dsci.model.config import InputSettings, SecretSettings
 from dsci.model.dockerfile import Recipe
+from dsci.model.graphs import closure
 from dsci.model.oci import ANY, Platform
 from dsci.model.reference import Reference, Repository
 from dsci.model.tagrule import TagRule
 
-T = TypeVar("T")
 C = TypeVar("C", str, "TargetId")
 
 
@@ -181,15 +181,15 @@ class Family:
 
     def descendants(self, roots: Iterable[TargetId]) -> frozenset[TargetId]:
         """Everything that stands on these targets, themselves left out."""
-        return _closure(roots, self.children)
+        return closure(roots, self.children)
 
     def ancestors(self, roots: Iterable[TargetId]) -> frozenset[TargetId]:
         """Everything that these targets stand on, themselves left out."""
-        return _closure(roots, {target: node.needs for target, node in self.nodes.items()})
+        return closure(roots, {target: node.needs for target, node in self.nodes.items()})
 
     def unreleased_above(self, target: TargetId) -> tuple[TargetId, ...]:
         """What it stands on that is never released itself: a change there reaches nobody but through this target."""
-        return tuple(sorted(_closure([target], self._unreleased_needs)))
+        return tuple(sorted(closure([target], self._unreleased_needs)))
 
     @cached_property
     def _unreleased_needs(self) -> Mapping[TargetId, Sequence[TargetId]]:
@@ -245,7 +245,7 @@ class Family:
         left, wanted, parts = set(self.images), set(names), list[frozenset[str]]()
         while left:
             root = min(left)
-            part = _closure([root], neighbours) | {root}
+            part = closure([root], neighbours) | {root}
             left -= part
             if part & wanted:
                 parts.append(frozenset(part & wanted))
@@ -262,17 +262,6 @@ def _ordered(needs: Mapping[C, Iterable[C]]) -> tuple[C, ...]:
         order += ready
         sorter.done(*ready)
     return tuple(order)
-
-
-def _closure(roots: Iterable[T], edges: Mapping[T, Iterable[T]]) -> frozenset[T]:
-    seen: set[T] = set()
-    todo = list(roots)
-    while todo:
-        for item in edges[todo.pop()]:
-            if item not in seen:
-                seen.add(item)
-                todo.append(item)
-    return frozenset(seen)
 
 
 def renamed(images: Iterable[Image]) -> Mapping[str, str]:
