@@ -10,6 +10,7 @@ import base64
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,19 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from dsci.model.oci import Digest
+
+
+class FastClock:
+    """A clock that notes how long it should sleep, and is there at once."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return time.monotonic() + sum(self.slept)
+
+    def sleep(self, seconds: float, /) -> None:
+        self.slept.append(seconds)
 
 
 @dataclass

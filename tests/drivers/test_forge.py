@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import pytest
 from forges import JSON, GitHubServer, GitLabServer, ScriptedForge, dump, said
-from scripted import Answer, Seen
+from scripted import Answer, FastClock, Seen
 
 from dsci.drivers.forge import GitHub, GitLab, Token, Where, connect, token, where
 from dsci.drivers.forgeapi import redirected
@@ -28,19 +28,6 @@ SECRET = "ghp_TOKENCANARY0123456789"
 READONLY = "ghp_READONLYCANARY"
 TAG = "ml/v1.2.3@x y"
 RELEASE = ForgeRelease(tag=TAG, name="ml 1.2.3", notes="## Fixed\n\n- one thing\n", prerelease=False, latest=True)
-
-
-class FastClock:
-    """A clock that notes how long it should sleep, and is there at once."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-
-    def monotonic(self) -> float:
-        return time.monotonic() + sum(self.slept)
-
-    def sleep(self, seconds: float, /) -> None:
-        self.slept.append(seconds)
 
 
 class Client(Protocol):

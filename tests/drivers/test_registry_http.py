@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from images import OCI_INDEX, LargeImage, MemoryImage, index_of
-from scripted import Answer, ScriptedRegistry, Seen, error
+from scripted import Answer, FastClock, ScriptedRegistry, Seen, error
 
 from dsci.drivers.keychain import Credentials
 from dsci.drivers.registry import HttpRegistry
@@ -52,19 +52,6 @@ def start() -> Iterator[Callable[..., ScriptedRegistry]]:
 @pytest.fixture
 def server(start: Callable[..., ScriptedRegistry]) -> ScriptedRegistry:
     return start()
-
-
-class FastClock:
-    """A clock that notes how long it should sleep, and is there at once."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-
-    def monotonic(self) -> float:
-        return time.monotonic() + sum(self.slept)
-
-    def sleep(self, seconds: float, /) -> None:
-        self.slept.append(seconds)
 
 
 class Client(HttpRegistry):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,12 @@ class Project:
     remote: Path | None = None
     prefix: str = "acme"
     environment: dict[str, str] = field(default_factory=dict)
+
+    def elsewhere(self, place: Path) -> Project:
+        """Another machine, in this new folder: a clone of the remote and a state of its own."""
+        place.mkdir()
+        self.git("clone", "--quiet", str(self.remote), str(place / "clone"))
+        return replace(self, folder=place / "clone", state=place / "state", environment={})
 
     def git(self, *arguments: str, check: bool = True) -> str:
         """Run git here."""

@@ -30,21 +30,6 @@ def planned(tiny: Project) -> tuple[Project, Path]:
     return tiny, plan
 
 
-def machine(project: Project, name: str) -> Project:
-    """Another machine: a clone and a state of its own."""
-    place = project.state.parent / name
-    other = Project(
-        folder=place / "clone",
-        state=place / "state",
-        registry=project.registry,
-        remote=project.remote,
-        prefix=project.prefix,
-    )
-    place.mkdir()
-    project.git("clone", "--quiet", str(project.remote), str(other.folder))
-    return other
-
-
 def built(ended: Ended) -> dict[str, str]:
     """The digests that a run built, by image."""
     return {
@@ -65,7 +50,7 @@ def test_machines_go_on_from_each_other_and_a_release_builds_nothing(planned: tu
     project, plan = planned
     waves = project.dsci("matrix", "--plan", str(plan)).json
     (base,), (ml,) = [[job["only"][0] for job in wave] for wave in waves]
-    one, two = machine(project, "one"), machine(project, "two")
+    one, two = project.elsewhere(project.state.parent / "one"), project.elsewhere(project.state.parent / "two")
     # The child cannot be built before its parent, and the parent is named.
     early = two.dsci("build", "--json", "--only", ml, "--plan", str(plan), code=1)
     assert f"{base} is needed" in early.stderr and f"--only {base}" in early.stderr
@@ -90,7 +75,7 @@ def test_machines_go_on_from_each_other_and_a_release_builds_nothing(planned: tu
 def test_one_job_builds_and_tests_what_is_folded_into_it(planned: tuple[Project, Path]) -> None:
     project, plan = planned
     ((job,),) = project.dsci("matrix", "--plan", str(plan), "--max-waves", "1").json
-    other = machine(project, "other")
+    other = project.elsewhere(project.state.parent / "other")
     only = [word for target in job["only"] for word in ("--only", target)]
     ended = other.dsci("test", "--json", *only, "--plan", str(plan))
     assert outcomes(ended) == dict.fromkeys(("base build", "base test", "ml build", "ml test"), "ok")
@@ -113,7 +98,7 @@ def test_two_engines_one_of_which_dies(small: Project) -> None:
         ["jupyter"],
         ["ml"],
     ]
-    one = machine(small, "one")
+    one = small.elsewhere(small.state.parent / "one")
     digests: dict[str, str] = {}
 
     def job(where: Project, target: str) -> None:
@@ -123,7 +108,7 @@ def test_two_engines_one_of_which_dies(small: Project) -> None:
     for target in [*waves[0], *waves[1]]:
         job(one, target)
     with second_engine(os.environ["DSCI_TEST_HUB"], containerd_store=True) as endpoint:
-        two = machine(small, "two")
+        two = small.elsewhere(small.state.parent / "two")
         two.environment["DOCKER_HOST"] = endpoint
         job(two, waves[2][0])
         (ml,) = waves[3]

@@ -321,14 +321,7 @@ def test_an_older_commit_after_a_newer_one_is_superseded(done: Project) -> None:
 
 def test_two_clones_release_the_same_commit_at_once(small: Project, tmp_path: Path) -> None:
     """One content wins, both runs end well, and the names say what the tags claim."""
-    other = Project(
-        folder=tmp_path / "other",
-        state=tmp_path / "other-state",
-        registry=small.registry,
-        remote=small.remote,
-        prefix=small.prefix,
-    )
-    subprocess.run(["git", "clone", "--quiet", str(small.remote), str(other.folder)], check=True, env=small.env())
+    other = small.elsewhere(tmp_path / "other")
     processes = [project.start("release") for project in (small, other)]
     ended = [process.communicate(timeout=600) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(err for _, err in ended)
