@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-import yaml
 
 from dsci.model.event import Event, Trigger
 from dsci.model.matrix import Job, Waves
@@ -136,6 +135,9 @@ def gitlab(waves: Waves, *, plan: str, job: str, registries: Sequence[str] = ())
     Jobs extend `.dsci-OS-ARCH`, which extend `.dsci`: a file that is included beside this one says there what they
     run on. A pipeline without jobs is refused by GitLab, so there is always one.
     """
+    # Imported where it is wanted: events are read in every run.
+    import yaml
+
     document: dict[str, Any] = {"workflow": {"rules": [{"if": '$CI_PIPELINE_SOURCE == "parent_pipeline"'}]}}
     if not waves:
         document["nothing-to-do"] = {"script": ["echo 'every image is built and tested'"]}

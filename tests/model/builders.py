@@ -22,12 +22,12 @@ from dsci.model.facts import Facts, Found, Request
 from dsci.model.family import Family, TargetId, group_members
 from dsci.model.inputs import ContextFile, Inputs
 from dsci.model.keys import Pins, SourceKeys
+from dsci.model.location import Location
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Plan
 from dsci.model.planning import make
 from dsci.model.receipt import BaseUsed, Receipt
 from dsci.model.tree import EXECUTABLE, FILE, Tree, TreeEntry
-from dsci.model.yamlfile import Location
 
 AMD64 = Platform("linux", "amd64")
 ARM64 = Platform("linux", "arm64")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dsci.model.pinfiles import read
 from dsci.model.pinfiles_conda import spec
+from dsci.model.pinfiles_read import read
 from dsci.model.pins import Pins
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dsci.model.oci import Platform
-from dsci.model.pinfiles import Target, read
+from dsci.model.pinfiles_read import Target, read
 from dsci.model.pins import Pins
 
 

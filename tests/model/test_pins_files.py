@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sampling import examples
 
-from dsci.model.pinfiles import is_pin_file, read
+from dsci.model.pinfiles import is_pin_file
+from dsci.model.pinfiles_read import read
 from dsci.model.pinfiles_shelf import SIZE_LIMIT, bounds
 from dsci.model.pins import Pin, compare
 from dsci.model.text import plain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsci.model.pinfiles import read
+from dsci.model.pinfiles_read import read
 from dsci.model.pinfiles_requirements import requirement
 from dsci.model.pins import Pins
 

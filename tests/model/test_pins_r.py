@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dsci.model.pinfiles import read
+from dsci.model.pinfiles_read import read
 from dsci.model.pins import Pins
 
 DESCRIPTION = """\

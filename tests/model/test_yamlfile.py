@@ -14,7 +14,9 @@ from sampling import examples
 from dsci.errors import ConfigError
 from dsci.model import yamlfile
 from dsci.model.config import Settings
-from dsci.model.yamlfile import Location, load, nearest
+from dsci.model.location import Location
+from dsci.model.text import nearest
+from dsci.model.yamlfile import load
 
 
 class Leaf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -10,7 +10,7 @@ import click
 from dsci.errors import ConfigError
 from dsci.model.event import Trigger
 from dsci.model.family import Family
-from dsci.model.yamlfile import nearest
+from dsci.model.text import nearest
 
 images = click.argument("names", metavar="[IMAGE]...", nargs=-1)
 

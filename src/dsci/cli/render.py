@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from dsci.cli.console import harmless
 from dsci.model.plan import Plan, PlannedRelease, PlannedTarget
 from dsci.model.reference import EMBEDDED
-from dsci.model.report import Report, Status
 from dsci.model.text import clean
-from dsci.pipeline.compare import ChangedFile, Comparison
+
+if TYPE_CHECKING:
+    from dsci.model.report import Report
+    from dsci.pipeline.compare import ChangedFile, Comparison
 
 
 def table(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> str:
@@ -135,6 +138,8 @@ def _how_to_run(value: Report) -> tuple[str, ...]:
 
 def report(value: Report) -> str:
     """What a run came to."""
+    from dsci.model.report import Status
+
     lines: list[str] = []
     if value.publications:
         lines += ["Released", ""]

@@ -26,8 +26,6 @@ from dsci import ci
 from dsci.cli import render
 from dsci.cli.console import PlainConsole
 from dsci.drivers.git import GitRepository
-from dsci.drivers.layout import LayoutRegistry
-from dsci.drivers.runs import Run
 from dsci.errors import BuilderError, ConfigError, RegistryError
 from dsci.model.event import Event, Trigger
 from dsci.model.facts import Request
@@ -42,7 +40,9 @@ from dsci.ports import Console, Forge, ImageSource, Registry
 
 if TYPE_CHECKING:
     from dsci.drivers.buildx import Buildx
+    from dsci.drivers.layout import LayoutRegistry
     from dsci.drivers.registry import HttpRegistry
+    from dsci.drivers.runs import Run
     from dsci.pipeline.world import Hands
 
 
@@ -155,6 +155,8 @@ class Session:
     @cached_property
     def run(self) -> Run:
         """This process's run: its id, its scratch folder, its lock."""
+        from dsci.drivers.runs import Run
+
         try:
             run = Run(self.state)
         except OSError as error:
@@ -190,6 +192,8 @@ class Session:
     @cached_property
     def registry(self) -> Routes:
         """Every registry: the embedded one for images that were given none, HTTP for the rest."""
+        from dsci.drivers.layout import LayoutRegistry
+
         root = self.state / "registry" / self.git.root_commit()[:12]
         return Routes(LayoutRegistry(root), lambda: self.http)
 

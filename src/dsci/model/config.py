@@ -14,12 +14,12 @@ import msgspec
 import semver
 
 from dsci.errors import ConfigError
-from dsci.model import commits, pins, tags, yamlfile
+from dsci.model import commits, pins, tags
+from dsci.model.location import Location
 from dsci.model.numbers import calendar
 from dsci.model.oci import OciError, Platform
 from dsci.model.reference import Repository
 from dsci.model.tagrule import Flavor
-from dsci.model.yamlfile import Location
 
 FILE_NAME = "dsci.yaml"
 
@@ -209,6 +209,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 def parse(text: str, *, file: str = FILE_NAME) -> tuple[Settings, Location]:
     """Read `dsci.yaml`. Raises ConfigError with file, line and key path for everything that cannot be meant."""
+    # Imported where there is such a file: it brings the whole of PyYAML.
+    from dsci.model import yamlfile
+
     settings, location = yamlfile.load(text, Settings, file=file, hint="`dsci schema` prints every key that is known")
     _check(settings, location)
     return settings, location

@@ -14,10 +14,11 @@ from dsci.errors import ConfigError
 from dsci.model import config, tags
 from dsci.model.config import ImageSettings, Settings
 from dsci.model.family import Image, Suite
+from dsci.model.location import Location
 from dsci.model.oci import Platform
 from dsci.model.reference import EMBEDDED, Repository
+from dsci.model.text import nearest
 from dsci.model.tree import Tree
-from dsci.model.yamlfile import Location, nearest
 
 _NAME = re.compile(r"\A[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
 _SUITES = "suites"

@@ -16,7 +16,7 @@ from dsci.model.dockerfile import Recipe
 from dsci.model.family import Base, Family, Image, Node, TargetId
 from dsci.model.oci import Platform
 from dsci.model.reference import Reference, Repository
-from dsci.model.yamlfile import nearest
+from dsci.model.text import nearest
 
 
 def assemble(

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import msgspec
 
 from dsci.errors import ConfigError
-from dsci.model import yamlfile
 from dsci.model.oci import Digest, OciError, Platform
 from dsci.model.reference import Reference
 
@@ -34,6 +33,9 @@ class _Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 def parse(text: str) -> Bases:
     """Read the file. Raises ConfigError with the line of what cannot be meant."""
+    # Imported where there is such a file: it brings the whole of PyYAML.
+    from dsci.model import yamlfile
+
     lock, location = yamlfile.load(text, _Lock, file=FILE_NAME, hint="take the file as `dsci lock` wrote it from Git")
     if lock.schema != 1:
         raise ConfigError(f"{location.at('schema')}: schema {lock.schema} is not known", hint="update dsci")

@@ -14,9 +14,6 @@ import re
 from itertools import zip_longest
 from typing import Literal
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
-
 from dsci.model.commits import Bump
 
 Rule = Literal["semver", "strict", "calver", "major", "minor", "patch", "none"]
@@ -97,6 +94,10 @@ def _is_dated(release: tuple[int, ...]) -> bool:
 
 def _allows(bounds: str, version: str) -> bool:
     """Whether a range holds a version, so that to pin it there moves nothing."""
+    # Imported where it is wanted: most calls compare no range.
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.version import InvalidVersion, Version
+
     if _NUMBERS.match(bounds):
         return False
     try:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dsci.errors import ConfigError
 from dsci.model import momentformat
 from dsci.model.tagparts import Field, Part
-from dsci.model.yamlfile import nearest
+from dsci.model.text import nearest
 
 _EXPRESSION = re.compile(r"\{\{([^{}]*)\}\}")
 _DATE = re.compile(

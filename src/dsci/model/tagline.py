@@ -21,7 +21,7 @@ from dsci.model import tagexpression as expression
 from dsci.model import tagparts, tagrecord
 from dsci.model.tagparts import NUMBERS, OF_RUN, WHOLE, Field, Match, Part, Scheme
 from dsci.model.tagrule import Flavor, Guard, TagRule
-from dsci.model.yamlfile import nearest
+from dsci.model.text import nearest
 
 T = TypeVar("T")
 

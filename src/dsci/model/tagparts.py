@@ -10,16 +10,18 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import re2
 import semver
-from packaging.version import InvalidVersion, Version
 
 from dsci.model import momentformat, tagname
 from dsci.model.event import Event, Trigger
 from dsci.model.numbers import parts as numbers_of
 from dsci.model.tagname import Piece
+
+if TYPE_CHECKING:
+    from packaging.version import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +198,9 @@ def _version_values(subject: Subject, scheme: Scheme, match: Match | None) -> di
 
 def pep440(text: str) -> Version | None:
     """A version as Python packages have it; None for what is none. The rules are PEP 440's."""
+    # Imported where it is wanted: few rules ask for it.
+    from packaging.version import InvalidVersion, Version
+
     try:
         return Version(text)
     except InvalidVersion:

@@ -13,7 +13,7 @@ from dsci.model import momentformat, tagexpression
 from dsci.model.reference import check_tag
 from dsci.model.tagparts import NUMBERS, OF_RUN, WHOLE, Field, Part
 from dsci.model.tagrule import Flavor, Guard, TagRule
-from dsci.model.yamlfile import nearest
+from dsci.model.text import nearest
 
 PRIORITY = 900
 _FIELD = re.compile(r"\{([^{}]*)\}")

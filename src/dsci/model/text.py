@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 #: What XML 1.0 may not hold, and DEL and the C1 controls, which it may: U+009B begins an escape sequence too.
-_NOT_PLAIN = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_PLAIN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 #: Marks that turn the direction of text around: what is shown would not be what is written (CVE-2021-42574).
 _TURNS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LIMIT = 16_000
@@ -29,3 +30,11 @@ def line(text: str, limit: int) -> str:
     """The text as one line of at most `limit` characters, harmless to show, its white space made single blanks."""
     text = " ".join(_TURNS.sub("", plain(text[: 8 * limit])).split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` for the known word most like this one, or nothing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""

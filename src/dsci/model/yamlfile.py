@@ -8,10 +8,8 @@ mean is `config`'s to know.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +17,8 @@ import yaml
 from msgspec import inspect
 
 from dsci.errors import ConfigError
+from dsci.model.location import Location
+from dsci.model.text import nearest
 
 T = TypeVar("T")
 
@@ -29,22 +29,6 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where a value stands in its file, for errors that are found later."""
-
-    file: str
-    lines: Mapping[tuple[str, ...], int]
-
-    def at(self, *path: str) -> str:
-        """`file:line` of the key path, or of its nearest enclosing key."""
-        for end in range(len(path), -1, -1):
-            line = self.lines.get(path[:end])
-            if line is not None:
-                return f"{self.file}:{line}"
-        return self.file
 
 
 def load(text: str, kind: type[T], *, file: str, hint: str) -> tuple[T, Location]:
@@ -173,12 +157,6 @@ class _Reader:
         """Note a problem at a node."""
         where = ".".join(path)
         self.problems.append(f"{self.file}:{node.start_mark.line + 1}: {where + ': ' if where else ''}{text}")
-
-
-def nearest(word: str, known: Mapping[str, Any] | list[str]) -> str:
-    """` (did you mean 'x'?)` for the known word most like this one, or nothing."""
-    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _is_null(node: yaml.Node) -> bool:

@@ -16,8 +16,8 @@ from dsci.model.commits import Commit
 from dsci.model.facts import Facts
 from dsci.model.family import TargetId
 from dsci.model.oci import Digest, Platform
+from dsci.model.text import nearest
 from dsci.model.tree import Tree
-from dsci.model.yamlfile import nearest
 from dsci.pipeline.past import as_it_was, files_of
 from dsci.pipeline.snapshot import Earlier, Snapshot, Source, earlier, snapshot
 

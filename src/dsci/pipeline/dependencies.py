@@ -58,13 +58,16 @@ class Dependencies:
         return pins.compare(old, new, self.rules)
 
     def _pins(self, side: Side, target: TargetId) -> Pins:
+        # The readers of all formats: imported where files are to be read, which most runs have none of.
+        from dsci.model import pinfiles_read
+
         texts = {
             path: (self.git.worktree_blob(path) if path in side.changed else self.git.blob(entry.oid)).decode(
                 errors="replace"
             )
             for path, entry in side.pinning.items()
         }
-        meant = pinfiles.Target(
+        meant = pinfiles_read.Target(
             stage=side.image.stage, args=side.image.args, platform=target.platform, siblings=side.siblings
         )
-        return pinfiles.read(texts, dockerfile=side.image.dockerfile, target=meant)
+        return pinfiles_read.read(texts, dockerfile=side.image.dockerfile, target=meant)

@@ -22,8 +22,8 @@ from dsci.model.claims import Released, Tag, TagFormat
 from dsci.model.commits import Commit
 from dsci.model.family import Family
 from dsci.model.inputs import Inputs
+from dsci.model.text import nearest
 from dsci.model.weigh import held, weigh
-from dsci.model.yamlfile import nearest
 from dsci.pipeline import remote
 from dsci.pipeline.past import watched_now
 from dsci.pipeline.remote import Remote

@@ -18,9 +18,9 @@ from dsci.model.dockerfile import Recipe
 from dsci.model.family import Family, Image, TargetId
 from dsci.model.inputs import ContextFile, Inputs
 from dsci.model.keys import SourceKeys
+from dsci.model.location import Location
 from dsci.model.oci import Platform
 from dsci.model.tree import Tree, TreeEntry, below
-from dsci.model.yamlfile import Location
 from dsci.ports import Git
 
 

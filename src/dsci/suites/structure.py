@@ -19,9 +19,9 @@ import re2
 
 from dsci.errors import ConfigError
 from dsci.model import yamlfile
+from dsci.model.location import Location
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean
-from dsci.model.yamlfile import Location
 from dsci.ports import FileEntry
 from dsci.suites.subject import Subject
 

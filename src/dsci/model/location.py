@@ -1,0 +1,22 @@
+"""Where the values of a file stand in it, for errors that are found long after it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a value stands in its file, for errors that are found later."""
+
+    file: str
+    lines: Mapping[tuple[str, ...], int]
+
+    def at(self, *path: str) -> str:
+        """`file:line` of the key path, or of its nearest enclosing key."""
+        for end in range(len(path), -1, -1):
+            line = self.lines.get(path[:end])
+            if line is not None:
+                return f"{self.file}:{line}"
+        return self.file
