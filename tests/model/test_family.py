@@ -16,9 +16,9 @@ from dsci.errors import ConfigError, DsciError
 from dsci.model import discover
 from dsci.model.config import ImageSettings, Settings
 from dsci.model.family import Base, Family, Image, TargetId, group_members, renamed
+from dsci.model.location import Location
 from dsci.model.oci import Platform
 from dsci.model.reference import Reference, Repository
-from dsci.model.yamlfile import Location
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -763,6 +763,17 @@ def test_order_waves_and_closures() -> None:
     assert built.children[target("base")] == {target("python"), target("r")}
     assert built.image_order == ("base", "python", "r", "ml")
     assert built.image_needs("ml") == ("python",)
+
+
+def test_what_is_chosen_and_what_decides_its_version() -> None:
+    built = look(STACK).family
+    assert built.chosen([]) == frozenset(built.images)
+    assert built.chosen(["python", "unknown"]) == {"base", "python"}
+    assert built.chosen_groups([]) == frozenset(built.groups)
+    assert built.chosen_groups(["r"]) == {"base", "r"}
+    # Another member of its group has a say, and so has what that one stands on.
+    images = {name: replace(image, group="r" if name == "ml" else image.group) for name, image in built.images.items()}
+    assert replace(built, images=images).chosen_groups(["r"]) == {"base", "python", "r"}
 
 
 def test_images_are_ordered_though_their_platforms_differ_in_depth() -> None:

@@ -231,11 +231,13 @@ class Player:
         path.write_text(sha + "\n")
 
 
-def plan_of(folder: Path, event: Event | None = None, project: str = "ml") -> Plan:
-    """What dsci would release here, offline."""
+def plan_of(
+    folder: Path, event: Event | None = None, project: str = "ml", select: frozenset[str] = frozenset()
+) -> Plan:
+    """What dsci would release here (of the images of `select` and what they stand on, where it names any), offline."""
     git = GitRepository(folder)
     try:
-        request = Request(event=event or Event())
+        request = Request(event=event or Event(), select=select)
         source = Source(git=git, project=project, platform=AMD64, branch=request.event.branch)
         now, facts = observe(World(source=source, registry=None, resolve=None, lenient=True), request)
         return make(now.family, facts, request)

@@ -55,6 +55,13 @@ def test_history(history: History, tmp_path: Path) -> None:
     assert history.says in reasons.get(next(iter(expected)), "")
     told = [text for text in plan.warnings if "is not resolved" not in text]
     assert any(history.warns in text for text in told) if history.warns else not told
+    # Of one image alone the answer is the same, though less of history is read.
+    for name in {item.image for item in plan.targets}:
+        alone = plan_of(tmp_path, history.event, project, frozenset({name}))
+        assert [item for item in alone.releases if name in item.members] == [
+            item for item in plan.releases if name in item.members
+        ]
+        assert alone.unreleased.get(name) == plan.unreleased.get(name)
     # What was released is released: after the tags nothing comes next, and nobody's version is asked for twice.
     for item in plan.releases:
         player._ref(f"tags/{item.git_tag}", item.commit)

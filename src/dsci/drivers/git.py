@@ -108,7 +108,7 @@ class GitRepository:
         }
         self._head: Head | None = None
         self._origin: str | None = None
-        """The remote's name, for messages, once HEAD was read."""
+        """The remote's name, once HEAD was read."""
         self._bare = False
         self._objects: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -459,7 +459,8 @@ class GitRepository:
 
     def remote(self) -> str | None:
         """The name of the remote that claims are pushed to: the branch's own, `origin`, or the only one."""
-        return self._remote_name(self.head().branch or "")
+        self.head()
+        return self._origin
 
     def _remote_name(self, branch: str) -> str | None:
         names = self._text("remote").split()

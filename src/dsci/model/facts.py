@@ -58,6 +58,7 @@ class Facts:
     """Why a target's key is not known."""
     found: Mapping[TargetId, Found]
     claims: Mapping[str, tuple[Released, ...]]
+    """Of every group; what happened since then is known of the groups alone that decide what is wanted."""
     since: Mapping[str, tuple[Change, ...]]
     """Since each group's last stable release, newest first: what touches its inputs, and what may speak of it."""
     touched: Mapping[str, tuple[Change, ...]]

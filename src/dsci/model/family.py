@@ -7,7 +7,7 @@ images. `discover` fills the table from folders and settings, `edges` from Docke
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import TopologicalSorter
@@ -212,6 +212,18 @@ class Family:
         """The groups that a group's members need, by name."""
         needs = {need for member in self.groups[group] for need in self.image_needs(member.name)}
         return tuple(sorted({self.images[need].group for need in needs} - {group}))
+
+    def chosen(self, names: Collection[str]) -> frozenset[str]:
+        """These images and everything they stand on; all of them where none is named."""
+        if not names:
+            return frozenset(self.images)
+        roots = [target for target in self.nodes if target.image in names]
+        return frozenset(target.image for target in (*roots, *self.ancestors(roots)))
+
+    def chosen_groups(self, names: Collection[str]) -> frozenset[str]:
+        """The groups whose releases decide those of these images: their own, and all that these stand on."""
+        own = {self.images[name].group for name in self.chosen(names)}
+        return closure(own, {group: self.group_needs(group) for group in self.groups}) | own
 
     def lineage(self, target: TargetId) -> tuple[TargetId, ...]:
         """The target and its parents' parents, oldest first."""

@@ -24,7 +24,7 @@ from dsci.model.verdicts import Action, verdicts_of
 
 def make(family: Family, facts: Facts, request: Request) -> Plan:
     """Decide. Raises ConflictError when a version that would come next is taken off this branch."""
-    chosen = _select(family, request)
+    chosen = family.chosen(request.select)
     if request.release and request.event.trigger is Trigger.TAG:
         chosen &= _answering(family, facts)
     actions, reasons = verdicts_of(family, facts, request)
@@ -76,14 +76,6 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
         unreleased=unreleased,
         warnings=tuple(dict.fromkeys((*family.warnings, *facts.doubts, *facts.warnings, *told))),
     )
-
-
-def _select(family: Family, request: Request) -> frozenset[str]:
-    """The images asked for and everything they stand on."""
-    if not request.select:
-        return frozenset(family.images)
-    roots = [target for target in family.nodes if target.image in request.select]
-    return request.select | {target.image for target in family.ancestors(roots)}
 
 
 def _answering(family: Family, facts: Facts) -> frozenset[str]:

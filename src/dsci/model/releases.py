@@ -34,9 +34,10 @@ def decisions_of(family: Family, facts: Facts, request: Request) -> dict[str, De
     if event.trigger is Trigger.TAG:
         return _by_tag(facts, event)
     decisions: dict[str, Decision] = {}
+    wanted = family.chosen_groups(request.select) & family.released_groups
     for name in family.image_order:
         group = family.images[name].group
-        if group in decisions or group not in family.released_groups:
+        if group in decisions or group not in wanted:
             continue
         members = family.groups[group]
         changed = [

@@ -122,24 +122,28 @@ def _versions(
     world: World, request: Request, now: Snapshot, groups: Sequence[str], here: Mapping[str, str], told: Told
 ) -> _Versions:
     git, settings = world.source.git, now.settings.versioning
+    # A run that is about a tag is about whatever image that tag names.
+    select = frozenset() if request.event.trigger is Trigger.TAG else request.select
+    wanted = now.family.chosen_groups(select)
     form = TagFormat.of_images(settings, now.family.images.values())
     fetch = world.remote is Remote.FETCH
     # Git writes its log while tags and the files of earlier commits are read. Of an image that no tag names all of
     # history counts: that is known at once.
     with ThreadPoolExecutor(1) as pool:
         named = {each.group for each in map(form.read, here) if each is not None}
-        begin = not fetch and not named.issuperset(form.groups) and not git.is_shallow()
+        begin = not fetch and not named.issuperset(wanted & set(form.groups)) and not git.is_shallow()
         whole = pool.submit(git.commits, ()) if begin else None
         claims = remote.claims(git, form, groups, here, told.tags, fetch=fetch, say=world.say)
         asked, claims = _asked(request, claims)
         branch = _branch(world.source, git.head(), settings)
         lines = {group: Line.of(branch, settings.prereleases, group) for group in groups}
+        counting = {group: claims[group] for group in groups if group in wanted}
         past = Past(world.source, now, claims)
-        log = whole or pool.submit(git.commits, starts_of(claims))
-        last = {group: version.last(claims[group], lines[group]) for group in groups}
+        log = whole or pool.submit(git.commits, starts_of(counting))
+        last = {group: version.last(found, lines[group]) for group, found in counting.items()}
         own_changes = own_changes_of(past, now, last)
-        moved, problems = moved_of(past, now, claims)
-        history = history_of(past, now, claims, lines, log.result())
+        moved, problems = moved_of(past, now, counting)
+        history = history_of(past, now, counting, lines, log.result())
     return _Versions(
         claims=claims,
         history=history,

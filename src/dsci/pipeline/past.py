@@ -143,11 +143,12 @@ def watched_now(now: Snapshot) -> Iterator[tuple[str, Inputs]]:
 
 def _watched(past: Past, now: Snapshot, bases: Mapping[str, str]) -> Iterator[tuple[str, Inputs]]:
     """Every group's input filters: its own, those of what it stands on and is never released, those it had before."""
-    yield from watched_now(now)
-    for group, members in now.family.groups.items():
+    yield from ((group, given) for group, given in watched_now(now) if group in bases)
+    for group, base in bases.items():
+        members = now.family.groups[group]
         own = [target for member in members for target in member.targets]
-        renamed = bases[group] and any(member.previous_names for member in members)
-        then = past.at(bases[group]) if renamed else None
+        renamed = base and any(member.previous_names for member in members)
+        then = past.at(base) if renamed else None
         if then is not None:
             # Before it was renamed, its commits touched what were its inputs then.
             for target in own:
@@ -164,7 +165,7 @@ def own_changes_of(past: Past, now: Snapshot, last: Mapping[str, Released | None
     head = past.git.head().commit
     found: dict[TargetId, str] = {}
     for target in now.family.order:
-        claim = last[now.family.images[target.image].group]
+        claim = last.get(now.family.images[target.image].group)
         if claim is None or (claim.tag.commit == head and not now.dirty):
             continue
         then = past.at(claim.tag.commit)
@@ -187,7 +188,7 @@ def moved_of(
     found: dict[str, dict[Moved, None]] = {}
     for target in now.family.order:
         image = now.family.images[target.image]
-        base = version.stable(claims[image.group])
+        base = version.stable(claims.get(image.group, ()))
         then = past.at(base.tag.commit) if base else None
         for each in (target, *now.family.unreleased_above(target)):
             before = as_it_was(then, now, each) if then else None

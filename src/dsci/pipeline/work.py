@@ -111,7 +111,7 @@ def _epochs(now: Snapshot, facts: Facts) -> Mapping[TargetId, int]:
     """The date of the last commit that touched a target's inputs or its parents'; HEAD's where none is known."""
     found: dict[TargetId, int] = {}
     for target in now.family.order:
-        own = [change.commit.when for change in facts.touched[now.family.images[target.image].group]]
+        own = [change.commit.when for change in facts.touched.get(now.family.images[target.image].group, ())]
         above = [found[need] for need in now.family.nodes[target].needs]
         found[target] = max(own + above, default=facts.when)
     return found
