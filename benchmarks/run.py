@@ -18,6 +18,8 @@ PEERS = os.environ.get("DSCI_TEST_PEERS", "")
 
 #: Every benchmark: what it is called, and how it is run.
 BENCHMARKS: dict[str, list[list[str]]] = {
+    "builds": [["builds.py"]],
+    "plans": [["plans.py"]],
     "versions": [
         ["versions.py", "--commits", "5000", "--tags", "1000", "--images", "30"],
         ["versions.py", "--commits", "50000", "--tags", "12000", "--images", "100"],
@@ -35,8 +37,7 @@ def main(names: list[str]) -> None:
     for name in names or BENCHMARKS:
         printed = []
         for script, *options in BENCHMARKS[name]:
-            peers = ["--peers", PEERS] if PEERS else []
-            argv = [sys.executable, str(HERE / script), *options, *peers]
+            argv = [sys.executable, str(HERE / script), *options, *_given(name)]
             print(f"$ {' '.join([script, *options])}", flush=True)
             ended = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True)
             print(ended.stdout, flush=True)
@@ -44,6 +45,16 @@ def main(names: list[str]) -> None:
         kept[name] = f"On {_machine()}:\n\n```text\n" + "\n\n".join(printed) + "\n```\n"
     title = "# Results\n\n`scripts/bench` writes this file: what was measured side by side, in one run each.\n\n"
     results.write_text(title + "\n".join(f"## {name}\n\n{text}" for name, text in sorted(kept.items())))
+
+
+def _given(name: str) -> list[str]:
+    """What `scripts/bench` has made ready for a benchmark."""
+    match name:
+        case "versions" if PEERS:
+            return ["--peers", PEERS]
+        case "builds":
+            return ["--registry", os.environ["DSCI_BENCH_REGISTRY"]]
+    return []
 
 
 def _sections(text: str) -> list[tuple[str, str]]:

@@ -9,54 +9,16 @@ nothing on disk. Ratios of medians are what counts: machines are noisy.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from history import generate
+from measure import peak, rounds
 
+#: All that does not depend on how much history there is.
+_START = "dsci version, 1 commit, 1 image (start-up)"
 _LOG = ["git", "log", "-z", "--format=%H%x00%P%x00%ct%x00%B%x00", "--name-only", "--no-renames", "HEAD"]
-
-
-def timed(argv: Sequence[str], folder: Path, limit: float) -> float | None:
-    """Seconds that a command takes; None when it takes longer than `limit`."""
-    began = time.monotonic()
-    environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "TERM": "dumb"}
-    try:
-        subprocess.run(
-            argv,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=limit,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    return time.monotonic() - began
-
-
-#: Runs dsci in this process and tells the most memory that it held itself; what Git holds is Git's.
-_PEAK = (
-    "import atexit, sys; from dsci.cli import main;"
-    "atexit.register(lambda: print(*(line for line in open('/proc/self/status') if 'VmHWM' in line), file=sys.stderr));"
-    "main()"
-)
-
-
-def peak(folder: Path) -> float:
-    """The most memory that `dsci version` holds, its children left out, in MiB."""
-    argv = [sys.executable, "-c", _PEAK, "version"]
-    ended = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
-    return int(ended.stderr.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def peers(programs: Path, scratch: Path, image: str) -> dict[str, list[str]]:
@@ -99,6 +61,8 @@ def main() -> None:
     dsci = [sys.executable, "-m", "dsci", "version"]
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
+        tiny = scratch / "tiny"
+        generate(tiny, commits=1, tags=0, images=1)
         print(f"{options.commits} commits, {options.tags} tags, {options.images} images; medians of {options.rounds}")
         for what, released in (
             ("one image never released: all of history counts", False),
@@ -109,31 +73,24 @@ def main() -> None:
             image = f"image-{options.images - 1:03}"
             commands = {"git log --name-only, all of history": _LOG, "dsci version, all images": dsci}
             commands["dsci version, 1 image"] = [*dsci, image]
-            commands["dsci start-up"] = [sys.executable, "-m", "dsci", "schema"]
             if options.peers:
                 commands |= peers(options.peers.resolve(), scratch, image)
             print(f"\n{what}")
-            medians: dict[str, float] = {}
-            slow: set[str] = set()
-            times: dict[str, list[float]] = {title: [] for title in commands}
-            for _ in range(options.rounds):
-                for title, argv in commands.items():
-                    if title in slow:
-                        continue
-                    shutil.rmtree(
-                        folder / ".git" / "git-cliff-core", ignore_errors=True
-                    )  # what git-cliff keeps on disk
-                    seconds = timed(argv, folder, options.limit)
-                    if seconds is None or seconds > 20:
-                        slow.add(title)
-                    if seconds is not None:
-                        times[title].append(seconds)
-            for title, found in times.items():
-                medians[title] = statistics.median(found) if found else float("inf")
-                print(f"  {title:40} {medians[title]:8.3f} s  {'(once)' if title in slow else ''}")
-            log, start = medians["git log --name-only, all of history"], medians["dsci start-up"]
+            # What git-cliff keeps on disk is taken away, so that it is cold as well.
+            cold = ["sh", "-c", "rm -rf .git/git-cliff-core"]
+            series = rounds(
+                {title: (argv, folder) for title, argv in {"": cold, **commands}.items()} | {_START: (dsci, tiny)},
+                options.rounds,
+                limit=options.limit,
+                check=False,
+            )
+            medians = {title: found.median for title, found in series.items() if title}
+            for title, seconds in medians.items():
+                print(f"  {title:44} {seconds:8.3f} s  {'(once)' if len(series[title].wall) == 1 else ''}")
+            log, start = medians["git log --name-only, all of history"], medians[_START]
             ours, one = medians["dsci version, all images"], medians["dsci version, 1 image"]
-            print(f"  (dsci - start-up) / git log: {(ours - start) / log:.2f}; peak memory {peak(folder):.0f} MiB")
+            memory = peak(["version"], folder)
+            print(f"  (dsci - start-up) / git log: {(ours - start) / log:.2f}; peak memory {memory:.0f} MiB")
             for title, seconds in medians.items():
                 if "1 image" in title and "dsci" not in title:
                     print(f"  {title}: {seconds / one:.1f} times as long as dsci")

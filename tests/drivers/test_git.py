@@ -295,6 +295,32 @@ def test_replaced_objects_are_not_believed(repo: Repo, opened: Opened) -> None:
 # --------------------------------------------------------------------------------------------------------- tree
 
 
+def test_a_tree_says_what_git_lists_however_it_is_asked(repo: Repo, opened: Opened) -> None:
+    """Folders are read as they are asked for: each way to ask is tried on a tree that nothing was asked of yet."""
+    large = {f"many/{n:03}/{name}": name for n in range(150) for name in ("Dockerfile", "a.txt")}
+    odd = {"many/000.x": "", "many/line\nfeed/x": "", "line\nfeed/below/x": "", "é/ü.txt": "", "sp ace/x missing": ""}
+    flat = {f"flat/{n:03}": str(n) for n in range(150)}
+    head = repo.commit("all", {**large, **odd, **flat, "x": ""})
+    repo.commit("later", {"many/007/a.txt": "other"})
+    listed = repo.git("ls-tree", "-r", "-z", head).split("\0")[:-1]
+    entries = {line.partition("\t")[2]: line.split()[0:3:2] for line in listed}
+    folders = {""} | {path[:n] for path in entries for n, letter in enumerate(path) if letter == "/"}
+    for path, (mode, oid) in entries.items():
+        assert opened(repo.folder).tree(head)[path] == TreeEntry(mode, oid.split("\t")[0])
+    read = opened(repo.folder).tree(head)
+    assert {path: [entry.mode, entry.oid] for path, entry in read.items()} == entries and len(read) == len(entries)
+    for folder in [*sorted(folders)[::9], "", "many", "flat", "line\nfeed", "many/line\nfeed"]:
+        asked = opened(repo.folder).tree(head)
+        assert folder not in asked and f"{folder}/none" not in asked
+        below = [path for path in sorted(entries) if not folder or path.startswith(f"{folder}/")]
+        assert asked.under(folder) == below
+        start = len(folder) + 1 if folder else 0
+        assert asked.folders(folder) == sorted({path[start:].split("/")[0] for path in below if "/" in path[start:]})
+    assert read.under("x") == ["x"] and read.under("x/y") == [] and read.folders("x") == []
+    with pytest.raises(KeyError):
+        read["x/y"]
+
+
 def test_tree_with_every_mode(repo: Repo, opened: Opened, tmp_path: Path) -> None:
     other = Repo(tmp_path / "other")
     inner = other.commit("inner", {"x": "1"})
@@ -407,7 +433,7 @@ def test_a_reader_that_was_killed_is_started_again(repo: Repo, opened: Opened) -
     repository = opened(repo.folder)
     oid = repository.tree(repository.head().commit)["src/data"].oid
     assert repository.blob(oid) == b"1\n"
-    reader = repository._objects
+    reader = repository._objects._reader
     assert reader is not None
     reader.kill()
     with pytest.raises(HistoryError) if reader.poll() is None else _nothing():

@@ -270,6 +270,28 @@ def test_some_images_alone() -> None:
     assert list(found) == ["ml"] and replace(found["ml"], repositories=()) == replace(image("", "ml"), repositories=())
 
 
+@pytest.mark.parametrize(
+    ("files", "only", "found"),
+    [
+        (["ml/Dockerfile", "r/Dockerfile"], ["r"], ["r"]),
+        (["ml/Dockerfile", "images/readme"], ["ml", "gone"], ["ml"]),
+        (["ml/Dockerfile", "images/R/Dockerfile"], ["ml"], []),
+        (["ml/Dockerfile", "images/R/Dockerfile"], ["r"], ["r"]),
+        (["Dockerfile"], ["x"], ["x"]),
+        (["Dockerfile", ".hidden/Dockerfile"], ["hidden"], []),
+        (["readme"], ["ml"], []),
+    ],
+)
+def test_some_images_alone_are_found_in_the_layout_that_the_tree_has(
+    files: list[str], only: list[str], found: list[str]
+) -> None:
+    given = tree(dict.fromkeys(files, "FROM debian:12\n"))
+    images = discover.discover(
+        Settings(), Location("dsci.yaml", {}), given, project="x", platform=AMD64, only=frozenset(only)
+    )
+    assert list(images) == found
+
+
 def test_earlier_names() -> None:
     given = look(
         {**STACK, "dsci.yaml": "images: {ml: {previous_names: [learn, deep]}, r: {previous_names: [s]}}"}

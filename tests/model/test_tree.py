@@ -37,3 +37,8 @@ def test_the_index_says_what_a_search_would(paths: list[str], place: str) -> Non
     searched = {path for path in given_tree if path == place or below(place, path) is not None}
     assert set(given_tree.under(place)) == searched and len(given_tree) == len(set(paths))
     assert all(given_tree[path].oid == path for path in paths)
+
+
+@pytest.mark.parametrize(("place", "found"), [("", ["a-b", "b"]), ("b", ["d"]), ("b/d", []), ("a", []), ("none", [])])
+def test_the_folders_in_a_folder(place: str, found: list[str]) -> None:
+    assert tree("b0", "b/d/e", "a.x", "a", "b/c", "a-b/c").folders(place) == found

@@ -9,13 +9,11 @@ transports that could run programs are refused by Git itself.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
 import shlex
 import stat
-import subprocess
 import tempfile
 import threading
 import time
@@ -25,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypedDict
 
 from dsci.drivers import cures, process
+from dsci.drivers.gitobjects import Objects
 from dsci.errors import ConfigError, ConflictError, DsciError, HistoryError
 from dsci.model.claims import Tag
 from dsci.model.commits import LAST_DATE, Commit
@@ -32,10 +31,6 @@ from dsci.model.tree import EXECUTABLE, FILE, SYMLINK, Tree, TreeEntry
 from dsci.ports import Claimed, Head, TagObject
 
 _GIT = ("git", "-c", "core.quotePath=false")
-_FOLDER = b"40000"
-_SMALL = 100
-#: How deep folders may lie in each other; Git itself stops at 2048 (core.maxTreeDepth).
-_DEPTH = 250
 _TIMEOUT = 300.0
 _NETWORK_TIMEOUT = 120
 _HISTORY_TIMEOUT = 3600
@@ -108,13 +103,11 @@ class GitRepository:
         }
         self._head: Head | None = None
         self._origin: str | None = None
-        """The remote's name, once HEAD was read."""
+        """The remote's name, for messages, once HEAD was read."""
         self._bare = False
-        self._objects: subprocess.Popen[bytes] | None = None
+        self._objects = Objects(folder, self._environment, lambda: self._origin)
         self._lock = threading.Lock()
         self._trees: dict[str, Tree] = {}
-        self._folders: dict[str, list[tuple[str, TreeEntry]]] = {}
-        self._paths: dict[str, str] = {}
 
     # ------------------------------------------------------------------------------------------------- reading
 
@@ -212,95 +205,19 @@ class GitRepository:
         return _listed(listed.stdout.decode(errors="surrogateescape"))
 
     def tree(self, commit: str) -> Tree:
-        """Every path of the commit's tree; read once per commit, and each folder once however many commits have it."""
+        """The commit's tree, its folders read as they are asked for. Raises HistoryError when Git does not have it."""
         with self._lock:
             if commit not in self._trees:
-                content = self._tree_object(f"{_checked(commit)}^{{tree}}", f"of {commit}")
-                self._trees[commit] = Tree(dict(self._files(content, len(commit) // 2)))
+                self._trees[commit] = self._objects.tree(_checked(commit))
             return self._trees[commit]
-
-    def _files(self, content: bytes, width: int, depth: int = 0) -> list[tuple[str, TreeEntry]]:
-        """The files of a tree object and of those below it; `width` is the length of an object id in bytes.
-
-        Source: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects#_tree_objects
-        """
-        found: list[tuple[str, TreeEntry]] = []
-        place = 0
-        while place < len(content):
-            space = content.find(b" ", place)
-            end = content.find(b"\0", space)
-            if space < 0 or end < 0 or depth > _DEPTH:
-                raise HistoryError("a tree in this repository is damaged, or endlessly deep", hint="see `git fsck`")
-            mode, name = content[place:space], _path(content[space + 1 : end])
-            place = end + 1 + width
-            oid = content[end + 1 : place].hex()
-            if mode != _FOLDER:
-                found.append((name, TreeEntry(_mode(mode), oid)))
-                continue
-            for path, entry in self._below(oid, name, width, depth):
-                # The same paths stand in one commit after the other: each is kept once.
-                whole = f"{name}/{path}"
-                found.append((self._paths.setdefault(whole, whole), entry))
-        return found
-
-    def _below(self, oid: str, name: str, width: int, depth: int) -> list[tuple[str, TreeEntry]]:
-        """The files of a folder. Small ones are kept, as many commits have them; large ones differ in each."""
-        if oid in self._folders:
-            return self._folders[oid]
-        files = self._files(self._tree_object(oid, f"below the folder {name}"), width, depth + 1)
-        if len(files) <= _SMALL:
-            self._folders[oid] = files
-        return files
-
-    def _tree_object(self, name: str, whose: str) -> bytes:
-        kind, content = self._object(name)
-        if kind != "tree":
-            raise HistoryError(f"Git does not have the list of files {whose}", hint=cures.partial(self._origin))
-        return content
 
     def blob(self, oid: str) -> bytes:
         """A blob's content. Raises HistoryError when Git does not have it."""
-        with self._lock:
-            kind, content = self._object(_checked(oid))
-            if kind != "blob":
-                raise HistoryError(f"Git does not have the content of {oid}", hint=cures.partial(self._origin))
-            return content
-
-    def _object(self, name: str) -> tuple[str, bytes]:
-        """An object's kind and content, through one `cat-file` that stays open; ("", b"") where there is none."""
-        if self._objects is None or self._objects.poll() is not None:
-            self._objects = subprocess.Popen(
-                ["git", "cat-file", "--batch"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd=self._folder,
-                env=self._environment,
-            )
-        stdin, stdout = self._objects.stdin, self._objects.stdout
-        assert stdin is not None and stdout is not None
-        header: list[str] = []
-        with contextlib.suppress(BrokenPipeError):
-            stdin.write(name.encode() + b"\n")
-            stdin.flush()
-            header = stdout.readline().decode(errors="replace").split()
-        if len(header) != 3:
-            return "", b""
-        # Whatever it is, it is read to its end: the next answer begins behind it.
-        content = stdout.read(int(header[2]))
-        stdout.read(1)
-        return (header[1], content) if len(content) == int(header[2]) else ("", b"")
+        return self._objects.blob(_checked(oid))
 
     def close(self) -> None:
         """End the reader of objects."""
-        with self._lock:
-            if self._objects is not None:
-                self._objects.kill()
-                self._objects.wait()
-                for pipe in (self._objects.stdin, self._objects.stdout):
-                    if pipe is not None:
-                        pipe.close()
-                self._objects = None
+        self._objects.close()
 
     def dirty(self) -> Mapping[str, TreeEntry | None]:
         """Paths whose work tree differs from HEAD, untracked ones included; None for a path that is gone."""
@@ -459,8 +376,7 @@ class GitRepository:
 
     def remote(self) -> str | None:
         """The name of the remote that claims are pushed to: the branch's own, `origin`, or the only one."""
-        self.head()
-        return self._origin
+        return self._remote_name(self.head().branch or "")
 
     def _remote_name(self, branch: str) -> str | None:
         names = self._text("remote").split()
@@ -783,13 +699,6 @@ def _quoted(path: str) -> bytes:
     """A path as a line that Git reads back whatever is in it."""
     raw = os.fsencode(path)
     return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
-
-
-def _mode(raw: bytes) -> str:
-    """A file's mode as Git lists it: of the bits that old trees hold, the owner's right to run it is what counts."""
-    if raw.startswith(b"100"):
-        return EXECUTABLE if int(raw, 8) & stat.S_IXUSR else FILE
-    return raw.decode("ascii", errors="replace")
 
 
 def _readable(text: str) -> str:

@@ -7,7 +7,7 @@ are found beside the images. What the Dockerfiles say is not read here: `edges` 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dsci.errors import ConfigError
@@ -40,14 +40,14 @@ def discover(
     there are, without a look at the others. Raises ConfigError: no images, one name twice, an illegal name, a path that
     is not there.
     """
-    found = _layout(tree, project)
+    found = _layout(tree, project, only)
     if "" in found.values() and settings.images and not found.keys() & settings.images.keys():
         found = {}  # The settings say what the Dockerfile at the root makes.
     for name in settings.images:
         if name not in found and not _NAME.match(name):
             raise ConfigError(f"{location.at('images', name)}: images.{name}: {_ILLEGAL_NAME}")
     known = {name: settings.images.get(name) or ImageSettings() for name in {**found, **settings.images}}
-    if not known:
+    if not known and only is None:
         raise ConfigError(
             "no images found: there is no images/<name>/Dockerfile, no <name>/Dockerfile and no Dockerfile",
             hint="commit a Dockerfile (dsci reads what Git knows), or name one under images: in dsci.yaml",
@@ -91,7 +91,8 @@ def _check_previous_names(images: Mapping[str, Image], location: Location) -> No
 def passed_over(tree: Tree, images: Mapping[str, Image]) -> tuple[str, ...]:
     """Warnings about Dockerfiles that look like images of a layout, and are none because another layout was found."""
     used = {image.dockerfile for image in images.values()}
-    places = [path for path in tree if re.fullmatch(r"([^./][^/]*/)?Dockerfile", path) and path not in used]
+    likely = ["Dockerfile", *(f"{folder}/Dockerfile" for folder in tree.folders("") if folder[0] != ".")]
+    places = [path for path in likely if path in tree and path not in used]
     found = next((path for path in sorted(used) if path in tree), "")
     return tuple(
         f"{path} makes no image, because {found} does: name it under images: in dsci.yaml, or move it"
@@ -102,22 +103,28 @@ def passed_over(tree: Tree, images: Mapping[str, Image]) -> tuple[str, ...]:
 _ILLEGAL_NAME = "an image name is lower-case letters and digits with single . _ - between them"
 
 
-def _layout(tree: Tree, project: str) -> dict[str, str]:
-    """Image names and their folders, by the first layout that the tree has."""
-    folders: dict[str, list[str]] = {"images": [], "flat": []}
-    for path in sorted(tree):
-        parts = path.split("/")
-        if parts[-1] != "Dockerfile" or path.startswith("."):
-            continue
-        if len(parts) == 3 and parts[0] == "images":
-            folders["images"].append(f"images/{parts[1]}")
-        elif len(parts) == 2:
-            folders["flat"].append(parts[0])
-    chosen = folders["images"] or folders["flat"]
-    if not chosen and "Dockerfile" in tree:
-        return {_root_name(project): ""}
+def _layout(tree: Tree, project: str, only: frozenset[str] | None) -> dict[str, str]:
+    """Image names and their folders, by the first layout that the tree has; with `only`, those of these names."""
+    for root in ("images", ""):
+        places = [f"{root}/{name}" if root else name for name in tree.folders(root) if root or name[0] != "."]
+        if only is not None:
+            wanted = [place for place in places if place.rpartition("/")[2].lower() in only]
+            # Whether the tree has this layout at all, its other images tell as well: one of them is enough.
+            if found := _folders(tree, wanted):
+                return _named(found)
+        if any(f"{place}/Dockerfile" in tree for place in places):
+            return _named(_folders(tree, places)) if only is None else {}
+    return {_root_name(project): ""} if "Dockerfile" in tree else {}
+
+
+def _folders(tree: Tree, places: Iterable[str]) -> list[str]:
+    return [place for place in places if f"{place}/Dockerfile" in tree]
+
+
+def _named(folders: Iterable[str]) -> dict[str, str]:
+    """Folders by the names of their images."""
     named: dict[str, str] = {}
-    for folder in chosen:
+    for folder in folders:
         name = folder.rpartition("/")[2].lower()
         if not _NAME.match(name):
             raise ConfigError(f"{folder}/Dockerfile: {name!r} cannot name an image: {_ILLEGAL_NAME}")

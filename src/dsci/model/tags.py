@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import semver
 
@@ -65,7 +66,13 @@ def parse(text: str, flavor: Flavor = Flavor()) -> TagRule:  # noqa: B008  # it 
 
 def rules(given: str | Sequence[str], flavor: Flavor = Flavor()) -> tuple[TagRule, ...]:  # noqa: B008
     """The rules of an image. Raises ConfigError for one that means nothing, or that takes releases' names."""
-    found = [rule for rule in (parse(line, flavor) for line in lines(given)) if rule.enabled]
+    return _rules(tuple(lines(given)), flavor)
+
+
+@lru_cache(maxsize=256)
+def _rules(given: tuple[str, ...], flavor: Flavor) -> tuple[TagRule, ...]:
+    """The same for lines. Most images of a family have the same, at every commit."""
+    found = [rule for rule in (parse(line, flavor) for line in given) if rule.enabled]
     if flavor.latest == "false":
         found = [rule for rule in found if rule.source != _LATEST]
     elif flavor.latest == "true" or any(rule.implies_latest for rule in found):

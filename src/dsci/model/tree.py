@@ -11,6 +11,7 @@ FILE = "100644"
 EXECUTABLE = "100755"
 SYMLINK = "120000"
 SUBMODULE = "160000"
+FOLDER = "40000"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,6 +48,11 @@ class Tree(Mapping[str, TreeEntry]):
         first = bisect_left(self._sorted, f"{place}/")
         last = bisect_left(self._sorted, f"{place}{_AFTER_SLASH}")
         return [*([place] if place in self._entries else []), *self._sorted[first:last]]
+
+    def folders(self, place: str) -> list[str]:
+        """The names of the folders that lie directly in a folder (`""` is the root), sorted."""
+        prefix = f"{place}/" if place else ""
+        return sorted({rest.partition("/")[0] for path in self.under(place) if "/" in (rest := path[len(prefix) :])})
 
 
 _AFTER_SLASH = chr(ord("/") + 1)

@@ -1,0 +1,238 @@
+"""Git's objects, asked of one `git cat-file --batch` that stays open: blobs, and the trees of commits.
+
+A commit's tree is read folder by folder, each when it is wanted: of a thousand commits that each changed one image of a
+thousand, a thousand folders are read, not a million. Which commit, and why, is for others to know.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from dsci.drivers import cures
+from dsci.errors import HistoryError
+from dsci.model.tree import EXECUTABLE, FILE, FOLDER, Tree, TreeEntry
+
+_ANSWER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) ([a-z]+) ([0-9]+)\n")
+#: An entry of a tree, by the length of an object id in bytes (SHA-1, SHA-256).
+#: Source: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects#_tree_objects
+_ENTRY = {n: re.compile(rb"([0-7]{5,6}) ([^\0/]+)\0(.{%d})" % n, re.DOTALL) for n in (20, 32)}
+#: Folders of more entries differ in most commits: only so many of them are kept, those that were asked for last.
+_SMALL, _LARGE_KEPT = 100, 16
+#: How deep folders may lie in each other; Git itself stops at 2048 (core.maxTreeDepth).
+_DEPTH = 250
+_OWNER_RUNS = 0o100
+
+
+class Objects:
+    """The objects of one repository."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], remote: Callable[[], str | None]) -> None:
+        """`remote` names the remote, for the hint where an object was not fetched."""
+        self._folder = folder
+        self._environment = environment
+        self._remote = remote
+        self._reader: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._known: dict[str, Folder] = {}
+        self._large: OrderedDict[str, Folder] = OrderedDict()
+
+    def blob(self, oid: str) -> bytes:
+        """A blob's content. Raises HistoryError when Git does not have it."""
+        _, kind, content = self._ask(oid)
+        if kind != "blob":
+            raise HistoryError(f"Git does not have the content of {oid}", hint=cures.partial(self._remote()))
+        return content
+
+    def tree(self, commit: str) -> CommitTree:
+        """A commit's tree. Raises HistoryError when Git does not have it."""
+        root = self.folder(f"{commit}^{{tree}}")
+        if root is None:
+            raise HistoryError(f"Git does not have the list of files of {commit}", hint=cures.partial(self._remote()))
+        return CommitTree(self, commit, root)
+
+    def folder(self, name: str) -> Folder | None:
+        """One folder by its object id, or by another name that Git knows; None where there is none.
+
+        Raises HistoryError for one that is damaged.
+        """
+        if (known := self._known.get(name) or self._large.get(name)) is not None:
+            return known
+        oid, kind, content = self._ask(name)
+        if kind != "tree":
+            return None
+        if oid in self._known:
+            return self._known[oid]
+        folder = Folder(content, len(oid) // 2)
+        if folder.small:
+            self._known[oid] = folder
+        else:
+            self._large[name] = folder
+            if len(self._large) > _LARGE_KEPT:
+                self._large.popitem(last=False)
+        return folder
+
+    def below(self, oid: str, path: str) -> Folder:
+        """A folder that another one lists. Raises HistoryError when Git does not have it."""
+        folder = self.folder(oid)
+        if folder is None:
+            raise HistoryError(
+                f"Git does not have the list of files below the folder {path}", hint=cures.partial(self._remote())
+            )
+        return folder
+
+    def _ask(self, name: str) -> tuple[str, str, bytes]:
+        """An object's id, kind and content; three times nothing where there is none."""
+        with self._lock:
+            if self._reader is None or self._reader.poll() is not None:
+                self._reader = subprocess.Popen(
+                    ["git", "cat-file", "--batch"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    cwd=self._folder,
+                    env=self._environment,
+                )
+            stdin, stdout = self._reader.stdin, self._reader.stdout
+            assert stdin is not None and stdout is not None
+            answer = None
+            with contextlib.suppress(BrokenPipeError):
+                stdin.write(name.encode(errors="surrogateescape") + b"\n")
+                stdin.flush()
+                answer = _ANSWER.fullmatch(stdout.readline())
+            if answer is None:
+                return "", "", b""
+            # Whatever it is, it is read to its end: the next answer begins behind it.
+            size = int(answer[3])
+            content = stdout.read(size)
+            stdout.read(1)
+            return (answer[1].decode(), answer[2].decode(), content) if len(content) == size else ("", "", b"")
+
+    def close(self) -> None:
+        """End the reader."""
+        with self._lock:
+            if self._reader is not None:
+                self._reader.kill()
+                self._reader.wait()
+                for pipe in (self._reader.stdin, self._reader.stdout):
+                    if pipe is not None:
+                        pipe.close()
+                self._reader = None
+
+
+class Folder:
+    """What one folder lists."""
+
+    __slots__ = ("_named", "entries")
+
+    def __init__(self, content: bytes, width: int) -> None:
+        """`width` is the length of an object id in bytes. Raises HistoryError for what is no list of files."""
+        self.entries: list[tuple[bytes, bytes, bytes]] = _ENTRY[width].findall(content)
+        """Mode, name and object id of each, as Git stores them."""
+        read = sum([len(mode) + len(name) for mode, name, _ in self.entries])
+        if read + len(self.entries) * (width + 2) != len(content):
+            raise HistoryError("a tree in this repository is damaged", hint="see `git fsck`")
+        self._named: dict[str, TreeEntry] | None = None
+
+    @property
+    def small(self) -> bool:
+        """Whether many commits will have it as it is."""
+        return len(self.entries) <= _SMALL
+
+    @property
+    def named(self) -> Mapping[str, TreeEntry]:
+        """The entries by their names, folders among them."""
+        if self._named is None:
+            self._named = {_path(name): TreeEntry(_mode(mode), oid.hex()) for mode, name, oid in self.entries}
+        return self._named
+
+    @property
+    def folders(self) -> list[str]:
+        """The names of the folders in it."""
+        return [_path(name) for mode, name, _ in self.entries if mode == b"40000"]
+
+
+class CommitTree(Tree):
+    """Every file of a commit, each folder read when it is asked for."""
+
+    def __init__(self, objects: Objects, commit: str, root: Folder) -> None:
+        super().__init__({})
+        self._objects = objects
+        self._commit = commit
+        self._opened: dict[str, Folder | None] = {"": root}
+
+    def __getitem__(self, path: str) -> TreeEntry:
+        above, _, name = path.rpartition("/")
+        folder = self._open(above)
+        entry = folder.named.get(name) if folder is not None else None
+        if entry is None or entry.mode == FOLDER:
+            raise KeyError(path)
+        return entry
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.under(""))
+
+    def __len__(self) -> int:
+        return len(self.under(""))
+
+    def under(self, place: str) -> list[str]:
+        """See `Tree.under`."""
+        folder = self._open(place)
+        if folder is None:
+            return [place] if place in self else []
+        return sorted(self._walk(folder, f"{place}/" if place else ""))
+
+    def folders(self, place: str) -> list[str]:
+        """See `Tree.folders`."""
+        folder = self._open(place)
+        return sorted(folder.folders) if folder is not None else []
+
+    def _walk(self, folder: Folder, prefix: str, depth: int = 0) -> Iterator[str]:
+        if depth > _DEPTH:
+            raise HistoryError("a tree in this repository is endlessly deep", hint="see `git fsck`")
+        for name, entry in folder.named.items():
+            path = prefix + name
+            if entry.mode != FOLDER:
+                yield path
+                continue
+            below = self._objects.below(entry.oid, path)
+            self._keep(path, below)
+            yield from self._walk(below, f"{path}/", depth + 1)
+
+    def _open(self, place: str) -> Folder | None:
+        """A folder of the tree; None where there is none."""
+        if place in self._opened:
+            return self._opened[place]
+        found = self._find(place)
+        self._keep(place, found)
+        return found
+
+    def _keep(self, place: str, folder: Folder | None) -> None:
+        """Small folders are shared with other commits; large ones would be this one's alone, and fill the memory."""
+        if folder is None or folder.small:
+            self._opened[place] = folder
+
+    def _find(self, place: str) -> Folder | None:
+        above, _, name = place.rpartition("/")
+        if above not in self._opened and "\n" not in place:
+            # Git finds it by its path in one step, and reads the large folders above it faster than we do.
+            return self._objects.folder(f"{self._commit}:{place}")
+        parent = self._open(above)
+        entry = parent.named.get(name) if parent is not None else None
+        return self._objects.below(entry.oid, place) if entry is not None and entry.mode == FOLDER else None
+
+
+def _mode(raw: bytes) -> str:
+    """A file's mode as Git lists it: of the bits that old trees hold, the owner's right to run it is what counts."""
+    if raw.startswith(b"100"):
+        return EXECUTABLE if int(raw, 8) & _OWNER_RUNS else FILE
+    return raw.decode("ascii")
+
+
+def _path(raw: bytes) -> str:
+    return raw.decode("utf-8", errors="surrogateescape")
