@@ -120,6 +120,9 @@ class BuildOrder:
     """SOURCE_DATE_EPOCH in seconds."""
     classic: bool = False
     """Whether the engine keeps the classic image store, which exports no OCI layouts."""
+    layout: bool = False
+    """Whether the image is wanted as an OCI layout as well; else its bytes stay in the engine until they are asked for.
+    """
     network: str = "default"
 
 
@@ -220,6 +223,15 @@ class Engine(Protocol):
 
     def load(self, source: ImageSource, name: Reference) -> None:
         """Bring an image into the engine under this name."""
+
+    def push(self, name: Reference, to: Reference) -> str:
+        """Have the engine itself send a local image to a registry, what is not there already; "" or why it could not.
+
+        On the containerd image store the registry then names what the engine names; on the classic one it need not.
+        """
+
+    def pull(self, source: Reference, name: Reference, platform: Platform) -> str:
+        """Have the engine itself fetch the image of a digest, what it lacks of it, under this name; "" or why not."""
 
     def tag(self, name: Reference, new: Reference) -> None:
         """Give an image one more name."""

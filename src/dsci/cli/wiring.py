@@ -40,6 +40,7 @@ from dsci.ports import Console, Forge, ImageSource, Registry
 
 if TYPE_CHECKING:
     from dsci.drivers.buildx import Buildx
+    from dsci.drivers.keychain import Keychain
     from dsci.drivers.layout import LayoutRegistry
     from dsci.drivers.registry import HttpRegistry
     from dsci.drivers.runs import Run
@@ -174,12 +175,11 @@ class Session:
         return self._http(())
 
     def _http(self, insecure: tuple[str, ...]) -> HttpRegistry:
-        from dsci.drivers.keychain import Keychain
         from dsci.drivers.registry import HttpRegistry
         from dsci.drivers.routes import Network
 
         registry = HttpRegistry(
-            keychain=Keychain.from_environment(os.environ, Path.home()),
+            keychain=self._keychain,
             network=Network.from_environment(os.environ),
             insecure=insecure,
             attempts=1 if self.lenient else 5,
@@ -188,6 +188,12 @@ class Session:
         )
         self._closing.callback(registry.close)
         return registry
+
+    @cached_property
+    def _keychain(self) -> Keychain:
+        from dsci.drivers.keychain import Keychain
+
+        return Keychain.from_environment(os.environ, Path.home())
 
     @cached_property
     def registry(self) -> Routes:
@@ -205,7 +211,7 @@ class Session:
 
         return Hands(
             registry=self.registry,
-            engine=DockerEngine(os.environ, self.run),
+            engine=DockerEngine(os.environ, self.run, self._keychain),
             builder=self._buildx,
             console=self.console,
             forge=self.forge,

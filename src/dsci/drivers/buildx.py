@@ -25,6 +25,8 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,7 +34,16 @@ from dsci.drivers import process
 from dsci.drivers.ocitar import OciTar
 from dsci.drivers.runs import Run
 from dsci.errors import BuilderError
-from dsci.model.oci import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Digest, Manifest
+from dsci.model.oci import (
+    MANIFEST_TYPES,
+    OCI_CONFIG,
+    OCI_LAYER_GZIP,
+    OCI_MANIFEST,
+    Descriptor,
+    Digest,
+    Manifest,
+    OciError,
+)
 from dsci.ports import BuildFailure, BuildOrder, ImageSource, Progress
 
 #: Named contexts need buildx 0.8; `type=oci` with a name and `--progress=rawjson` need 0.12.
@@ -114,6 +125,8 @@ class Buildx:
                 yield failure
             elif order.classic:
                 yield self._saved(order, folder)
+            elif not order.layout:
+                yield Kept(_told(folder / "metadata.json"), partial(self._save, order, folder))
             else:
                 tar = folder / "image.tar"
                 with self._run.images:
@@ -171,8 +184,10 @@ class Buildx:
 
     def _flags(self, order: BuildOrder, folder: Path) -> list[str]:
         name = str(order.local_name)
-        wanted = ["type=docker", f"name={name}"]
-        if not order.classic:
+        wanted = ["type=image", f"name={name}", "oci-mediatypes=true"]
+        if order.classic:
+            wanted = ["type=docker", f"name={name}"]
+        elif order.layout:
             wanted = ["type=oci", _field(f"dest={folder / 'image.tar'}"), f"name={name}"]
         context = self._environment.get("DOCKER_CONTEXT", "") if not self._environment.get("DOCKER_HOST") else ""
         flags = [
@@ -184,6 +199,7 @@ class Buildx:
             "--provenance=false",
             "--sbom=false",
             f"--output={','.join(wanted)}",
+            f"--metadata-file={folder / 'metadata.json'}",
             f"--build-arg=SOURCE_DATE_EPOCH={order.epoch}",
         ]
         flags += [f"--target={order.stage}"] if order.stage else []
@@ -225,9 +241,13 @@ class Buildx:
 
     def _saved(self, order: BuildOrder, folder: Path) -> ImageSource:
         """What `docker save` gives, under a manifest that dsci writes once: that digest is published."""
+        return SavedImage(self._save(order, folder), folder)
+
+    def _save(self, order: BuildOrder, folder: Path) -> Path:
+        """The image as a tar, as the engine gives it."""
         tar = folder / "saved.tar"
         self._docker("save", "--output", str(tar), str(order.local_name))
-        return SavedImage(tar, folder)
+        return tar
 
     def _docker(self, *arguments: str) -> None:
         ended = process.run(["docker", *arguments], timeout=3600, env=self._environment)
@@ -236,6 +256,47 @@ class Buildx:
             raise BuilderError(
                 f"docker {arguments[0]} failed: {said[-800:]}", hint="see the room left: docker system df"
             )
+
+
+class Kept:
+    """An image in the containerd image store as an `ImageSource`: it is saved from there when its bytes are wanted."""
+
+    def __init__(self, descriptor: Descriptor, save: Callable[[], Path]) -> None:
+        self.descriptor = descriptor
+        self._save = save
+
+    @cached_property
+    def _tar(self) -> OciTar:
+        tar = OciTar(self._save())
+        if tar.descriptor.digest != self.descriptor.digest:
+            raise BuilderError(
+                f"the engine saved {tar.descriptor.digest} where {self.descriptor.digest} was built",
+                hint="what ships must be what was built: see the engine's log, then try again",
+            )
+        return tar
+
+    @property
+    def manifest(self) -> bytes:
+        """The manifest's bytes."""
+        return self._tar.manifest
+
+    def open(self, blob: Descriptor) -> BinaryIO:
+        """A layer, or the config."""
+        return self._tar.open(blob)
+
+
+def _told(path: Path) -> Descriptor:
+    """The descriptor of what was built, as BuildKit tells it. Raises BuilderError where it does not.
+
+    Source: https://github.com/docker/buildx/blob/master/docs/reference/buildx_build.md#metadata-file
+    """
+    try:
+        descriptor = Descriptor.from_json(json.loads(path.read_bytes())["containerimage.descriptor"])
+    except (OSError, ValueError, LookupError, TypeError, OciError):
+        raise BuilderError("BuildKit does not tell what it built", hint=_INSTALL) from None
+    if descriptor.media_type not in MANIFEST_TYPES:
+        raise BuilderError(f"BuildKit built a {descriptor.media_type}, where one image was asked for", hint=_INSTALL)
+    return replace(descriptor, annotations={})
 
 
 class SavedImage:

@@ -19,15 +19,17 @@ import re
 import tarfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dsci.drivers.enginetransfer import Transfer
+from dsci.drivers.keychain import Credentials, Keychain
 from dsci.drivers.runs import LABEL, Run
 from dsci.errors import BuilderError, DsciError
 from dsci.model.oci import Manifest, Platform
-from dsci.model.reference import EMBEDDED, Reference
+from dsci.model.reference import Reference
 from dsci.ports import FileEntry, ImageSource, Ran
 from dsci.streams import reader
 
@@ -50,15 +52,18 @@ _LOG_LINE, _LOG_PIECE = 60, 16 * 1024
 _NOWHERE = ("not a directory", "too many links", "too many levels of", "cannot be empty", "file name too long")
 _KEYS = ("ca", "cert", "key")
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
-_RUN_TAG = re.compile(rf"\A{re.escape(EMBEDDED)}/.*:dsci-.*-([0-9a-f]{{16}})\Z")
+#: The names that a run gives: local ones, and those of the moment in which the engine pushes.
+_RUN_TAG = re.compile(r"\A.+:dsci-.*-([0-9a-f]{16})\Z")
 
 
 class DockerEngine:
     """One engine, asked lazily: nothing is contacted before it is needed. Implements `ports.Engine`."""
 
-    def __init__(self, environment: Mapping[str, str], run: Run) -> None:
+    def __init__(self, environment: Mapping[str, str], run: Run, keychain: Keychain | None = None) -> None:
+        """`keychain` has what the engine shows to registries; without one it is a stranger to all of them."""
         self._environment = environment
         self._run = run
+        self._keychain = keychain
         self._connected: docker.DockerClient | None = None
         self._connecting = threading.Lock()
         self._stopped = threading.Event()
@@ -158,6 +163,22 @@ class DockerEngine:
                     raise BuilderError(f"the engine could not load {name}: {line.get('error')}", hint=_DISK)
         if self.image_id(name) is None:
             raise BuilderError(f"the engine loaded {name} but does not show it", hint="try again; see the engine's log")
+
+    def push(self, name: Reference, to: Reference) -> str:
+        """See `ports.Engine`."""
+        return self._transferred(lambda by, who: by.push(name, to, who), to)
+
+    def pull(self, source: Reference, name: Reference, platform: Platform) -> str:
+        """See `ports.Engine`."""
+        return self._transferred(lambda by, who: by.pull(source, name, platform, who), source)
+
+    def _transferred(self, do: Callable[[Transfer, Credentials | None], str], place: Reference) -> str:
+        who = self._keychain.credentials(place.repository) if self._keychain is not None else None
+        try:
+            with _talking():
+                return do(Transfer(client=self._client.api, remove=self.remove_image, stopped=self._stopped), who)
+        except BuilderError as error:
+            return error.message
 
     def remove_image(self, name: Reference) -> None:
         """Remove this name, if it is there; layers that other images use stay."""

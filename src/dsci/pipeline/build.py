@@ -26,6 +26,7 @@ from dsci.model.inputs import ContextFile
 from dsci.model.oci import ANY, OCI_MANIFEST, Descriptor, Digest, Manifest
 from dsci.model.receipt import BaseUsed, Receipt, to_artifact
 from dsci.model.reference import EMBEDDED, Reference, Repository
+from dsci.model.text import clean
 from dsci.model.tree import EXECUTABLE, SUBMODULE, SYMLINK
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.stock import read_receipt
@@ -132,6 +133,7 @@ def _order(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest])
         local_name=shop.local_name(target),
         epoch=shop.epochs[target],
         classic=shop.engine.mode == "classic",
+        layout=image.repository.registry == EMBEDDED,
         network=shop.network,
     )
 
@@ -167,9 +169,9 @@ def _keep(
     assert key is not None
     keyed = repository.tag(keys.key_tag(key))
     shop.console.step(str(target), f"push {source.descriptor.digest.short}")
-    shop.registry.push_image(source, repository, f"{keyed.tag}-{shop.nonce}")
+    manifest = _send(shop, target, source, repository.tag(f"{keyed.tag}-{shop.nonce}"))
     if shop.registry.resolve(keyed) is None:
-        shop.registry.push_manifest(repository, source.manifest, source.descriptor.media_type, keyed.tag)
+        shop.registry.push_manifest(repository, manifest, source.descriptor.media_type, keyed.tag)
     present = shop.registry.resolve(keyed)
     if present is None:
         raise RegistryError(
@@ -191,6 +193,22 @@ def _keep(
     own = source.descriptor
     write_receipt(shop, target, own, msgspec.structs.replace(mine, image=str(own.digest)))
     return Built(descriptor=own)
+
+
+def _send(shop: Workshop, target: TargetId, source: ImageSource, to: Reference) -> bytes:
+    """Push an image under this run's own tag; gives its manifest.
+
+    The engine sends what the registry lacks straight from its store. Where it cannot, or the registry then names
+    something else, dsci sends all of it.
+    """
+    if shop.engine.mode == "containerd" and to.repository.registry != EMBEDDED:
+        why = shop.engine.push(shop.local_name(target), to)
+        sent = shop.registry.manifest(to) if not why else None
+        if sent is not None and sent[0].digest == source.descriptor.digest:
+            return sent[1]
+        shop.console.step(str(target), f"push {source.descriptor.digest.short} (not by the engine: {clean(why, 200)})")
+    shop.registry.push_image(source, to.repository, to.tag)
+    return source.manifest
 
 
 def _base_digest(shop: Workshop, repository: Repository, image: Descriptor) -> str | None:

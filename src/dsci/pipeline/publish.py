@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from dsci.errors import ConflictError, RegistryError
@@ -25,6 +26,8 @@ from dsci.ports import Console, Registry
 
 _ANNOTATION = "org.opencontainers.image."
 _SETTLE = 3
+#: How many names are looked at and written at once.
+_AT_ONCE = 8
 
 
 def release_index(
@@ -110,10 +113,14 @@ def converge(
     names = [name for claim in claims for name in _names(family, claim, everything[claim.group])]
     published: list[Publication] = []
     written: dict[tuple[bool, Repository, Digest], list[str]] = {}
-    for name in names:
-        copy(registry, name.primary, name.reference.repository, name.digest)
-    for name in sorted(names, key=lambda name: name.moving):
-        changed = _move(registry, name) if name.moving else _fix(registry, name)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        copies = dict.fromkeys((name.primary, name.reference.repository, name.digest) for name in names)
+        list(pool.map(lambda each: copy(registry, *each), copies))
+        fixed, moving = ([name for name in names if name.moving is moves] for moves in (False, True))
+        changes = [*pool.map(lambda name: _fix(registry, name), fixed)]
+        # Not one of these before all of those stand.
+        changes += pool.map(lambda name: _move(registry, name), moving)
+    for name, changed in zip((*fixed, *moving), changes, strict=True):
         if changed:
             written.setdefault((name.moving, name.reference.repository, name.digest), []).append(
                 str(name.reference.tag)
@@ -217,11 +224,12 @@ def _put(registry: Registry, name: _Name) -> None:
 
 def read_back(registry: Registry, published: Sequence[Publication]) -> None:
     """Ask the registries once more for every name. Raises RegistryError for one that is not as it was written."""
-    for item in published:
-        present = registry.resolve(Reference.parse(item.reference))
-        if present is None or str(present.digest) != item.digest:
-            raise RegistryError(
-                f"{item.reference} is {present.digest if present else 'gone'}, expected {item.digest}",
-                hint="run dsci release again: it finishes what is claimed",
-                temporary=True,
-            )
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = pool.map(lambda item: registry.resolve(Reference.parse(item.reference)), published)
+        for item, present in zip(published, found, strict=True):
+            if present is None or str(present.digest) != item.digest:
+                raise RegistryError(
+                    f"{item.reference} is {present.digest if present else 'gone'}, expected {item.digest}",
+                    hint="run dsci release again: it finishes what is claimed",
+                    temporary=True,
+                )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from dsci.errors import ConflictError, DsciError
@@ -31,6 +32,8 @@ from dsci.pipeline.world import Hands, World
 
 #: How often a lost claim is planned anew (rule 20).
 REPLANS = 3
+#: How many registries and repositories are asked at once whether this run may push.
+_AT_ONCE = 8
 _AS_SET = How()
 
 
@@ -186,12 +189,14 @@ def _preflight(world: World, hands: Hands, now: Snapshot, plan: Plan) -> None:
     repositories |= {
         str(now.family.images[item.image].repository) for item in plan.targets if item.action in ("build", "test")
     }
-    for name in sorted(repositories):
-        hands.registry.check_push(Repository.parse(name))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        checks = [pool.submit(hands.registry.check_push, Repository.parse(name)) for name in sorted(repositories)]
+        if wanted:
+            checks.append(pool.submit(world.source.git.check_push, wanted[0].claim or wanted[0].git_tag))
+    for check in checks:
+        check.result()
     if plan.releases and now.settings.forge != "none":
         hands.forge(now.settings.forge)
-    if wanted:
-        world.source.git.check_push(wanted[0].claim or wanted[0].git_tag)
 
 
 def _held(now: Snapshot, work: Work) -> frozenset[str]:

@@ -16,6 +16,7 @@ from dsci.model.family import Suite, TargetId
 from dsci.model.keys import NO_SUITES
 from dsci.model.oci import Descriptor, Digest, Manifest
 from dsci.model.receipt import Receipt, SuiteResult
+from dsci.model.reference import EMBEDDED
 from dsci.model.report import SuiteReport, Verdict
 from dsci.model.tree import EXECUTABLE, FILE
 from dsci.pipeline.build import Workshop, receipt, write_receipt
@@ -37,7 +38,10 @@ def ensure_local(shop: Workshop, target: TargetId, image: Descriptor) -> None:
         return
     shop.console.step(str(target), f"load {image.digest.short} into the engine")
     repository = shop.now.family.images[target.image].repository
-    shop.engine.load(RegistrySource(shop.registry, repository, image.digest), name)
+    source = repository.at(image.digest)
+    if repository.registry == EMBEDDED or shop.engine.pull(source, name, target.platform):
+        # What the engine cannot fetch itself, dsci brings.
+        shop.engine.load(RegistrySource(shop.registry, repository, image.digest), name)
     found = shop.engine.image_id(name)
     if found not in _identities(shop, target, image):
         raise BuilderError(

@@ -1,0 +1,102 @@
+"""Images between the engine and a registry, without a detour: the engine sends and fetches what the other side lacks.
+
+It has the layers, and mounts those that another repository of the registry has. Where it cannot (a network or a
+certificate that only this process knows), the reason is given, and whoever asked goes the long way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from dsci.drivers.keychain import HUB_KEY, Credentials
+from dsci.model.oci import Platform
+from dsci.model.reference import DOCKER_HUB, Reference
+
+_SHOWN = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """One engine that sends and fetches."""
+
+    client: Any
+    """docker-py's `APIClient`."""
+    remove: Callable[[Reference], None]
+    """Takes a name out of the engine, if it is there."""
+    stopped: threading.Event
+    """Set when the run is to end: nothing is waited for any more."""
+
+    def push(self, name: Reference, to: Reference, who: Credentials | None) -> str:
+        """Send a local image under this tag. Gives why that failed, or "".
+
+        Source: https://docs.docker.com/reference/api/engine/version/v1.45/#tag/Image/operation/ImagePush
+        """
+        self.client.tag(str(name), str(to.repository), to.tag)
+        try:
+            return self._failure(
+                self.client.push(str(to.repository), tag=to.tag, stream=True, decode=True, auth_config=_login(to, who))
+            )
+        finally:
+            self.remove(to)
+
+    def pull(self, source: Reference, name: Reference, platform: Platform, who: Credentials | None) -> str:
+        """Fetch the image of this digest under a local name. Gives why that failed, or "".
+
+        Source: https://docs.docker.com/reference/api/engine/version/v1.45/#tag/Image/operation/ImageCreate
+        """
+        had = self._knows(source)
+        told = (
+            ()
+            if had
+            else self.client.pull(
+                str(source.repository),
+                tag=str(source.digest),
+                stream=True,
+                decode=True,
+                platform=str(platform),
+                auth_config=_login(source, who),
+            )
+        )
+        if why := self._failure(told):
+            return why
+        self.client.tag(str(source), str(name.repository), name.tag)
+        if not had:
+            # Nobody asked for this name, and nobody finds a trace of it.
+            self.remove(source)
+        return ""
+
+    def _knows(self, name: Reference) -> bool:
+        from docker.errors import ImageNotFound, NotFound
+
+        with contextlib.suppress(ImageNotFound, NotFound):
+            return bool(self.client.inspect_image(str(name)))
+        return False
+
+    def _failure(self, told: Iterable[Any]) -> str:
+        """Listen to the end of the engine's story; what it says went wrong."""
+        for event in told:
+            if self.stopped.is_set():
+                return "this run was stopped"
+            if isinstance(event, dict) and (error := event.get("error")):
+                return str(error)[:_SHOWN]
+        return ""
+
+
+def _login(place: Reference, who: Credentials | None) -> dict[str, str]:
+    """What the engine shows the registry; nothing for a stranger, so that it looks for nothing itself.
+
+    Source: https://docs.docker.com/reference/api/engine/version/v1.45/#section/Authentication
+    """
+    if who is None:
+        return {}
+    registry = place.repository.registry
+    address = {"serveraddress": HUB_KEY if registry == DOCKER_HUB else registry}
+    if who.identity_token:
+        return address | {"identitytoken": who.identity_token}
+    if who.registry_token:
+        return address | {"registrytoken": who.registry_token}
+    return address | {"username": who.username, "password": who.password}
