@@ -6,6 +6,7 @@ The push of an annotated tag is the only compare-and-swap there is. What follows
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from dsci.errors import ConflictError
 from dsci.model import claims as claiming
@@ -25,19 +26,20 @@ from dsci.pipeline.world import Hands, World
 from dsci.ports import Claimed, Git, TagObject
 
 
-def synchronise(world: World, hands: Hands) -> tuple[Mapping[str, str], list[str]]:
+def synchronise(world: World, hands: Hands) -> tuple[Snapshot, Mapping[str, str], list[str]]:
     """Know the remote's claims, and give it those that were made here without it (rule 19).
 
-    Gives the remote's tags, and what is to be noted.
+    Gives HEAD as it was read meanwhile, the remote's tags, and what is to be noted.
     """
     git = world.source.git
-    if git.remote() is None:
-        return {}, []
-    noted: list[str] = []
-    here = git.tag_refs()
-    now = snapshot(world.source, git.head().commit)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(git.remote_tags) if git.remote() is not None else None
+        now = snapshot(world.source, git.head().commit)
+        here = git.tag_refs()
+    if asking is None:
+        return now, {}, []
+    theirs, noted = asking.result(), list[str]()
     form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
-    theirs = git.remote_tags()
     ours = claiming.released(git.tags(), form, form.groups)
     remote.check_moved(git, form, here, theirs, ours)
     if fetched := _fetch_claims(git, form, theirs, here):
@@ -58,7 +60,7 @@ def synchronise(world: World, hands: Hands) -> tuple[Mapping[str, str], list[str
         names = ", ".join(sorted(claim.tag.name for claim in unpushed))
         hands.console.say(f"pushed {names} to {git.remote()}")
         noted.append(f"pushed earlier local claims: {names}")
-    return theirs, noted
+    return now, theirs, noted
 
 
 def push(world: World, hands: Hands, now: Snapshot, claims: Sequence[Released]) -> Claimed:

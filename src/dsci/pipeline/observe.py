@@ -42,11 +42,13 @@ def observe(
     history: bool = True,
     theirs: Mapping[str, str] | None = None,
     pins: keys.Pins | None = None,
+    now: Snapshot | None = None,
 ) -> tuple[Snapshot, Facts]:
     """Read HEAD, its claims, its history and what the registry holds.
 
     `theirs` are the remote's tags where they are known already. With `pins`, bases are those, and none is asked for.
-    Raises HistoryError where the clone lacks something that could change a version.
+    `now` is HEAD where it was read already. Raises HistoryError where the clone lacks something that could change a
+    version.
     """
     git = world.source.git
     head = git.head()
@@ -54,7 +56,7 @@ def observe(
     with ThreadPoolExecutor(2) as pool:
         asking = pool.submit(remote.ask, git, world.remote) if history and theirs is None else None
         listing = pool.submit(git.tag_refs) if history else None
-        now = snapshot(world.source, head.commit, overlay=overlay)
+        now = now or snapshot(world.source, head.commit, overlay=overlay)
         here = listing.result() if listing else {}
         told = asking.result() if asking else told
     groups = tuple(now.family.groups)

@@ -66,9 +66,9 @@ def release(
     began = time.monotonic()
     tally = _Tally()
     for attempt in range(REPLANS + 1):
-        theirs, noted = synchronise(world, hands)
+        now, theirs, noted = synchronise(world, hands)
         tally.notes += noted
-        now, facts = observing.observe(world, request, theirs=theirs)
+        now, facts = observing.observe(world, request, theirs=theirs, now=now)
         if attempt == 0 and (touched := observing.uncommitted(world.source.git, now)):
             hands.console.warn(f"uncommitted changes in {', '.join(touched)} are not part of this release")
         plan = planning.make(now.family, facts, request)
