@@ -413,6 +413,25 @@ def test_variables_come_down_from_stage_to_stage() -> None:
     assert [copy.pattern for copy in recipe(text).copies] == ["a", "e", "g"]
 
 
+#: An ARG counts to the end of its stage; in those that stand on it, what ENV or the image below sets counts more.
+INHERITED = [
+    ("FROM scratch AS x\nENV A=1\nARG A=2\nCOPY x$A /\nFROM x\nCOPY y$A /\n", ["x2", "y1"]),
+    ("FROM scratch AS x\nARG A=2\nENV A=1\nFROM x\nCOPY y$A /\n", ["y1"]),
+    ("FROM scratch AS x\nARG A=2\nFROM x\nCOPY y$A /\n", ["y2"]),
+    ("FROM scratch AS x\nENV A=1\nFROM x AS y\nARG A=3\nFROM y AS z\nFROM z\nCOPY y$A /\n", ["y1"]),
+    ("FROM scratch AS x\nENV A=1\nARG A=2\nONBUILD COPY z$A /\nFROM x\nCOPY y$A /\n", ["y1", "z1"]),
+    ("FROM img AS x\nENV A=1\nARG A=2\nCOPY x$A /\nFROM x\nCOPY y$A /\n", ["x2", "y1"]),
+    # The image may set it, too; if so, that is what counts.
+    ("FROM img AS x\nARG A=2\nCOPY x$A /\nFROM x\nCOPY y$A /\n", [".", "x2"]),
+    ("FROM img AS x\nENV A=1\nENV A=$HOME\nARG A=2\nCOPY x$A /\nFROM x\nCOPY y$A /\n", [".", "x2"]),
+]
+
+
+@pytest.mark.parametrize(("text", "taken"), INHERITED)
+def test_an_argument_hides_a_variable_in_its_own_stage_alone(text: str, taken: list[str]) -> None:
+    assert sorted(copy.pattern for copy in recipe(text).copies) == taken
+
+
 # What is taken from the context
 
 

@@ -65,6 +65,8 @@ class Walk:
     graph: Graph
     variables: dict[int, dict[str, str]] = field(default_factory=dict)
     """What is known of the variables of each stage that was walked through."""
+    environment: dict[int, dict[str, str | None]] = field(default_factory=dict)
+    """What ENV sets in each stage and in those below it; None where the value is not known."""
     open: set[int] = field(default_factory=set)
     """The stages in which variables may be set that are not known: by a base image, or by one version of BuildKit."""
     args: set[str] = field(default_factory=set)
@@ -84,8 +86,8 @@ class Walk:
             self._warn(stage.place, f"FROM uses ${name}, which no ARG before the first FROM declares: it is empty")
         if stage.name and graph.names[stage.name] != index:
             self._warn(stage.place, f"a later stage is named {stage.name} too and hides this one")
-        variables = self._inherited(base, stage.place)
-        self.variables[index] = variables
+        variables, environment = self._inherited(base, stage.place)
+        self.variables[index], self.environment[index] = variables, environment
         if base.image is not None or base.stage in self.open:
             self.open.add(index)
         for step in graph.steps(index):
@@ -95,7 +97,7 @@ class Walk:
                     if not self._declare(step, variables, closed):
                         self.open.add(index)
                 case Env():
-                    self._set(step, variables, closed)
+                    self._set(step, variables, environment, closed)
                 case Copy():
                     self._copy(step, variables, closed)
                 case Mount():
@@ -108,14 +110,23 @@ class Walk:
                 case _:
                     assert_never(step)
 
-    def _inherited(self, base: Base, place: Place) -> dict[str, str]:
-        """The variables of the stage that a stage stands on; a copy, and paid for like any expansion."""
-        inherited = self.variables[base.stage] if base.stage is not None else {}
+    def _inherited(self, base: Base, place: Place) -> tuple[dict[str, str], dict[str, str | None]]:
+        """The variables with which a stage begins, and what ENV sets of them; copies, paid for like any expansion.
+
+        Over what the stage below it ended with, BuildKit lays the environment of that stage's image: an ARG that hides
+        a variable of it does so to the end of its own stage and no further.
+        """
+        if base.stage is None:
+            return {}, {}
+        variables, environment = dict(self.variables[base.stage]), dict(self.environment[base.stage])
         try:
-            self.graph.budget.spend(len(inherited))
+            self.graph.budget.spend(len(variables) + len(environment))
         except ShellError as error:
             raise place.error(error) from None
-        return dict(inherited)
+        if base.stage in self.open:
+            variables.clear()
+        variables |= {name: value for name, value in environment.items() if value is not None}
+        return variables, environment
 
     def _declare(self, arg: Arg, variables: dict[str, str], closed: bool) -> bool:
         """ARG in a stage: the given value, else its own default, else the global argument of that name.
@@ -150,7 +161,7 @@ class Walk:
             before.add(name)
         return known
 
-    def _set(self, env: Env, variables: dict[str, str], closed: bool) -> None:
+    def _set(self, env: Env, variables: dict[str, str], environment: dict[str, str | None], closed: bool) -> None:
         """ENV: every value is expanded with the variables before it."""
         expanded = [
             tuple(self.graph.expand(word, variables, env.place, open_ended=not closed) for word in pair)
@@ -158,6 +169,7 @@ class Walk:
         ]
         for name, value in expanded:
             _assign(variables, name.text, value, closed)
+            environment[name.text] = variables.get(name.text)
 
     def _copy(self, copy: Copy, variables: Mapping[str, str], closed: bool) -> None:
         """COPY and ADD: sources are paths of the context unless another stage or image is named."""
