@@ -29,7 +29,7 @@ from tests.realengine import docker
 
 _UPGRADE = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 _BRIDGE = "/moby.buildkit.v1.frontend.LLBBridge"
-_LIMIT = 60.0
+_LIMIT = 120.0
 
 
 class Refused(Exception):
@@ -53,9 +53,9 @@ class Solved:
 class Bridge:
     """One build that stays open for questions."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` takes a socket, so that its path has to be short."""
-        self._engine = urlsplit(_endpoint())
+    def __init__(self, folder: Path, endpoint: str | None = None) -> None:
+        """`folder` takes a socket, so that its path has to be short; `endpoint` is another engine than the tests'."""
+        self._engine = urlsplit(endpoint or _endpoint())
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / "grpc"))
         self._listener.listen()
@@ -66,7 +66,8 @@ class Bridge:
             "grpc.max_metadata_size": 1 << 20,
         }
         self._channel = grpc.insecure_channel(f"unix:{folder / 'grpc'}", options=list(options.items()))
-        self._gone = False
+        self.gone = False
+        """Whether the engine has ended, or hung up."""
         self._id = secrets.token_hex(16)
         self._build = self._channel.unary_unary("/moby.buildkit.v1.Control/Solve").future(encode((1, self._id)))
         self._wait()
@@ -79,7 +80,7 @@ class Bridge:
 
     def solve(self, options: Mapping[str, str], inputs: Mapping[str, bytes]) -> Solved:
         """Ask the frontend for Dockerfiles, with options as `--opt` has them. Raises Refused."""
-        assert not self._gone, "the engine is gone"
+        assert not self.gone, "the engine is gone"
         asked = encode(
             (2, "dockerfile.v0"),
             *((3, encode((1, name), (2, value))) for name, value in options.items()),
@@ -90,8 +91,9 @@ class Bridge:
         try:
             result = Message(self._call("Solve", asked)).message(3)
         except grpc.RpcError as error:
-            self._gone = error.code() == grpc.StatusCode.UNAVAILABLE
-            assert not self._gone, f"the engine is gone: {error.details()}"
+            self.gone = error.code() == grpc.StatusCode.UNAVAILABLE
+            assert not self.gone, f"the engine is gone: {error.details()}"
+            assert error.code() != grpc.StatusCode.DEADLINE_EXCEEDED, f"no answer in {_LIMIT} seconds"
             raise _refused(error) from None
         metadata = {entry.text(1): (entry.all(2) or [b""])[0] for entry in result.messages(10)}
         return Solved(result.message(3).message(2), metadata)

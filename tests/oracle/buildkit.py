@@ -84,12 +84,17 @@ class Graph:
 class Witness:
     """The engine's BuildKit."""
 
-    def __init__(self, folder: Path) -> None:
-        self._bridge = Bridge(folder)
+    def __init__(self, folder: Path, endpoint: str | None = None) -> None:
+        self._bridge = Bridge(folder, endpoint)
 
     def close(self) -> None:
         """End the conversation."""
         self._bridge.close()
+
+    @property
+    def gone(self) -> bool:
+        """Whether something that was asked ended the engine."""
+        return self._bridge.gone
 
     def targets(self, text: str) -> list[tuple[str | None, str, int]] | Refusal:
         """The name, the base as it is written and the line of every stage."""
@@ -131,10 +136,10 @@ class Witness:
 
 
 @contextlib.contextmanager
-def witness() -> Iterator[Witness]:
-    """BuildKit, for a while."""
+def witness(endpoint: str | None = None) -> Iterator[Witness]:
+    """BuildKit, for a while: that of the tests' engine, or of the one at `endpoint`."""
     with tempfile.TemporaryDirectory(prefix="dsci-") as folder:
-        found = Witness(Path(folder))
+        found = Witness(Path(folder), endpoint)
         try:
             yield found
         finally:

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
 from tests.oracle.buildkit import Question, Refusal, Witness, familiar
@@ -15,7 +16,7 @@ from tests.realengine import NATIVE
 from dsci.errors import ConfigError
 from dsci.model import dockerfile, dockerfile_lexer
 from dsci.model.dockerfile import Recipe
-from dsci.model.dockerfile_parser import Arg
+from dsci.model.dockerfile_parser import Arg, Copy, Mount
 
 _SYNTAX = re.compile(r"^#\s*syntax\s*=[^\r\n]*", re.IGNORECASE | re.MULTILINE)
 _ORIGIN = re.compile(r"(?:\bfrom\s+(?:--\S+\s+)*|\bfrom=)([^\s,'\"]+)", re.IGNORECASE)
@@ -72,6 +73,8 @@ def _differences(witness: Witness, case: Case, text: str, target: str | None) ->
         images = set(_guessed(text)) - stages
         if any(word in recipe.message for word in _FATAL):
             return
+        if isinstance(parsed, dockerfile.Dockerfile) and _may_need_itself(parsed):
+            return  # What dsci names is another thing that is wrong, and BuildKit would come to the circle first.
     if images & stages:
         return  # What is given under the name of a stage takes its place; `edges.assemble` refuses that.
     question = Question(
@@ -141,6 +144,24 @@ def _busy(case: Case) -> set[int]:
         if instruction.keyword in _STEPS:
             busy.add(index)
     return busy
+
+
+def _may_need_itself(parsed: dockerfile.Dockerfile) -> bool:
+    """Whether stages may need each other in a circle, whatever the variables in their names are."""
+    needs: dict[int, set[int]] = {}
+    for stage in parsed.stages:
+        words = [stage.base, *(step.origin or "" for step in stage.steps if isinstance(step, Copy | Mount))]
+        needs[stage.index] = {
+            other.index
+            for other in parsed.stages
+            for number, word in enumerate(words)
+            if ("$" in word or word.lower() in (other.name, str(other.index))) and (number or other.index < stage.index)
+        }
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError:
+        return True
+    return False
 
 
 def _guessed(text: str) -> Iterator[str]:
