@@ -339,6 +339,10 @@ class Routes:
         """See `ports.Registry`."""
         return self._of(repository).open_blob(repository, blob)
 
+    def lacks(self, repository: Repository, blob: Descriptor) -> bool:
+        """See `ports.Registry`."""
+        return self._of(repository).lacks(repository, blob)
+
     def push_image(self, source: ImageSource, repository: Repository, tag: str | None = None) -> Descriptor:
         """See `ports.Registry`."""
         return self._of(repository).push_image(source, repository, tag)

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from dsci.errors import ConflictError, DsciError
-from dsci.model import planning
 from dsci.model.claims import Released
 from dsci.model.facts import Facts, Request
 from dsci.model.family import Image, TargetId
@@ -22,7 +21,7 @@ from dsci.model.plan import Plan, PlannedRef, PlannedRelease
 from dsci.model.reference import Repository
 from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
 from dsci.model.text import clean
-from dsci.pipeline import follow, pages, publish, standing
+from dsci.pipeline import follow, pages, publish, standing, whole
 from dsci.pipeline import observe as observing
 from dsci.pipeline.claim import claims_of, common_base, push, recorded, refreshed, source_of, synchronise
 from dsci.pipeline.run import Work
@@ -71,7 +70,7 @@ def release(
         now, facts = observing.observe(world, request, theirs=theirs)
         if attempt == 0 and (touched := observing.uncommitted(world.source.git, now)):
             hands.console.warn(f"uncommitted changes in {', '.join(touched)} are not part of this release")
-        plan = planning.make(now.family, facts, request)
+        facts, plan = whole.plan(world, now.family, facts, request)
         for text in plan.warnings:
             hands.console.warn(text)
         if plan.has_work:
