@@ -155,7 +155,11 @@ def _local(
             session.announce(plan)
         chosen = frozenset(names or now.family.images)
         bring = chosen if keep else frozenset()
-        private = working.private_targets(session.hands, now, facts, plan)
+        if session.event.foreign:
+            session.console.say(releasing.FOREIGN)
+            private = working.all_work(plan)
+        else:
+            private = working.private_targets(session.hands, now, facts, plan)
         work = working.work_on(
             session.world,
             session.hands,
