@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -135,6 +136,45 @@ class RealRegistry:
         shutil.rmtree(folder / "tags" / tag)
         if named:
             shutil.rmtree(folder / "revisions" / "sha256" / digest, ignore_errors=True)
+
+    def delete_blob(self, repository: str, digest: str) -> None:
+        """Lose a blob of a repository, and nothing that names it."""
+        layers = self._folder / "storage/docker/registry/v2/repositories" / repository / "_layers"
+        shutil.rmtree(layers / "sha256" / digest.partition(":")[2])
+        self.collect()
+
+    def has_blob(self, repository: str, digest: str) -> bool:
+        """Whether a blob can be had."""
+        request = urllib.request.Request(f"http://{self.address}/v2/{repository}/blobs/{digest}", method="HEAD")
+        try:
+            with _OPENER.open(request, timeout=10) as answer:
+                return answer.status == 200
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return False
+            raise
+
+    def put_blob(self, repository: str, content: bytes) -> str:
+        """Upload a small blob; gives its digest."""
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        start = urllib.request.Request(f"http://{self.address}/v2/{repository}/blobs/uploads/", method="POST")
+        with _OPENER.open(start, timeout=10) as answer:
+            place = answer.headers["Location"]
+        end = urllib.request.Request(f"{place}&digest={digest}", data=content, method="PUT")
+        end.add_header("Content-Type", "application/octet-stream")
+        with _OPENER.open(end, timeout=10):
+            return digest
+
+    def put(self, repository: str, tag: str, manifest: dict) -> str:
+        """Write a manifest under a tag; gives its digest."""
+        request = urllib.request.Request(
+            f"http://{self.address}/v2/{repository}/manifests/{tag}",
+            data=json.dumps(manifest).encode(),
+            headers={"Content-Type": manifest["mediaType"]},
+            method="PUT",
+        )
+        with _OPENER.open(request, timeout=10) as answer:
+            return answer.headers["Docker-Content-Digest"]
 
     def collect(self) -> None:
         """Forget what is kept in memory, by a new start."""

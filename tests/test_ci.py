@@ -87,6 +87,36 @@ def test_github_tells_its_main_branch_in_the_payload(payload: object, branch: st
     assert event(scheduled, payload=payload).default_branch == (branch or "main")
 
 
+PULL = GITHUB | {"GITHUB_REF": "refs/pull/12/merge", "GITHUB_BASE_REF": "main"}
+MERGE = GITLAB | {"CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_PROJECT_ID": "1"}
+OURS, THEIRS = {"repo": {"id": 1}}, {"repo": {"id": 2}}
+
+
+@pytest.mark.parametrize(
+    ("environment", "payload", "foreign"),
+    [
+        (PULL, {"pull_request": {"head": OURS, "base": OURS}}, False),
+        (PULL, {"pull_request": {"head": THEIRS, "base": OURS}}, True),
+        (PULL, {"pull_request": {"head": {"repo": None}, "base": OURS}}, True),  # the fork is gone
+        (PULL, {"pull_request": {}}, True),
+        (PULL, {"pull_request": {"head": OURS}}, True),
+        (PULL, {}, False),
+        (PULL, None, False),
+        # `pull_request_target` has the rights of the base branch, and what it builds is a stranger's all the same.
+        (PULL | {"GITHUB_REF": "refs/heads/main"}, {"pull_request": {"head": THEIRS, "base": OURS}}, True),
+        (GITHUB | {"GITHUB_REF": "refs/heads/main"}, {"pull_request": {"head": THEIRS, "base": OURS}}, False),
+        (MERGE | {"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "1"}, None, False),
+        (MERGE | {"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "2"}, None, True),
+        (MERGE, None, True),
+        (GITLAB | {"CI_MERGE_REQUEST_IID": "7"}, None, False),
+    ],
+)
+def test_a_request_from_another_repository_is_foreign(
+    environment: dict[str, str], payload: object, foreign: bool
+) -> None:
+    assert event(environment, payload=payload).foreign is foreign
+
+
 # ------------------------------------------------------------------------------------------------------ fan-out
 
 

@@ -29,7 +29,12 @@ def event(environment: Mapping[str, str], *, now: int = 0, payload: object = Non
     """What set this run off, as far as the environment tells, and GitHub's payload of the event, where it is known."""
     if environment.get("GITHUB_ACTIONS") == "true" or environment.get("GITHUB_REF"):
         found = _github(environment, now)
-        return replace(found, default_branch=_default(payload) or found.default_branch)
+        request = found.trigger is Trigger.PULL_REQUEST
+        return replace(
+            found,
+            default_branch=_default(payload) or found.default_branch,
+            foreign=request and _from_elsewhere(payload),
+        )
     if environment.get("GITLAB_CI") == "true" or any(environment.get(name) for name in _GITLAB):
         return _gitlab(environment, now)
     return Event(now=now)
@@ -62,6 +67,21 @@ def _default(payload: object) -> str:
     return name if isinstance(name, str) else ""
 
 
+def _from_elsewhere(payload: object) -> bool:
+    """Whether GitHub's payload tells of a pull request from a fork, which may be gone by now; False without a word."""
+    pull = payload.get("pull_request") if isinstance(payload, Mapping) else None
+    if not isinstance(pull, Mapping):
+        return False
+    head, base = (_repository(pull.get(side)) for side in ("head", "base"))
+    return head is None or head != base
+
+
+def _repository(side: object) -> object:
+    """The number of the repository on one side of a pull request; None where it is gone."""
+    repository = side.get("repo") if isinstance(side, Mapping) else None
+    return repository.get("id") if isinstance(repository, Mapping) else None
+
+
 def _gitlab(environment: Mapping[str, str], now: int) -> Event:
     default = environment.get("CI_DEFAULT_BRANCH", "")
     number = environment.get("CI_MERGE_REQUEST_IID", "")
@@ -72,6 +92,8 @@ def _gitlab(environment: Mapping[str, str], now: int) -> Event:
             branch=target,
             default_branch=default,
             number=number,
+            foreign=environment.get("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "")
+            != environment.get("CI_MERGE_REQUEST_PROJECT_ID", ""),
             now=now,
         )
     tag = environment.get("CI_COMMIT_TAG", "")

@@ -54,6 +54,9 @@ class Registry(Protocol):
     def open_blob(self, repository: Repository, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
         """A blob as a stream of chunks; the last chunk is given only after size and digest were verified."""
 
+    def lacks(self, repository: Repository, blob: Descriptor) -> bool:
+        """Whether this blob is surely not there: a registry that will not say lacks nothing."""
+
     def push_image(self, source: ImageSource, repository: Repository, tag: str | None = None) -> Descriptor:
         """Upload the blobs that are missing, then the manifest, under `tag` or by digest only."""
 

@@ -262,6 +262,23 @@ class TestContract:
     def test_an_empty_blob_is_a_blob(self, registry: Registry, repository: Repository) -> None:
         assert registry.blob(repository, registry.push_blob(repository, b"", OCI_EMPTY)) == b""
 
+    def test_a_blob_that_is_lost_is_lacking_though_its_manifest_is_there(
+        self, kind: str, place: str, registry: AnyRegistry, repository: Repository
+    ) -> None:
+        image = MemoryImage(b"layer", big(17))
+        pushed = registry.push_image(image, repository, "1.0")
+        other = make(kind, place)  # one that has not seen them itself
+        blobs = (image.config, *image.layers)
+        assert [other.lacks(repository, blob) for blob in blobs] == [False, False, False]
+        never = Descriptor.of(OCI_EMPTY, b"never pushed")
+        assert other.lacks(repository, never) and other.resolve(repository.at(pushed.digest)) is not None
+        if isinstance(other, LayoutRegistry):
+            (blob,) = Path(place).rglob(image.layers[1].digest.hex)
+            blob.write_bytes(blob.read_bytes()[:-1])
+            assert other.lacks(repository, image.layers[1]), "a part of a blob is none"
+        else:
+            other.close()
+
     def test_check_push_leaves_nothing(self, registry: Registry, repository: Repository) -> None:
         registry.check_push(repository)
         assert registry.tags(repository) == ()

@@ -38,6 +38,12 @@ def test_a_request_and_a_tag() -> None:
     assert refs(Event(trigger=Trigger.TAG, tag="ml-v1.0.0", branch="main", default_branch="main")) == {}
 
 
+def test_a_request_from_a_fork_names_nothing() -> None:
+    request = Event(trigger=Trigger.PULL_REQUEST, branch="main", default_branch="main", number="7", foreign=True)
+    assert refs(request) == {}
+    assert refs(Event(branch="main", default_branch="main", foreign=True)) == {}, "whatever it says of itself"
+
+
 def test_what_stands_already_is_no_work() -> None:
     assert refs(placed=frozenset({"ml", "python"})) == {} and not plan(placed=frozenset({"ml", "python"})).has_work
     assert refs(placed=frozenset({"ml"})).keys() == {"python"}

@@ -23,7 +23,7 @@ from sampling import examples
 from dsci.model import keys
 from dsci.model.family import TargetId
 from dsci.model.inputs import ContextFile
-from dsci.model.oci import Digest, Platform
+from dsci.model.oci import ANY, Digest, Platform
 from dsci.model.reference import check_tag
 from dsci.model.tree import FILE, SYMLINK, TreeEntry
 
@@ -197,6 +197,18 @@ def test_without_pins_nothing_that_has_a_base_has_a_key() -> None:
     shot = look({**STACK, "images/empty/Dockerfile": "FROM scratch\n"})
     known = shot.keys(pins={})
     assert {item.image for item, key in known.items() if key is not None} == {"empty"}
+
+
+def test_the_index_of_a_base_for_two_platforms_is_in_no_key() -> None:
+    """It changes with every attestation; what is taken from it does not."""
+    two = "FROM --platform=linux/arm64 debian:12 AS other\nFROM debian:12\nCOPY --from=other /a /b\n"
+    shot = look({"images/ml/Dockerfile": two})
+    own = shot.pins[target("ml")]
+    (reference,) = shot.family.nodes[target("ml")].shared
+    pinned = [{target("ml"): {**own, (str(reference), ANY): Digest.of(index)}} for index in (b"one", b"another")]
+    assert shot.keys(pins=pinned[0]) == shot.keys(pins=pinned[1]) == shot.keys() and None not in shot.keys().values()
+    moved = {key: Digest.of(b"moved") if key[1] == ARM64 else digest for key, digest in own.items()}
+    assert moved != own and shot.keys(pins={target("ml"): moved}) != shot.keys()
 
 
 def test_a_refresh_moves_everything() -> None:

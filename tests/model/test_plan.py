@@ -169,6 +169,7 @@ BUILT = replace(BASE, built=BASE.tested, tested=None)
     [
         pytest.param({"found": found(base=Found())}, "build: never built", id="never built"),
         pytest.param({"found": found(base=UNKNOWN)}, "build: unknown: ghcr.io: 503", id="registry unknown"),
+        pytest.param({"found": found(base=Found(lost="a blob is gone"))}, "build: a blob is gone", id="image lost"),
         pytest.param(
             {"found": found(base=Found()), "unpinned": {target("base"): "offline"}}, "build: offline", id="no base"
         ),

@@ -350,22 +350,25 @@ def test_a_generated_file_that_git_knows_too_is_sent_as_it_was_generated(repo: R
 # -------------------------------------------------------------------------------------- 4, 5, 6: the tar itself
 
 
-def test_the_tar_is_the_same_under_any_umask_and_in_any_checkout(repo: Repo, tmp_path: Path) -> None:
-    tars = set()
+def test_tar_and_key_are_the_same_under_any_umask_and_in_any_clone(repo: Repo, tmp_path: Path) -> None:
+    tars, found_keys = set(), set()
     for mask in (0o000, 0o022, 0o077):
         before = os.umask(mask)
         try:
             clone = Repo.clone(repo, tmp_path / f"clone-{mask}")
             for path in clone.folder.rglob("images/**/*"):
                 os.utime(path, (mask, mask))
-            tars.add(given(clone).tar)
+            found = given(clone)
+            tars.add(found.tar)
+            found_keys.add(found.key)
         finally:
             os.umask(before)
     bare = Repo.clone(repo, tmp_path / "bare.git", "--bare")
-    tars.add(given(bare).tar)
-    tars.add(given(Repo.clone(repo, tmp_path / "shallow", "--depth=1")).tar)
-    tars.add(given(repo, folder=repo.folder / "images" / "ml").tar)
-    assert len(tars) == 1
+    shallow = Repo.clone(repo, tmp_path / "shallow", "--depth=1")
+    for found in (given(bare), given(shallow), given(repo, folder=repo.folder / "images" / "ml")):
+        tars.add(found.tar)
+        found_keys.add(found.key)
+    assert len(tars) == 1 and len(found_keys) == 1
 
 
 def test_folders_come_before_what_is_in_them_and_once(repo: Repo) -> None:

@@ -124,6 +124,16 @@ def test_a_parent_that_is_gone_since_asks_for_another_plan() -> None:
     assert refused.value.hint.startswith("it was there when the plan was made; make the plan again")
 
 
+def test_a_parent_that_has_lost_its_layers_is_as_good_as_gone() -> None:
+    told = story()
+    told.release()
+    told.git.write("fix: leaf", {"images/leaf/x": "1"})
+    plan = carried(told)
+    told.registry.damaged = {"ghcr.io/acme/mid"}
+    with pytest.raises(DsciError, match=r"^mid@linux/amd64 is needed .*: its image \S+ has lost 1 of 1 blobs"):
+        take(told, plan, "leaf")
+
+
 def test_a_parent_s_suites_are_its_own_job_s() -> None:
     told = story()
     told.release()

@@ -74,6 +74,11 @@ def work(
 ) -> tuple[Report, Sequence[DsciError]]:
     """Do these targets of a plan: build them, push them under their keys, and with `tests` run their suites."""
     began = time.monotonic()
+    if session.event.foreign:
+        raise ConfigError(
+            "a share of a plan is handed on by pushing it, and a request from another repository pushes nothing",
+            hint="build and test it on one machine: dsci test",
+        )
     plan = read_plan(path)
     chosen = [TargetId.parse(word) for text in only for word in text.split()]
     now, facts, left = share(session.world, session.request(rerun=rerun), plan, chosen, tests=tests)

@@ -127,7 +127,8 @@ class Session:
         event = ci.event(os.environ, now=int(now.timestamp()), payload=_payload())
         if self.reference or self.trigger:
             said = ci.event({"GITHUB_REF": self.reference}, now=event.now) if self.reference else event
-            event = replace(said, trigger=Trigger(self.trigger) if self.trigger else said.trigger)
+            trigger = Trigger(self.trigger) if self.trigger else said.trigger
+            event = replace(said, trigger=trigger, foreign=event.foreign)  # Trust is not the caller's to claim.
         head = self.git.head()
         # CI systems know the branch of a detached HEAD; where one is checked out, it is that one.
         said_so = event.branch if self.reference else ""
@@ -274,7 +275,7 @@ class Session:
             source=self.source,
             registry=self.registry if not self.offline else None,
             resolve=self.resolve if not self.offline else None,
-            lenient=self.lenient,
+            lenient=self.lenient or self.event.foreign,
             remote=self.remote,
             say=self.console.say,
         )
@@ -338,6 +339,10 @@ class Routes:
     def open_blob(self, repository: Repository, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
         """See `ports.Registry`."""
         return self._of(repository).open_blob(repository, blob)
+
+    def lacks(self, repository: Repository, blob: Descriptor) -> bool:
+        """See `ports.Registry`."""
+        return self._of(repository).lacks(repository, blob)
 
     def push_image(self, source: ImageSource, repository: Repository, tag: str | None = None) -> Descriptor:
         """See `ports.Registry`."""

@@ -16,10 +16,10 @@ from dsci.cli.console import complain
 from dsci.cli.options import as_json, check_names, event, images, registry
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
-from dsci.model import planning
 from dsci.model.report import Outcome, Report, Status, Verdict, to_junit, to_markdown
 from dsci.pipeline import observe as observing
 from dsci.pipeline import release as releasing
+from dsci.pipeline import whole
 from dsci.pipeline import work as working
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.work import How
@@ -148,14 +148,18 @@ def _local(
         now, facts = observing.observe(session.world, overlay=overlay, history=False)
         check_names(names, now.family)
         request = session.request(release=False, select=frozenset(names), force=force, rerun=rerun)
-        plan = planning.make(now.family, facts, request)
+        facts, plan = whole.plan(session.world, now.family, facts, request)
         for text in plan.warnings:
             session.console.warn(text)
         if plan.has_work:
             session.announce(plan)
         chosen = frozenset(names or now.family.images)
         bring = chosen if keep else frozenset()
-        private = working.private_targets(session.hands, now, facts, plan)
+        if session.event.foreign:
+            session.console.say(releasing.FOREIGN)
+            private = working.all_work(plan)
+        else:
+            private = working.private_targets(session.hands, now, facts, plan)
         work = working.work_on(
             session.world,
             session.hands,

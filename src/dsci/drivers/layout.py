@@ -102,6 +102,10 @@ class LayoutRegistry:
         with file:
             yield verified(chunks(file), blob, str(path))
 
+    def lacks(self, repository: Repository, blob: Descriptor) -> bool:
+        """Whether a blob is not there, or not whole."""
+        return not self._has(repository, blob)
+
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Every tag of the repository."""
         named = (item.annotations.get(REF_NAME) for item in self._index(repository).manifests)

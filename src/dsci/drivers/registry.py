@@ -122,6 +122,10 @@ class HttpRegistry:
         with contextlib.ExitStack() as stack:
             yield self._transport.retrying(lambda: stack.enter_context(self._open(repository, blob)))
 
+    def lacks(self, repository: Repository, blob: Descriptor) -> bool:
+        """Whether a blob is surely not there ("Checking if content exists in the registry")."""
+        return self._uploads.lacks(repository, blob)
+
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Every legal tag, over all pages ("Listing tags")."""
         found: set[str] = set()

@@ -89,6 +89,16 @@ class Uploads:
         self._note(repository, blob)
         return True
 
+    def lacks(self, repository: Repository, blob: Descriptor) -> bool:
+        """Whether the registry says that a blob is not there, or not in its full size."""
+        if (repository, blob.digest) in self._present:
+            return False
+        try:
+            status, size = self._retrying(lambda: self._look(repository, blob, pull(repository)))
+        except AuthError:
+            return False
+        return status == 404 or (status == 200 and size not in (None, blob.size))
+
     def forget(self, repository: Repository, blobs: Collection[Digest]) -> None:
         """Look again before believing that these blobs are there."""
         with self._lock:
@@ -145,7 +155,7 @@ class Uploads:
     def _has(self, repository: Repository, blob: Descriptor) -> bool:
         """Whether the blob is there in its full size; False where the registry will not say (403, 405, a web page)."""
         try:
-            status, size = self._look(repository, blob)
+            status, size = self._look(repository, blob, push(repository))
         except AuthError:
             return False
         return status == 200 and size in (None, blob.size)
@@ -153,15 +163,15 @@ class Uploads:
     def _confirm(self, repository: Repository, blob: Descriptor) -> None:
         """Look again after an upload: some registries say 201 to anything."""
         what = f"{repository}: the registry accepted {blob.digest}"
-        status, size = self._look(repository, blob)
+        status, size = self._look(repository, blob, push(repository))
         if status == 404:
             raise HttpError(f"{what}, but does not have it", hint="run again later", temporary=True)
         if status == 200 and size not in (None, blob.size):
             raise RegistryError(f"{what}, but keeps {size} of its {blob.size} bytes", hint=DAMAGED)
 
-    def _look(self, repository: Repository, blob: Descriptor) -> tuple[int, int | None]:
+    def _look(self, repository: Repository, blob: Descriptor, scope: str) -> tuple[int, int | None]:
         url = self._wire.url(repository, f"blobs/{blob.digest}")
-        response = self._wire.request("HEAD", url, repository, (push(repository),))
+        response = self._wire.request("HEAD", url, repository, (scope,))
         if is_trouble(response):
             raise self._wire.failure(response, repository)
         response.close()

@@ -10,8 +10,10 @@ https://docs.docker.com/reference/dockerfile/#understand-how-arg-and-from-intera
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 
 from dsci.errors import ConfigError
 from dsci.model.dockerfile_lexer import Place
@@ -51,6 +53,10 @@ class Graph:
     globals: dict[str, str] = field(default_factory=dict)
     origins: dict[str, frozenset[str]] = field(default_factory=dict)
     """For each global argument, the build arguments that decide its value: itself and those in its default."""
+    older: dict[str, str] = field(default_factory=dict)
+    """The global arguments of which older BuildKits (0.13 for one) think otherwise, with the values that they see.
+
+    To them a declaration without a value makes an argument empty, to newer ones it changes nothing."""
     bases: list[Base] = field(default_factory=list)
     names: dict[str, int] = field(default_factory=dict)
     """The stages by their names; where two share one, the last has it."""
@@ -65,7 +71,10 @@ class Graph:
         platform: Platform,
         build_platform: Platform,
     ) -> Graph:
-        """Read the global arguments and every FROM. Raises ConfigError where BuildKit would refuse one of them."""
+        """Read the global arguments, every FROM, and from where every stage takes something.
+
+        Raises ConfigError where BuildKit would refuse one of them, also in stages that are not built.
+        """
         chosen = stage or dockerfile.stages[-1].name or "default"
         graph = cls(dockerfile, given, platform, build_platform, _predefined(chosen, platform, build_platform))
         graph._read_globals()
@@ -73,6 +82,7 @@ class Graph:
             graph.bases.append(graph._base(each))
             if each.name:
                 graph.names[each.name] = each.index
+        graph._check_origins()
         return graph
 
     def target(self, name: str | None) -> int:
@@ -108,19 +118,21 @@ class Graph:
                 other = self.stage_of(step)
                 if other is not None:
                     if other >= index:
-                        raise step.place.error(
-                            f"stage {self.dockerfile.stages[other].name or other} is used before it is built",
-                            hint="move it up; if an image of that name is meant, rename the stage",
-                        )
+                        raise self._too_early(step, other)
                     left.append(other)
         return sorted(needed)
 
     def steps(self, index: int) -> Iterator[Step]:
-        """The steps of a stage, after those that the stage it stands on triggers with ONBUILD."""
+        """The steps of a stage, after those that the stage it stands on triggers with ONBUILD.
+
+        Raises ConfigError for a trigger that cannot run.
+        """
         parent = self.bases[index].stage
         if parent is not None:
             for step in self.dockerfile.stages[parent].steps:
                 if isinstance(step, OnBuild):
+                    if step.problem is not None:
+                        raise step.problem
                     yield from step.steps
         yield from self.dockerfile.stages[index].steps
 
@@ -152,12 +164,45 @@ class Graph:
             base = self.bases[base.stage]
         return base
 
-    def expand(self, word: str, variables: Mapping[str, str], place: Place) -> Expansion:
-        """Expand a word. Raises ConfigError for what the shell of Dockerfiles refuses."""
+    def expand(self, word: str, variables: Mapping[str, str], place: Place, *, open_ended: bool = False) -> Expansion:
+        """Expand a word. Raises ConfigError for what the shell of Dockerfiles refuses.
+
+        `open_ended`: more variables may be set than are known.
+        """
         try:
-            return expand(word, variables, escape=self.dockerfile.escape, budget=self.budget)
+            return expand(word, variables, escape=self.dockerfile.escape, budget=self.budget, open_ended=open_ended)
         except ShellError as error:
             raise place.error(f"{word[:100]}: {error}") from None
+
+    def _too_early(self, step: Step, other: int) -> ConfigError:
+        return step.place.error(
+            f"stage {self.dockerfile.stages[other].name or other} is used before it is built",
+            hint="move it up; if an image of that name is meant, rename the stage",
+        )
+
+    def _check_origins(self) -> None:
+        """Raise ConfigError where a stage takes from itself, by whatever way, or from what is no stage and no image.
+
+        BuildKit sees to that in stages that are not built, too, but not to every circle: some of them end an engine of
+        version 26 that is asked to build them.
+        """
+        needs: dict[int, set[int]] = {}
+        for stage in self.dockerfile.stages:
+            parent = self.bases[stage.index].stage
+            needs[stage.index] = set() if parent is None else {parent}
+            for step in stage.steps:
+                other = self.stage_of(step)
+                if other == stage.index:
+                    raise self._too_early(step, other)
+                if other is not None:
+                    needs[stage.index].add(other)
+                elif isinstance(step, Copy | Mount):
+                    self.image_of(step)
+        try:
+            TopologicalSorter(needs).prepare()
+        except CycleError as error:
+            stage = self.dockerfile.stages[max(error.args[1])]
+            raise stage.place.error("this stage needs itself: its base or its copies lead back to it") from None
 
     def _read_globals(self) -> None:
         """Give the arguments before the first FROM their values."""
@@ -167,13 +212,28 @@ class Graph:
         for arg in self.dockerfile.args:
             for name, default in arg.pairs:
                 origins = frozenset({name})
+                older = ""
                 if name in self.given:
-                    self.globals[name] = self.given[name]
+                    self.globals[name] = older = self.given[name]
                 elif default is not None:
                     value = self.expand(default, self.globals, arg.place)
                     self.globals[name] = value.text
+                    older = self._older(default, value, arg.place)
                     origins |= self._deciding(value)
                 self.origins[name] = origins
+                if older == self.globals.get(name):
+                    self.older.pop(name, None)
+                else:
+                    self.older[name] = older
+
+    def _older(self, word: str, value: Expansion, place: Place) -> str:
+        """What older BuildKits make of a word whose value for newer ones is given; an error is an empty value there."""
+        if self.older.keys().isdisjoint(value.found | value.missing):
+            return value.text
+        try:
+            return self.expand(word, ChainMap(self.older, self.globals), place).text
+        except ConfigError:
+            return ""
 
     def _base(self, stage: Stage) -> Base:
         """What a stage stands on. BuildKit wants that to be legal even where the stage is not built."""
@@ -184,12 +244,36 @@ class Graph:
             self._check(stage, base)
         asked = self.expand(stage.platform or "", self.globals, stage.place)
         platform = _platform(asked.text, self.build_platform, stage.place) if stage.platform else None
+        self._agree(stage, base, asked)
         return Base(
             stage=parent,
             image=image,
             platform=platform if platform != self.platform else None,
             args=self._deciding(base) | self._deciding(asked),
             undeclared=(base.missing | asked.missing) - self.origins.keys(),
+        )
+
+    def _agree(self, stage: Stage, base: Expansion, asked: Expansion) -> None:
+        """Raise ConfigError where older BuildKits would build on something else than newer ones: what is to be pinned?
+
+        Where they would refuse the file there is no such danger.
+        """
+        text = self._older(stage.base, base, stage.place)
+        platform = self._older(stage.platform or "", asked, stage.place)
+        if (text, platform) == (base.text, asked.text):
+            return
+        try:
+            if text not in self.names:
+                Reference.parse(text)
+            if stage.platform:
+                _platform(platform, self.build_platform, stage.place)
+        except ConfigError:
+            return
+        names = ", ".join(sorted(self.older.keys() & (base.found | base.missing | asked.found | asked.missing)))
+        raise stage.place.error(
+            f"FROM {stage.base[:200]} is {base.text[:200]!r} or {text[:200]!r}, as the version of BuildKit has it,"
+            f" for {names} is declared without a value",
+            hint="write ${NAME:-…} or ${NAME:+…} with the colon, declare nothing twice, or give the argument a value",
         )
 
     def _check(self, stage: Stage, base: Expansion) -> None:
@@ -229,10 +313,8 @@ def _predefined(target: str, platform: Platform, build_platform: Platform) -> di
 
 
 def _platform(text: str, build_platform: Platform, place: Place) -> Platform:
-    """The platform in `FROM --platform=`; an operating system or an architecture alone is completed."""
-    if text and "/" not in text:
-        text = f"{text}/{build_platform.architecture}" if text == build_platform.os else f"{build_platform.os}/{text}"
+    """The platform in `FROM --platform=`."""
     try:
-        return Platform.parse(text)
+        return Platform.complete(text, build_platform)
     except OciError as error:
         raise place.error(f"--platform: {error.message}", hint=error.hint) from None

@@ -31,7 +31,6 @@ _KEYWORDS = _WITHOUT_ARGUMENTS | {
 }
 _WITH_LISTS = frozenset({"CMD", "ENTRYPOINT", "RUN", "SHELL", "VOLUME"})
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
-_REMOTE = re.compile(r"(?:https?|git|ssh)://|[\w-]+@[\w.-]+:", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +56,8 @@ class Copy:
     place: Place
     origin: str | None
     sources: tuple[str, ...]
+    adds: bool
+    """Whether it is ADD, which takes URLs too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +70,24 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What BuildKit expands of other instructions. It decides nothing here but whether the file is legal."""
+
+    place: Place
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OnBuild:
     """ONBUILD: steps that run in the stages and images that stand on this one."""
 
     place: Place
     steps: tuple[Step, ...]
+    problem: ConfigError | None = None
+    """Why they cannot run. That harms nobody until something stands on this stage."""
 
 
-Step = Arg | Env | Copy | Mount | OnBuild
+Step = Arg | Env | Copy | Mount | Words | OnBuild
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,9 +188,16 @@ def _steps(instruction: Instruction, escape: str) -> tuple[Step, ...]:
             return (Arg(place=place, pairs=_arg_pairs(instruction, escape)),)
         case "ENV" | "LABEL":
             pairs = _env_pairs(instruction, escape)
-            return (Env(place=place, pairs=pairs),) if keyword == "ENV" else ()
+            if keyword == "ENV":
+                return (Env(place=place, pairs=pairs),)
+            return (Words(place=place, words=tuple(word for pair in pairs for word in pair)),)
         case "COPY" | "ADD":
-            return (_copy(instruction, escape),)
+            flags = tuple(value for name in ("chown", "checksum") for value in instruction.flag_values(name))
+            return (_copy(instruction, escape), Words(place=place, words=(*flags, instruction.arguments()[-1])))
+        case "EXPOSE" | "VOLUME":
+            return (Words(place=place, words=instruction.arguments() if keyword == "VOLUME" else instruction.spaced()),)
+        case "STOPSIGNAL" | "USER" | "WORKDIR":
+            return (Words(place=place, words=(instruction.rest,)),)
         case "RUN":
             return tuple(_mount(text, place) for text in instruction.flag_values("mount"))
         case "ONBUILD":
@@ -223,16 +241,14 @@ def _copy(instruction: Instruction, escape: str) -> Copy:
     except ShellError as error:
         raise place.error(error) from None
     origin = instruction.flag("from")
-    if keyword == "ADD":
-        if origin is not None:
-            raise place.error("ADD has no --from", hint="use COPY --from")
-        local = tuple(source for source in local if not _REMOTE.match(source))
+    if keyword == "ADD" and origin is not None:
+        raise place.error("ADD has no --from", hint="use COPY --from")
     if origin and _changes(origin, escape, place):
         raise place.error(
             f"--from={origin} is not expanded by BuildKit",
             hint="name a stage for it (FROM $IMAGE AS name, with ARG IMAGE before the first FROM) and copy from that",
         )
-    return Copy(place=place, origin=origin or None, sources=local)
+    return Copy(place=place, origin=origin or None, sources=local, adds=keyword == "ADD")
 
 
 def _changes(word: str, escape: str, place: Place) -> bool:
@@ -264,4 +280,7 @@ def _on_build(instruction: Instruction, escape: str) -> OnBuild:
     trigger = Instruction.parse(instruction.rest, instruction.place)
     if trigger.keyword in ("ONBUILD", "FROM", "MAINTAINER"):
         raise instruction.place.error(f"{trigger.keyword} is not allowed as an ONBUILD trigger")
-    return OnBuild(place=instruction.place, steps=_steps(trigger, escape))
+    try:
+        return OnBuild(place=instruction.place, steps=_steps(trigger, escape))
+    except ConfigError as error:
+        return OnBuild(place=instruction.place, steps=(), problem=error)

@@ -56,12 +56,17 @@ class Expansion:
     missing: frozenset[str]
 
 
-def expand(word: str, variables: Mapping[str, str], *, escape: str, budget: Budget) -> Expansion:
-    """Expand variables in a word and take its quotes and escapes away. Raises ShellError as BuildKit would."""
+def expand(
+    word: str, variables: Mapping[str, str], *, escape: str, budget: Budget, open_ended: bool = False
+) -> Expansion:
+    """Expand variables in a word and take its quotes and escapes away. Raises ShellError as BuildKit would.
+
+    `open_ended`: more variables may be set than are known, so that `${NAME:?}` refuses none of the others.
+    """
     if _SPECIAL.search(word) is None:
         budget.spend(len(word))
         return Expansion(word, frozenset(), frozenset())
-    lexer = _Lexer(word, variables, escape, budget)
+    lexer = _Lexer(word, variables, escape, budget, open_ended=open_ended)
     text = lexer.read()
     return Expansion(text, frozenset(lexer.found), frozenset(lexer.missing))
 
@@ -111,6 +116,7 @@ class _Lexer:
     escape: str
     budget: Budget
     verbatim: bool = False
+    open_ended: bool = False
     at: int = 0
     found: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
@@ -187,10 +193,9 @@ class _Lexer:
                 result.append(self._variable(depth))
             elif char == self.escape:
                 self.at += 1
-                if keep_escapes or self._peek() not in ('"', "$", self.escape, ""):
-                    result.append(char)
-                if self._peek() in ('"', "$", self.escape):
-                    result.append(self._next())
+                # Where escapes are kept, one that escapes nothing comes out twice: BuildKit's doing.
+                result.append(char if keep_escapes else "")
+                result.append(self._next() if self._peek() in ('"', "$", self.escape) else char)
             else:
                 result.append(self._plain())
         raise ShellError("a double quote is not closed")
@@ -251,9 +256,12 @@ class _Lexer:
             case "+":
                 return word if is_set else ""
             case "?":
-                if not is_set:
+                if not is_set and not (value is None and self.open_ended):
                     raise ShellError(f"{name}: {word or 'is not allowed to be unset or empty'}")
                 return value or ""
+            case _ if not word:
+                # BuildKit 0.13 looks at the first character of the pattern, and takes the whole engine along (tried).
+                raise ShellError(f"no pattern behind {operator!r} in a substitution")
             case _:
                 longest = word.startswith(operator)
                 return _trimmed(value or "", word[longest:], longest=longest, end=operator == "%")

@@ -34,6 +34,8 @@ class Event:
     """The Git tag that was pushed."""
     number: str = ""
     """The request's number."""
+    foreign: bool = False
+    """Whether it is a request from another repository: what it builds is not to be trusted, and leaves no trace."""
     now: int = 0
     """The time of the run, seconds since the epoch."""
 

@@ -31,6 +31,8 @@ class Found:
     """The receipt that says the present suites passed."""
     unknown: str = ""
     """Why the registry could not be asked; then the rest says nothing."""
+    lost: str = ""
+    """Why an image that stood there cannot be used; then there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

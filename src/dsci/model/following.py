@@ -23,8 +23,10 @@ def refs_of(
     event: Event,
     claims: Mapping[str, Sequence[Released]],
 ) -> tuple[PlannedRef, ...]:
-    """The names that a run about this commit gives to each image that is ever released, by image."""
+    """The names that a run about this commit gives to each image that is ever released, by image; none from a fork."""
     found: list[PlannedRef] = []
+    if event.foreign:
+        return ()
     for group, members in family.groups.items():
         releases = [Other(claim.version, claim.tag.name) for claim in claims[group]]
         here = next((claim for claim in claims[group] if claim.tag.commit == commit), None)

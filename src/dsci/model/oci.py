@@ -34,6 +34,20 @@ MANIFEST_LIMIT = 4 * 1024 * 1024
 
 _DIGEST = re.compile(r"\A(sha256):([0-9a-f]{64})\Z|\A(sha512):([0-9a-f]{128})\Z")
 _PLATFORM_PART = re.compile(r"\A[a-z0-9][a-z0-9._-]{0,63}\Z")
+#: The names that Go has for systems and processors.
+_SYSTEMS = frozenset(
+    {
+        *("aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl"),
+        *("netbsd", "openbsd", "plan9", "solaris", "windows", "zos"),
+    }
+)
+_PROCESSORS = frozenset(
+    {
+        *("386", "amd64", "amd64p32", "arm", "arm64", "arm64be", "armbe", "loong64", "mips", "mips64", "mips64le"),
+        *("mips64p32", "mips64p32le", "mipsle", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x"),
+        *("sparc", "sparc64", "wasm"),
+    }
+)
 _ARCHITECTURES = {
     "x86_64": "amd64",
     "x86-64": "amd64",
@@ -106,6 +120,23 @@ class Platform:
         if architecture == "arm":
             variant = f"v{variant}" if variant.isdigit() else variant or "v7"
         return cls(os, architecture, variant)
+
+    @classmethod
+    def complete(cls, text: str, native: Platform) -> Platform:
+        """Read a platform as `parse` does, or the name of a system or a processor alone: the rest is the native one's.
+
+        Source: https://github.com/containerd/platforms/blob/main/platforms.go (`Parse`)
+        """
+        name = text.strip().lower()
+        if "/" in name:
+            return cls.parse(name)
+        name = "darwin" if name == "macos" else name
+        if name in _SYSTEMS:
+            return cls.parse(f"{name}/{native.architecture}")
+        platform = cls.parse(f"{native.os}/{name}")
+        if platform.architecture not in _PROCESSORS:
+            raise OciError(f"{text[:100]!r} is no system and no processor", hint="write os/architecture: linux/amd64")
+        return platform
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Platform:

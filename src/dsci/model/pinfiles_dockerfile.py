@@ -138,7 +138,10 @@ class _Reader:
                 case Arg():
                     self._declare(step, variables)
                 case Env():
-                    values = [(name, self.graph.expand(value, variables, step.place)) for name, value in step.pairs]
+                    values = [
+                        (name, self.graph.expand(value, variables, step.place, open_ended=True))
+                        for name, value in step.pairs
+                    ]
                     for name, value in values:
                         _assign(variables, name, value)
                 case Copy() if descends and (image := self.graph.image_of(step)) is not None:
@@ -153,7 +156,7 @@ class _Reader:
             if name in self.graph.given:
                 variables[name] = self.graph.given[name]
             elif default is not None:
-                _assign(variables, name, self.graph.expand(default, variables, arg.place))
+                _assign(variables, name, self.graph.expand(default, variables, arg.place, open_ended=True))
             elif name in self.graph.globals:
                 variables[name] = self.graph.globals[name]
 

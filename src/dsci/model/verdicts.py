@@ -73,6 +73,8 @@ def _why_build(facts: Facts, target: TargetId, found: Found, rebuilt: TargetId |
         return f"parent {rebuilt.image} is built"
     if why := facts.unpinned.get(target):
         return why
+    if found.lost:
+        return found.lost
     if found.unknown:
         return f"unknown: {found.unknown}"
     return "never built"

@@ -30,6 +30,7 @@ from dsci.model.text import clean
 from dsci.model.tree import EXECUTABLE, SUBMODULE, SYMLINK
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.stock import read_receipt
+from dsci.pipeline.whole import gone
 from dsci.ports import Builder, BuildFailure, BuildOrder, BuildSecret, Console, Engine, Git, ImageSource, Pin, Registry
 
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -182,14 +183,16 @@ def _keep(
         write_receipt(shop, target, present, mine)
         return Built(descriptor=present)
     theirs = read_receipt(shop.registry, repository, key, keys.NO_SUITES)
-    if theirs is not None and (theirs.image, theirs.parents, theirs.bases) == (mine.image, mine.parents, mine.bases):
+    whole = not gone(shop.registry, repository, present.digest)
+    stands = (mine.image, mine.parents, mine.bases)
+    if whole and theirs is not None and (theirs.image, theirs.parents, theirs.bases) == stands:
         return Built(descriptor=present, adopted=True)
-    if theirs is None and _base_digest(shop, repository, present) == order.labels.get(_BASE_DIGEST):
+    if whole and theirs is None and _base_digest(shop, repository, present) == order.labels.get(_BASE_DIGEST):
         # Its builder died before it could write the receipt; it stands on what ours stands on.
         write_receipt(shop, target, present, mine)
         return Built(descriptor=present, adopted=True)
-    # The key's image stands on a parent that is gone: ours replaces it from here on, under its own digest. The key's
-    # tag stays what it was, since nothing keyed is ever overwritten.
+    # The key's image has lost blobs, or stands on a parent that is gone: ours replaces it from here on, under its own
+    # digest. The key's tag stays what it was, since nothing keyed is ever overwritten.
     own = source.descriptor
     write_receipt(shop, target, own, msgspec.structs.replace(mine, image=str(own.digest)))
     return Built(descriptor=own)

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from dsci.errors import ConflictError, DsciError
-from dsci.model import planning
 from dsci.model.claims import Released
 from dsci.model.facts import Facts, Request
 from dsci.model.family import Image, TargetId
@@ -22,18 +21,20 @@ from dsci.model.plan import Plan, PlannedRef, PlannedRelease
 from dsci.model.reference import Repository
 from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
 from dsci.model.text import clean
-from dsci.pipeline import follow, pages, publish, standing
+from dsci.pipeline import follow, pages, publish, standing, whole
 from dsci.pipeline import observe as observing
 from dsci.pipeline.claim import claims_of, common_base, push, recorded, refreshed, source_of, synchronise
 from dsci.pipeline.run import Work
 from dsci.pipeline.snapshot import Snapshot
-from dsci.pipeline.work import How, work_on, workshop
+from dsci.pipeline.work import How, all_work, work_on, workshop
 from dsci.pipeline.world import Hands, World
 
 #: How often a lost claim is planned anew (rule 20).
 REPLANS = 3
 #: How many registries and repositories are asked at once whether this run may push.
 _AT_ONCE = 8
+#: What is said where a request from a fork is built.
+FOREIGN = "a request from another repository: nothing that is built leaves this machine"
 _AS_SET = How()
 
 
@@ -61,17 +62,19 @@ def release(
     """Release what HEAD holds, telling each plan before it is carried out.
 
     `trouble` is told of every error that was an engine's or a registry's doing. Raises ConflictError when claims were
-    lost REPLANS times.
+    lost REPLANS times. A request from another repository is only built and tested (rule 11).
     """
     began = time.monotonic()
     tally = _Tally()
+    if request.event.foreign:
+        return _rehearse(world, hands, request, how, announce, trouble)
     for attempt in range(REPLANS + 1):
         now, theirs, noted = synchronise(world, hands)
         tally.notes += noted
         now, facts = observing.observe(world, request, theirs=theirs, now=now)
         if attempt == 0 and (touched := observing.uncommitted(world.source.git, now)):
             hands.console.warn(f"uncommitted changes in {', '.join(touched)} are not part of this release")
-        plan = planning.make(now.family, facts, request)
+        facts, plan = whole.plan(world, now.family, facts, request)
         for text in plan.warnings:
             hands.console.warn(text)
         if plan.has_work:
@@ -94,6 +97,35 @@ def release(
     raise ConflictError(
         f"other releases won the claim {REPLANS + 1} times",
         hint="run dsci release again; in CI, let releases of one repository wait for each other",
+    )
+
+
+def _rehearse(
+    world: World,
+    hands: Hands,
+    request: Request,
+    how: How,
+    announce: Callable[[Plan], None],
+    trouble: Callable[[DsciError], None],
+) -> Report:
+    """Build and test what HEAD changes for this machine alone: nothing is pushed, named, claimed or told to a forge."""
+    began = time.monotonic()
+    now, facts = observing.observe(world, request)
+    facts, plan = whole.plan(world, now.family, facts, request)
+    for text in plan.warnings:
+        hands.console.warn(text)
+    hands.console.say(FOREIGN)
+    if plan.has_work:
+        announce(plan)
+    work = work_on(world, hands, now, facts, plan, how=how, private=all_work(plan))
+    for error in work.errors:
+        trouble(error)
+    return Report(
+        plan=plan,
+        outcomes=tuple(work.outcomes),
+        suites=tuple(work.suites),
+        seconds=round(time.monotonic() - began, 3),
+        notes=(FOREIGN,),
     )
 
 

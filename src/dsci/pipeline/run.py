@@ -244,7 +244,8 @@ class Runner:
         """Have an image in the engine under its local name, once and checked."""
         image = self.work.images[target]
         self._note_local(target)
-        if target not in self._shop.private:
+        # What is private and built here is nowhere else; what is only tested in private comes from its registry.
+        if target not in self._shop.private or self._planned[target].action != "build":
             testing.ensure_local(self._shop, target, image)
 
     def _note_local(self, target: TargetId) -> None:

@@ -13,11 +13,11 @@ from dataclasses import replace
 import msgspec
 
 from dsci.errors import ConfigError, DsciError
-from dsci.model import planning
 from dsci.model.facts import Facts, Request
 from dsci.model.family import TargetId
 from dsci.model.plan import Plan, PlannedTarget
 from dsci.model.reference import Repository
+from dsci.pipeline import whole
 from dsci.pipeline.observe import observe
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.world import World
@@ -51,7 +51,7 @@ def share(
     for target in wanted:
         _compare(now, facts, plan.target(target))
     request = replace(request, release=False, select=frozenset(target.image for target in mine))
-    left = planning.make(now.family, facts, request)
+    facts, left = whole.plan(world, now.family, facts, request)
     _require(plan, [left.target(target) for target in wanted if target in above])
     verdicts = {"build", "test"} if tests else {"build"}
     targets: list[PlannedTarget] = []

@@ -20,7 +20,7 @@ from dsci.model.inputs import ContextFile, Inputs
 from dsci.model.keys import SourceKeys
 from dsci.model.location import Location
 from dsci.model.oci import Platform
-from dsci.model.tree import Tree, TreeEntry, below
+from dsci.model.tree import SYMLINK, Tree, TreeEntry, below
 from dsci.ports import Git
 
 
@@ -67,8 +67,7 @@ def snapshot(
     changed = frozenset(path for path, entry in (overlay or {}).items() if entry is not None)
 
     def read(path: str) -> str:
-        content = git.worktree_blob(path) if path in changed else git.blob(tree[path].oid)
-        return content.decode("utf-8", errors="replace")
+        return _text(git, tree, path, changed)
 
     settings, location = _settings(source, tree, read)
     images = discover.discover(settings, location, tree, project=source.project, platform=source.platform)
@@ -118,7 +117,7 @@ def earlier(source: Source, commit: str, names: Collection[str]) -> Earlier:
     git, tree = source.git, source.git.tree(commit)
 
     def read(path: str) -> str:
-        return git.blob(tree[path].oid).decode("utf-8", errors="replace")
+        return _text(git, tree, path)
 
     settings, location = _settings(source, tree, read)
     images = discover.discover(
@@ -137,6 +136,17 @@ def earlier(source: Source, commit: str, names: Collection[str]) -> Earlier:
             files[target] = filters[target].files(tree)
             own[target] = keys.own_key(image, target, recipe, files[target], tree[image.dockerfile].oid)
     return Earlier(tree=tree, images=images, inputs=filters, files=files, own=own)
+
+
+def _text(git: Git, tree: Tree, path: str, changed: Collection[str] = ()) -> str:
+    """A file that dsci reads itself. Raises ConfigError for a link: a change of what it leads to would go unnoticed."""
+    if tree[path].mode == SYMLINK:
+        raise ConfigError(
+            f"{path} is a link, and dsci follows none",
+            hint="put the file there; a Dockerfile can stay where it lies: images.NAME.dockerfile in dsci.yaml",
+        )
+    content = git.worktree_blob(path) if path in changed else git.blob(tree[path].oid)
+    return content.decode("utf-8", errors="replace")
 
 
 def _settings(source: Source, tree: Tree, read: Callable[[str], str]) -> tuple[Settings, Location]:

@@ -103,9 +103,9 @@ def unconverged_of(
 ) -> tuple[Pending, ...]:
     """Claims that some registry does not show, oldest first; looked for from the newest claim backwards.
 
-    A run that is about a tag looks at that one alone.
+    A run that is about a tag looks at that one alone, and one that is about a request from a fork at none.
     """
-    if world.registry is None:
+    if world.registry is None or event.foreign:
         return ()
     registry = world.registry
 

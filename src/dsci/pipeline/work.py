@@ -64,6 +64,11 @@ def work_on(
     ).run()
 
 
+def all_work(plan: Plan) -> frozenset[TargetId]:
+    """Everything that a plan builds or tests: what a run keeps to itself that is not to be trusted (rule 11)."""
+    return frozenset(TargetId.parse(item.id) for item in plan.targets if item.action in ("build", "test"))
+
+
 def private_targets(hands: Hands, now: Snapshot, facts: Facts, plan: Plan) -> frozenset[TargetId]:
     """What a local build keeps to this machine: uncommitted work, and images that may not or cannot be pushed."""
     private = set(now.dirty)

@@ -1,0 +1,3 @@
+FROM scratch
+COPY model.onnx /model/
+LABEL a=b
