@@ -42,11 +42,11 @@ def suffixes(**given: Any) -> list[str]:
 
 def test_every_combination_is_a_variant_the_default_first() -> None:
     found = expand()
-    assert [(dict(each.values), each.suffix, each.spelled) for each in found] == [
-        ({"python": "3.11", "accelerator": "cpu"}, "", "-python3.11-cpu"),
-        ({"python": "3.11", "accelerator": "cuda12"}, "-cuda12", "-python3.11-cuda12"),
-        ({"python": "3.12", "accelerator": "cpu"}, "-python3.12", "-python3.12-cpu"),
-        ({"python": "3.12", "accelerator": "cuda12"}, "-python3.12-cuda12", "-python3.12-cuda12"),
+    assert [(dict(each.values), each.suffix, each.names) for each in found] == [
+        ({"python": "3.11", "accelerator": "cpu"}, "", ("", "-cpu", "-python3.11", "-python3.11-cpu")),
+        ({"python": "3.11", "accelerator": "cuda12"}, "-cuda12", ("-cuda12", "-python3.11-cuda12")),
+        ({"python": "3.12", "accelerator": "cpu"}, "-python3.12", ("-python3.12", "-python3.12-cpu")),
+        ({"python": "3.12", "accelerator": "cuda12"}, "-python3.12-cuda12", ("-python3.12-cuda12",)),
     ]
     assert found[1].args == {"PYTHON": "3.11", "ACCELERATOR": "cuda12"}
 
@@ -80,6 +80,13 @@ def test_values_become_legal_in_tags_and_stay_as_they_are_in_arguments() -> None
     (_, other) = expand(axes={"base_image": ("a", "Nvidia/CUDA:12.4")})
     assert other.suffix == "-nvidia-cuda-12.4" and other.args == {"BASE_IMAGE": "Nvidia/CUDA:12.4"}
     assert suffixes(axes={"base_image": ("a", "12")}) == ["", "-base-image12"]
+
+
+def test_a_name_that_could_be_two_variants_is_no_ones_but_a_suffix_is() -> None:
+    found = expand(axes={"a": ("p", "q"), "b": ("q", "p"), "c": ("z",)})
+    named = {tuple(each.values.values())[:2]: each.names for each in found}
+    assert named["p", "q"] == ("", "-z", "-p-q", "-p-q-z"), "not -p and not -q, which are others' suffixes"
+    assert named["p", "p"][0] == "-p" and named["q", "q"][0] == "-q"
 
 
 def test_arguments_are_made_of_values() -> None:
@@ -117,7 +124,7 @@ def test_of_two_overrides_the_later_one_counts() -> None:
     assert (found[0].dockerfile, found[0].stage, found[0].platforms, found[0].suites) == (None, None, None, ())
     assert (found[1].dockerfile, found[1].stage, found[1].platforms) == ("gpu.Dockerfile", "gpu", ("linux/amd64",))
     assert (found[3].dockerfile, found[3].stage, found[3].suffix) == ("gpu.Dockerfile", "new", "-next")
-    assert found[3].spelled == "-python3.12-cuda12" and found[3].suites == ("tests/gpu", "tests/new")
+    assert found[3].names == ("-next", "-python3.12-cuda12") and found[3].suites == ("tests/gpu", "tests/new")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +196,7 @@ def test_names_are_legal_and_nobody_elses(axes: dict[str, tuple[str, ...]], data
         return  # Values that read alike in a tag, or that leave nothing legal.
     assert found == variants.expand(settings, NOWHERE, ("images", "ml", "variants"))
     assert found[0].suffix == "" and found[0].values == default
-    names = [name for each in found for name in {each.suffix, each.spelled}]
+    names = [name for each in found for name in each.names]
     assert len(names) == len(set(names))
     assert {tuple(each.values.values()) for each in found} == set(product(*axes.values()))
     for each in found:
@@ -242,7 +249,7 @@ def test_variants_are_images_that_share_a_repository_and_a_version() -> None:
     family = shot().family
     assert list(family.images) == ["ml", "ml:cuda12", "ml:python3.11"], "the default first, then as written"
     cuda = family.images["ml:cuda12"]
-    assert (cuda.group, cuda.declared, cuda.suffix, cuda.spelled) == ("ml", "ml", "-cuda12", "-python3.12-cuda12")
+    assert (cuda.group, cuda.declared, cuda.suffix) == ("ml", "ml", "-cuda12")
     assert str(cuda.repository) == "ghcr.io/acme/ml" and cuda.previous_names == ("model:cuda12",)
     assert [member.name for member in family.groups["ml"]] == ["ml", "ml:cuda12", "ml:python3.11"]
     # The suites are the image's, whichever variant runs them.
@@ -321,6 +328,8 @@ def test_a_child_stands_on_the_variant_like_it() -> None:
         ("ml:latest-cuda12", "ml:cuda12"),
         ("ml:python3.12-cuda12", "ml:cuda12"),
         ("ml:python3.12-cpu", "ml"),
+        ("ml:cpu", "ml"),
+        ("ml:latest-cpu", "ml"),
         ("ghcr.io/acme/ml", "ml"),
         ("ghcr.io/acme/ml:1.4", "ml"),
         ("ghcr.io/acme/ml:1.4-cuda12", "ml:cuda12"),

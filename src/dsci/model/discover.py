@@ -171,7 +171,7 @@ def _variants(
             image,
             name=f"{name}{called}",
             suffix=variant.suffix,
-            spelled=variant.spelled,
+            endings=variant.names,
             variant=variant.values,
             previous_names=tuple(f"{old}{called}" for old in given.previous_names),
         )

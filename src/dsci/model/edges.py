@@ -145,7 +145,7 @@ class _SiblingNames:
         if found is None and members.says_something_else(known, tag):
             self.warnings.append(
                 f"{where}: the tag {tag} names no variant of {name}:"
-                f" those are {', '.join(f'{name}:{each.spelled[1:]}' for each in known)}"
+                f" those are {', '.join(f'{name}:{each.endings[-1][1:]}' for each in known)}"
             )
         return found or members.alike(known, user, where=where)
 

@@ -66,8 +66,8 @@ class Image:
     """The name its version and its Git tags go by; members of one group (variants) share both."""
     suffix: str = ""
     """What the tags of this variant end in; nothing for the default one, and for an image that has no variants."""
-    spelled: str = ""
-    """The suffix with default values written out: another name for the variant."""
+    endings: tuple[str, ...] = ()
+    """What a tag may end in that means this variant: its suffix first; the last one has all of its values."""
     variant: Mapping[str, str] = field(default_factory=dict)
     """Its value of each axis."""
     context: str
@@ -231,7 +231,7 @@ class Family:
             return frozenset(image.name for image in self.variants[name])
         ending = f"-{name.partition(':')[2]}"
         members = self.variants.get(declared(name), ())
-        return frozenset(image.name for image in members if ending in (image.suffix, image.spelled))
+        return frozenset(image.name for image in members if ending in image.endings)
 
     @cached_property
     def release_order(self) -> tuple[str, ...]:

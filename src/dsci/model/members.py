@@ -15,14 +15,14 @@ from dsci.model.tagname import like_a_version
 
 def by_tag(members: Sequence[Image], tag: str) -> Image | None:
     """The variant that a tag names: `cuda12`, `latest-cuda12` and `1.4-cuda12` are one; None where it names none."""
-    names = {suffix: member for member in members for suffix in (member.spelled, member.suffix) if suffix}
+    names = {ending: member for member in members for ending in member.endings if ending}
     return names.get(ending_of(f"-{tag}", names))
 
 
 def named_alone(members: Sequence[Image], tag: str) -> bool:
     """Whether a tag says nothing but which variant is meant: `cuda12` or `latest-cuda12`."""
     word = f"-{tag.removeprefix('latest-')}"
-    return any(word in (member.suffix, member.spelled) for member in members if member.spelled)
+    return any(word in member.endings for member in members)
 
 
 def ending_of(tag: str, suffixes: Iterable[str]) -> str:
@@ -51,7 +51,7 @@ def alike(members: Sequence[Image], user: Image, *, where: str) -> Image:
                 f"{where}: {user.name} has {axis} {value}, and {default.declared} has no such variant"
                 f" ({axis}: {', '.join(known)})",
                 hint=f"give {default.declared} that value, or name the variant that is meant:"
-                f" {default.declared}:{members[-1].spelled[1:]}",
+                f" {default.declared}:{members[-1].endings[-1][1:]}",
             )
     found = next((member for member in members if member.variant == wanted), None)
     if found is None:
@@ -59,7 +59,7 @@ def alike(members: Sequence[Image], user: Image, *, where: str) -> Image:
         raise ConfigError(
             f"{where}: {user.name} needs the variant of {default.declared} with {shown}, which is excluded",
             hint=f"exclude it from {user.declared} too, or name the variant that is meant:"
-            f" {default.declared}:{members[-1].spelled[1:]}",
+            f" {default.declared}:{members[-1].endings[-1][1:]}",
         )
     return found
 

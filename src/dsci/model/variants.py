@@ -12,6 +12,7 @@ https://docs.docker.com/build/bake/matrices/
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -74,8 +75,8 @@ class Variant:
     """The value of every axis, in the order in which the axes are written."""
     suffix: str = ""
     """What its tags end in; nothing for the default one."""
-    spelled: str
-    """The suffix with default values written out: another name for it, and the only one of the default's."""
+    names: tuple[str, ...]
+    """What a tag may end in that means it: the suffix, that with some default values written out, and last with all."""
     args: Mapping[str, str]
     dockerfile: str | None = None
     stage: str | None = None
@@ -116,8 +117,14 @@ class _Reader:
         found = [self._variant(values, default, pieces) for values in kept]
         for n, override in enumerate(self.given.overrides):
             found = list(self._overridden(found, default, override, n))
-        self._check_suffixes(found)
-        return tuple(found)
+        owners = self._owners(found)
+        shared = Counter(name for variant in found for name in set(variant.names) if name not in owners)
+        return tuple(
+            replace(
+                variant, names=tuple(name for name in variant.names if owners.get(name) is variant or shared[name] == 1)
+            )
+            for variant in found
+        )
 
     def _check_axes(self) -> None:
         axes = self.given.axes
@@ -159,10 +166,12 @@ class _Reader:
         self, values: Mapping[str, str], default: Mapping[str, str], pieces: Mapping[str, tuple[str, str]]
     ) -> Variant:
         words = {axis: f"{before}{self._word(axis, values[axis])}{behind}" for axis, (before, behind) in pieces.items()}
+        choices = [(word,) if values[axis] != default[axis] else ("", word) for axis, word in words.items()]
+        names = tuple(dict.fromkeys(_joined(chosen) for chosen in product(*choices)))
         return Variant(
             values=values,
-            suffix=_joined(word for axis, word in words.items() if values[axis] != default[axis]),
-            spelled=_joined(words.values()),
+            suffix=names[0],
+            names=names,
             args={
                 **{axis.upper(): value for axis, value in values.items()},
                 **self._filled(self.given.args, values, "args"),
@@ -171,7 +180,7 @@ class _Reader:
 
     def _word(self, axis: str, value: str) -> str:
         """A value as it stands in tags: `cuda12`; with the axis's name where it would read as a version by itself."""
-        word = legal(value).lower()
+        word = legal(value).strip("._-").lower()
         if not word:
             raise self._error(f"nothing of {value!r} is legal in a tag", "axes", axis)
         return f"{axis.replace('_', '-')}{word}" if self.given.suffix is None and word[0].isdigit() else word
@@ -202,6 +211,7 @@ class _Reader:
             yield replace(
                 variant,
                 suffix=variant.suffix if override.suffix is None else override.suffix,
+                names=tuple(dict.fromkeys((override.suffix or variant.suffix, *variant.names))),
                 args={**variant.args, **self._filled(override.args, variant.values, *where, "args")},
                 dockerfile=override.dockerfile or variant.dockerfile,
                 stage=override.target or variant.stage,
@@ -209,11 +219,11 @@ class _Reader:
                 suites=(*variant.suites, *override.suites),
             )
 
-    def _check_suffixes(self, variants: Iterable[Variant]) -> None:
-        """Every name of a variant must be legal, and nobody else's."""
+    def _owners(self, variants: Iterable[Variant]) -> Mapping[str, Variant]:
+        """Whose each suffix is, and each name with all values. They must be legal, and nobody else's."""
         owners: dict[str, Variant] = {}
         for variant in variants:
-            for suffix in dict.fromkeys((variant.suffix, variant.spelled)):
+            for suffix in dict.fromkeys((variant.suffix, variant.names[-1])):
                 shown = ", ".join(f"{axis} {value}" for axis, value in variant.values.items())
                 if suffix and not _SUFFIX.match(suffix):
                     raise self._error(
@@ -225,6 +235,7 @@ class _Reader:
                     other = ", ".join(f"{axis} {value}" for axis, value in owners[suffix].values.items())
                     raise self._error(f"{other} and {shown} would both be called {suffix!r}", "suffix")
                 owners[suffix] = variant
+        return owners
 
     def _error(self, text: str, *where: str, hint: str = "") -> ConfigError:
         path = (*self.path, *where)
