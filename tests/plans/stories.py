@@ -217,7 +217,9 @@ class Story:
         subject = Descriptor.of(OCI_MANIFEST, f"image of {key}".encode())
         for suites in (keys.NO_SUITES, facts.suites[target]):
             artifact = to_artifact(msgspec.structs.replace(receipt, suites=suites), subject)
-            self.registry.put(repository.tag(keys.receipt_tag(key, suites)), artifact.manifest, OCI_MANIFEST)
+            tag = repository.tag(keys.receipt_tag(key, suites))
+            if self.registry.resolve(tag) is None:  # It may have been another variant's key before.
+                self.registry.put(tag, artifact.manifest, OCI_MANIFEST)
         return image
 
     def _release(self, now: Snapshot, facts: Facts, release: Any, images: Mapping[str, Digest], *, cut: bool) -> None:
