@@ -175,3 +175,12 @@ def test_a_base_that_does_not_exist_is_named_with_its_line(story: Story) -> None
         ConfigError, match="images/lone/Dockerfile:3: base acme/missing:1 does not exist for linux/amd64"
     ):
         run(story)
+
+
+def test_a_dockerfile_that_cannot_be_read_loses_no_pin(story: Story) -> None:
+    commit(story, run(story))
+    story.git.write("feat: a slip", {"images/lone/Dockerfile": "FROM alpine:3\nNONSENSE\n"})
+    with pytest.raises(ConfigError, match="images/lone/Dockerfile:2"):
+        run(story)
+    with pytest.raises(ConfigError, match="images/lone/Dockerfile:2"):
+        lacking(look(story)[1])

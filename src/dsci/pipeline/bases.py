@@ -43,7 +43,7 @@ def pins_of(
                 wanted = reference.repository.at(index) if index else reference
                 asked = (str(wanted), platform)
                 if asked not in resolved:
-                    where = named_at(now, target, reference)
+                    where = named_at(now, reference, target)
                     resolved[asked], why[asked] = resolve_now(world, wanted, platform, where)
                 digest = resolved[asked]
                 reason = why[asked]
@@ -62,7 +62,7 @@ def carried(now: Snapshot, pins: keys.Pins) -> tuple[keys.Pins, Mapping[TargetId
     for target in now.family.order:
         for reference, platform in now.family.nodes[target].external:
             if (str(reference), platform) not in own[target]:
-                text = f"{named_at(now, target, reference)}: the plan pins no digest of {reference.familiar}"
+                text = f"{named_at(now, reference, target)}: the plan pins no digest of {reference.familiar}"
                 unpinned.setdefault(target, f"{text} (make it again where the registry of that base can be reached)")
     return own, unpinned
 
@@ -79,7 +79,7 @@ def _kept(node: family.Node, reference: Reference, platform: Platform, kept: Ite
     return None
 
 
-def named_at(now: Snapshot, target: TargetId, reference: Reference) -> str:
+def named_at(now: Snapshot, reference: Reference, target: TargetId) -> str:
     """`file:line` of the first place in a target's Dockerfile that names this base."""
     node = now.family.nodes[target]
     names = {base.name for base in node.bases if base.reference == reference}

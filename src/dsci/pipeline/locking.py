@@ -52,11 +52,7 @@ def locked(world: World, now: Snapshot, *, update: bool, names: Collection[str] 
     its registry does not answer. Both say where it is named.
     """
     family = now.family
-    wanted = {
-        (str(reference), platform): (reference, target)
-        for target in reversed(family.order)
-        for reference, platform in family.nodes[target].external
-    }
+    wanted = _wanted(now)
     chosen = _chosen(family, names) if update else frozenset[str]()
     used = _in_use(world, now)
     bases = dict(_kept(wanted.keys(), now.locked, used, chosen))
@@ -65,7 +61,7 @@ def locked(world: World, now: Snapshot, *, update: bool, names: Collection[str] 
         reference, target = wanted[name, platform]
         index = bases.get((name, ANY))
         asked = reference.repository.at(index) if index else reference
-        found, why = resolve_now(world, asked, platform, named_at(now, target, reference))
+        found, why = resolve_now(world, asked, platform, named_at(now, reference, target))
         if found is None:
             raise ConfigError(why)
         bases[name, platform] = found
@@ -79,12 +75,8 @@ def locked(world: World, now: Snapshot, *, update: bool, names: Collection[str] 
 
 def lacking(now: Snapshot) -> tuple[str, ...]:
     """What the file does not pin although a Dockerfile names it, and what it pins for nobody; a line each."""
-    wanted = {
-        (str(reference), platform): named_at(now, target, reference)
-        for target in reversed(now.family.order)
-        for reference, platform in now.family.nodes[target].external
-    }
-    missing = {key: where for key, where in wanted.items() if key not in now.locked}
+    wanted = _wanted(now)
+    missing = {key: named_at(now, *named) for key, named in wanted.items() if key not in now.locked}
     return (
         *sorted(f"{where}: {name} {platform} is not pinned" for (name, platform), where in missing.items()),
         *(
@@ -92,6 +84,18 @@ def lacking(now: Snapshot) -> tuple[str, ...]:
             for name, platform in sorted(now.locked.keys() - wanted)
         ),
     )
+
+
+def _wanted(now: Snapshot) -> Mapping[_Key, tuple[Reference, TargetId]]:
+    """Every base, and the first target that names it. Raises ConfigError where that cannot be read."""
+    for node in now.family.nodes.values():
+        if node.problem:
+            raise ConfigError(node.problem, hint="what its bases are is not known: mend it first")
+    return {
+        (str(reference), platform): (reference, target)
+        for target in reversed(now.family.order)
+        for reference, platform in now.family.nodes[target].external
+    }
 
 
 def _chosen(family: Family, names: Collection[str]) -> frozenset[str]:
