@@ -236,6 +236,7 @@ def test_a_variant_of_the_embedded_registry_becomes_a_file(varied: Project) -> N
     file = varied.state.parent / "ml.tar"
     ended = varied.dsci("export", "ml:cuda12", str(file))
     assert ended.stdout.startswith("dsci.local/") and "/ml:latest-cuda12 → " in ended.stdout and file.stat().st_size
+    assert "/ml:latest → " in varied.dsci("export", "ml:cpu", str(file)).stdout
     assert "/ml:0.1.0-cuda12 → " in varied.dsci("export", "ml:0.1.0-cuda12", str(file)).stdout
 
 

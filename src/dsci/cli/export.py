@@ -26,9 +26,8 @@ def export(context: click.Context, image: str, file: Path) -> None:
     with Session.of(context) as session:
         now = snapshot(session.source, session.git.head().commit)
         check_names((name,), now.family)
-        variant = now.family.images.get(image)
-        if variant is not None:
-            tag = f"latest{variant.suffix}"
+        for variant in now.family.named(image) if tag else (name,):
+            tag = f"latest{now.family.images[variant].suffix}"
         reference = now.family.images[name].repository.tag(tag)
         if reference.repository.registry != EMBEDDED:
             raise ConfigError(f"{reference} is in a registry", hint=f"docker pull {reference}")
