@@ -43,8 +43,11 @@ def test_the_example_family_through_its_first_days(stack: Project, real_registry
     assert ("r", "python/pytest") not in suites
     assert all(check["verdict"] == "passed" for suite in first.json["suites"] for check in suite["checks"])
     sha = stack.git("rev-parse", "--short=12", "HEAD")
+    tags = {"0.1.0", "0.1", "0", "latest", f"sha-{sha}"}
     for name in IMAGES:
-        assert stack.images(name) == {"0.1.0", "0.1", "0", "latest", f"sha-{sha}"}
+        assert stack.images(name) == tags | ({f"{tag}-gpu" for tag in tags} if name == "ml" else set())
+    assert stack.digest("ml", "latest") != stack.digest("ml", "latest-gpu")
+    assert {("ml:gpu", "ml/pytest"), ("ml:gpu", "base/structure")} <= suites and ("ml", "ml/structure") in suites
     assert stack.tags() == {f"{name}-v0.1.0" for name in IMAGES}
 
     # Again: no build, no test, no write.
@@ -58,14 +61,20 @@ def test_the_example_family_through_its_first_days(stack: Project, real_registry
     _append(stack, "ml", 'ENV MODEL_HOME="/home/scientist/models"\n')
     stack.commit("fix(ml): say where models live")
     fixed = stack.release()
-    assert released(fixed) == {"ml": "0.1.1"} and outcomes(fixed) == {"ml build": "ok", "ml test": "ok"}
+    assert released(fixed) == {"ml": "0.1.1"}
+    assert outcomes(fixed) == {f"{name} {stage}": "ok" for name in ("ml", "ml:gpu") for stage in ("build", "test")}
 
     # A failing test in the middle: the report says which, what stands on it waits, and no name moves.
     now = _names(stack)
     broken = {"images/python/suites/test_broken.py": "def test_arithmetic():\n    assert 1 + 1 == 3\n"}
     stack.commit("test(python): arithmetic", broken)
     failed = stack.release(code=1)
-    assert outcomes(failed) == {"python test": "failed", "jupyter build": "blocked", "ml build": "blocked"}
+    assert outcomes(failed) == {
+        "python test": "failed",
+        "jupyter build": "blocked",
+        "ml build": "blocked",
+        "ml:gpu build": "blocked",
+    }
     assert "assert (1 + 1) == 3" in failed.stderr and _names(stack) == now
 
 

@@ -449,8 +449,12 @@ def test_one_name_for_two_platforms(tiny: Project) -> None:
     project.commit("docs: nothing", {"README.md": "x\n"})
     assert project.actions() == {"user": "reuse"}
     ended = project.dsci("lock")
-    assert "3 bases" in ended.stdout and tiny.digest("two", "0.1") in (project.folder / "dsci.lock").read_text()
+    assert "3 bases" in ended.stdout and str(index) in (project.folder / "dsci.lock").read_text()
     project.commit("chore: lock")
+    assert project.actions() == {"user": "reuse"}
+    ended = project.dsci("lock", "--update")
+    assert "rebuilds user" in ended.stdout and tiny.digest("two", "0.1") in (project.folder / "dsci.lock").read_text()
+    project.commit("chore: newer bases")
     assert project.actions() == {"user": "build"}
 
 

@@ -65,3 +65,23 @@ def test_no_branch_takes_the_name_of_a_release() -> None:
     for branch in ("1.0.0", "latest", "pr-7"):
         (_, name, _), event = refs(Event(branch=branch, default_branch=branch), claims=claims)["ml"], branch
         assert name != event and event in name
+
+
+def test_each_variant_has_names_of_its_own() -> None:
+    yaml = """\
+tags: ["type=ref,event=branch", "type=ref,event=pr", "type=edge,branch=main"]
+images: {ml: {variants: {axes: {gpu: [none, cuda12]}}}}
+"""
+    shot = look({"dsci.yaml": yaml, "images/ml/Dockerfile": "FROM debian:12\nARG GPU\n"})
+
+    def names(**about: Any) -> dict[str, tuple[str, ...]]:
+        plan = shot.plan(Request(event=Event(default_branch="main", **about)))
+        return {ref.image: ref.tags for ref in plan.refs}
+
+    assert names(branch="main") == {"ml": ("edge", "main"), "ml:cuda12": ("edge-cuda12", "main-cuda12")}
+    assert names(trigger=Trigger.PULL_REQUEST, branch="main", number="7")["ml:cuda12"] == ("pr-7-cuda12",)
+    # A branch that is called like another's variant takes no name of it; a long one stays legal and its own.
+    (name,) = names(branch="main-cuda12")["ml"]
+    assert name != "main-cuda12" and name.startswith("main-cuda12-")
+    long = names(branch="x" * 126)
+    assert long["ml"] == ("x" * 126,) and len(long["ml:cuda12"][0]) == 128 and long["ml:cuda12"][0].endswith("-cuda12")

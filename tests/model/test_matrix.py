@@ -76,6 +76,13 @@ def test_one_job_for_each_target_with_work() -> None:
     )
 
 
+def test_variants_have_jobs_of_their_own_whose_names_are_no_other_images() -> None:
+    waves = waves_of(plan(item("ml"), item("ml:cuda12"), item("ml-cuda12"), item("app", "ml:cuda12")))
+    assert shape(waves) == [["ml", "ml:cuda12", "ml-cuda12"], ["app"]]
+    assert [job.name for job in waves[0]] == ["ml-linux-amd64", "ml-cuda12-linux-amd64", "ml-cuda12-linux-amd64-2"]
+    assert waves[0][1].image == "ml:cuda12" and waves[1][0].needs == ("ml-cuda12-linux-amd64",)
+
+
 def test_what_stands_on_what_is_there_is_in_the_first_wave() -> None:
     work = plan(item("base", action="reuse"), item("python", "base"), item("ml", "python"), item("r", "elsewhere"))
     assert shape(waves_of(work)) == [["python", "r"], ["ml"]]

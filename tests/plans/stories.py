@@ -19,6 +19,7 @@ from dsci.model import claims, keys
 from dsci.model.claims import Tag
 from dsci.model.commits import Commit
 from dsci.model.facts import Facts, Request
+from dsci.model.members import own_tags
 from dsci.model.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Manifest, Platform
 from dsci.model.plan import Plan
 from dsci.model.planning import make
@@ -224,31 +225,43 @@ class Story:
         subject = Descriptor.of(OCI_MANIFEST, f"image of {key}".encode())
         for suites in (keys.NO_SUITES, facts.suites[target]):
             artifact = to_artifact(msgspec.structs.replace(receipt, suites=suites), subject)
-            self.registry.put(repository.tag(keys.receipt_tag(key, suites)), artifact.manifest, OCI_MANIFEST)
+            tag = repository.tag(keys.receipt_tag(key, suites))
+            if self.registry.resolve(tag) is None:  # It may have been another variant's key before.
+                self.registry.put(tag, artifact.manifest, OCI_MANIFEST)
         return image
 
     def _release(self, now: Snapshot, facts: Facts, release: Any, images: Mapping[str, Digest], *, cut: bool) -> None:
-        (member,) = (now.family.images[name] for name in release.members)
-        own = [str(target) for target in member.targets]
-        content = f"index of {member.name} {release.version}: {[str(images.get(name)) for name in own]}".encode()
+        members = [now.family.images[name] for name in release.members]
+        contents: dict[str, bytes] = {}
         if release.claimed:
             claim = next(claim for claim in facts.claims[release.image] if claim.tag.name == release.git_tag)
-            digest = claim.digests[member.name]
-            content = self.registry.names[str(member.repository.at(digest))][1]
+            for member in members:
+                digest = claim.digests[member.name]
+                contents[member.name] = self.registry.names[str(member.repository.at(digest))][1]
         else:
-            digest = self.registry.put(member.repository.tag(keys.index_tag(Digest.of(content))), content, OCI_INDEX)
-            bases = {key: pin for target in member.targets for key, pin in facts.pins[target].items()}
-            known = {name: str(facts.keys[target]) for name, target in zip(own, member.targets, strict=True)}
-            trailers = claims.claim_trailers({member.name: digest}, known, bases, group=release.image)
+            digests: dict[str, Digest] = {}
+            known: dict[str, str] = {}
+            bases: dict[tuple[str, Platform], Digest] = {}
+            for member in members:
+                own = [str(images.get(str(target))) for target in member.targets]
+                content = f"index of {member.name} {release.version}: {own}".encode()
+                unique = member.repository.tag(keys.index_tag(Digest.of(content)))
+                contents[member.name] = content
+                digests[member.name] = self.registry.put(unique, content, OCI_INDEX)
+                known |= {str(target): str(facts.keys[target]) for target in member.targets}
+                bases |= {key: pin for target in member.targets for key, pin in facts.pins[target].items()}
+            trailers = claims.claim_trailers(digests, known, bases, group=release.image)
             notes = "\n".join(f"- {subject}" for subject in release.changes)
             assert release.git_tag not in self.git.named
             self.git.named[release.git_tag] = (
                 release.commit,
                 f"{release.image} {release.version}\n\n{notes}\n\n{trailers}\n",
             )
-        for repository in () if cut else member.repositories:
-            for tag in release.tags:
-                self.registry.put(repository.tag(tag), content, OCI_INDEX, moving=tag in release.moving)
+        for member in () if cut else members:
+            for repository in member.repositories:
+                for tag in own_tags(release.tags, member, members):
+                    content = contents[member.name]
+                    self.registry.put(repository.tag(tag), content, OCI_INDEX, moving=tag in release.moving)
 
     def tell(self, step: Mapping[str, Any]) -> None:
         """One step of a case: its first key says what happens."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from stories import Story, told
 
-from dsci.model.claims import TagFormat
+from dsci.model.claims import TagFormat, released
 from dsci.model.facts import Request
 from dsci.model.plan import Plan
 
@@ -129,3 +130,55 @@ def test_a_version_and_a_key_do_not_depend_on_who_asks() -> None:
     new = {item.image: item.version for item in here.releases}
     assert new == {item.image: item.version for item in there.releases if not item.claimed} == {"leaf": "0.1.1"}
     assert story.plan(Request(), offline=True).releases[0].version == "0.1.1"
+
+
+# ------------------------------------------------------------------------------------------ any story of variants
+
+VARIED = {
+    "images/mid/Dockerfile": "FROM debian:12\nARG A B\nRUN $A $B\nCOPY x /x\n",
+    "images/mid/x": "0",
+    "images/leaf/Dockerfile": "FROM mid\nARG A\nRUN $A\nCOPY x /x\n",
+    "images/leaf/x": "0",
+    "images/tool/Dockerfile": "FROM mid\nCOPY x /x\n",
+    "images/tool/x": "0",
+}
+_a = st.permutations(["one", "two", "three"]).flatmap(lambda each: st.integers(1, 3).map(lambda n: each[:n]))
+_changes = st.one_of(
+    st.tuples(st.just("variants"), _a, st.sampled_from([["x"], ["x", "y"], ["y", "x"]])),
+    st.tuples(st.just("edit"), st.sampled_from(["mid", "leaf", "tool"]), st.sampled_from(["fix: a", "feat: a"])),
+    st.tuples(st.sampled_from(["release", "cut"]), st.none(), st.none()),
+)
+
+
+def _with_variants(a: list[str], b: list[str]) -> str:
+    """leaf comes for each A that mid has: for all of its B, or the default one."""
+    mid, leaf = f"axes: {{a: {a}, b: {b}}}".replace("'", ""), f"axes: {{a: {a}}}".replace("'", "")
+    return f"images: {{mid: {{variants: {{{mid}}}}}, leaf: {{variants: {{{leaf}}}}}}}"
+
+
+@given(_a, st.lists(_changes, max_size=8))
+@hypothesis(max_examples=40, deadline=None)
+def test_every_story_of_variants_ends_in_peace(a: list[str], steps: list[tuple[str, Any, Any]]) -> None:
+    """Variants come, go and take turns as the default: every tag is its own variant's, and nothing is done twice."""
+    story = Story()
+    story.git.write("feat: begin", {**VARIED, "dsci.yaml": _with_variants(a, ["x", "y"])})
+    form = TagFormat("{image}-v{version}", ("leaf", "mid", "tool"))
+    for number, (what, one, other) in enumerate([*steps, ("release", None, None)], start=1):
+        match what:
+            case "variants":
+                story.git.write("feat: variants", {"dsci.yaml": _with_variants(one, other)})
+            case "edit":
+                story.git.write(other, {f"images/{one}/x": str(number)})
+            case _:
+                story.release(cut=what == "cut")
+    assert not story.plan().has_work
+    now, facts = story.observe()
+    for group, claims in released(story.git.tags(), form, form.groups).items():
+        for member in now.family.groups[group]:
+            found = next(claim for claim in claims if member.name in claim.digests)
+            for tag in ("latest", str(found.version)):
+                name = member.repository.tag(f"{tag}{member.suffix}")
+                assert story.registry.names[str(name)][0].digest == found.digests[member.name]
+    assert {target: facts.found[target].image is not None for target in now.family.nodes} == dict.fromkeys(
+        now.family.nodes, True
+    )

@@ -32,10 +32,11 @@ def observe(session: Session, names: tuple[str, ...] = (), *, versions: bool = F
 
 def groups_of(now: Snapshot, names: tuple[str, ...]) -> dict[str, tuple[Image, ...]]:
     """The release groups that these images (all, when none is named) belong to, and their members."""
+    chosen = check_names(names, now.family)
     return {
         group: members
         for group, members in now.family.groups.items()
-        if not names or any(member.name in names for member in members)
+        if not names or any(member.name in chosen for member in members)
     }
 
 

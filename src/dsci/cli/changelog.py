@@ -81,8 +81,9 @@ def changelog(
                 session.console.warn(text)
             now, releases = found.now, found.releases
         family, numbers = now.family, now.settings.versioning.numbers()
-        check_names(names, family)
-        wanted = {family.images[name].group for name in names} or {image.group for image in family.images.values()}
+        wanted = {family.images[name].group for name in check_names(names, family)} or {
+            image.group for image in family.images.values()
+        }
         several = len(wanted) > 1
         releases = tuple(release for release in releases if release.image in wanted)
         coming = tuple(release for release in coming if release.image in wanted)

@@ -18,12 +18,17 @@ from dsci.pipeline.snapshot import snapshot
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.pass_context
 def export(context: click.Context, image: str, file: Path) -> None:
-    """Write a released IMAGE[:TAG] of the embedded registry to FILE, for `docker load`."""
+    """Write a released IMAGE[:TAG] of the embedded registry to FILE, for `docker load`.
+
+    In place of a tag the name of a variant will do: `ml:cuda12` is `ml:latest-cuda12`.
+    """
     name, _, tag = image.partition(":")
     with Session.of(context) as session:
         now = snapshot(session.source, session.git.head().commit)
         check_names((name,), now.family)
-        reference = now.family.images[name].repository.tag(tag or "latest")
+        for variant in now.family.named(image) if tag else (name,):
+            tag = f"latest{now.family.images[variant].suffix}"
+        reference = now.family.images[name].repository.tag(tag)
         if reference.repository.registry != EMBEDDED:
             raise ConfigError(f"{reference} is in a registry", hint=f"docker pull {reference}")
         session.registry.embedded.export(reference, file)

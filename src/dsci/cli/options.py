@@ -66,11 +66,14 @@ from_here = click.option(
 as_json = click.option("--json", is_flag=True, help="Print the result as JSON.")
 
 
-def check_names(names: Iterable[str], family: Family) -> None:
-    """Raises ConfigError for a name that is no image of the family."""
+def check_names(names: Iterable[str], family: Family) -> frozenset[str]:
+    """The images that these names mean. Raises ConfigError for a name that is no image of the family."""
+    chosen: set[str] = set()
     for name in names:
-        if name not in family.images:
+        if not (found := family.named(name)):
             known = sorted(family.images)
             raise ConfigError(
                 f"there is no image {name!r}{nearest(name, known)}", hint=f"the images here are {', '.join(known)}"
             )
+        chosen |= found
+    return frozenset(chosen)

@@ -121,6 +121,7 @@ def why(
     with Session.of(context, registries=registries, offline=offline, alone=offline, lenient=True, **about) as session:
         now, facts, value = observe(session, (image,))
         tell_doubts(session, facts)
+        image = image if image in now.family.images else min(now.family.named(image))
         group = now.family.images[image].group
         release = next((item for item in value.releases if item.image == group), None)
         above = {str(need) for need in now.family.ancestors(now.family.images[image].targets)}

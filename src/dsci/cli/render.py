@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dsci.cli.console import harmless
+from dsci.model.members import ending_of
 from dsci.model.plan import Plan, PlannedRelease, PlannedTarget
 from dsci.model.reference import EMBEDDED
 from dsci.model.text import clean
@@ -41,7 +42,7 @@ def plan(value: Plan) -> str:
         lines += ["", "Releases", ""]
         lines.append(table((item.image, _step(item), item.reason) for item in fresh))
         lines += ["", "Tags", ""]
-        lines.append(table((item.image, " ".join(item.tags), f"git {item.git_tag}") for item in fresh))
+        lines.append(table((*row, f"git {item.git_tag}") for item in fresh for row in _tags(item)))
     if value.refs:
         lines += ["", "Names that follow this run", ""]
         lines.append(table((item.image, " ".join(item.tags)) for item in value.refs))
@@ -51,6 +52,14 @@ def plan(value: Plan) -> str:
     totals = ", ".join(f"{count} to {action}" for action, count in counts.items() if count)
     lines += ["", f"{totals}; {len(fresh)} to release" if value.has_work else "Nothing to do."]
     return "\n".join(lines)
+
+
+def _tags(item: PlannedRelease) -> Iterator[tuple[str, str]]:
+    """The tags of a release, those of each variant in a row of their own."""
+    endings = {f"-{name.partition(':')[2]}" for name in item.members if ":" in name}
+    for ending in ("", *sorted(endings)):
+        tags = [tag for tag in item.tags if ending_of(tag, endings) == ending]
+        yield f"{item.image}{ending.replace('-', ':', 1)}", " ".join(tags)
 
 
 def _targets(value: Plan) -> Iterator[tuple[str, str, str]]:

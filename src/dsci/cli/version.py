@@ -16,6 +16,7 @@ from dsci.cli.wiring import Session
 from dsci.errors import DsciError
 from dsci.model.commits import Bump, Commit
 from dsci.model.facts import Facts
+from dsci.model.members import own_tags
 from dsci.model.pins import Moved
 from dsci.model.releases import release_tags
 from dsci.model.text import clean
@@ -101,7 +102,7 @@ def tags(
                         version=str(claim.version) if claim else None,
                         tags=[tag.name for tag in present],
                         next_version=following.version if following else None,
-                        next_tags=list(following.tags) if following else [],
+                        next_tags=list(own_tags(following.tags, member, members)) if following else [],
                         run_tags=[tag for ref in value.refs if ref.image == member.name for tag in ref.tags],
                     )
                 )

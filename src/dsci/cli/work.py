@@ -146,14 +146,13 @@ def _local(
     with Session.of(context, registries=registries, lenient=True) as session:
         overlay = session.git.dirty()
         now, facts = observing.observe(session.world, overlay=overlay, history=False)
-        check_names(names, now.family)
+        chosen = check_names(names, now.family) or frozenset(now.family.images)
         request = session.request(release=False, select=frozenset(names), force=force, rerun=rerun)
         facts, plan = whole.plan(session.world, now.family, facts, request)
         for text in plan.warnings:
             session.console.warn(text)
         if plan.has_work:
             session.announce(plan)
-        chosen = frozenset(names or now.family.images)
         bring = chosen if keep else frozenset()
         if session.event.foreign:
             session.console.say(releasing.FOREIGN)

@@ -16,7 +16,7 @@ import semver
 
 from dsci.errors import ConfigError
 from dsci.model.config import VersioningSettings
-from dsci.model.family import Image, release_groups, renamed
+from dsci.model.family import Image, declared, release_groups, renamed
 from dsci.model.numbers import precedence
 from dsci.model.oci import Digest, OciError, Platform
 from dsci.model.text import line
@@ -239,7 +239,7 @@ def _completed(claim: Released, beside: Mapping[tuple[str, semver.Version], Rele
 
 def _first_image(claim: Released) -> str:
     """The image that a claim speaks of, where the tag's name does not say it."""
-    return next(iter(claim.keys), "").partition("@")[0]
+    return declared(next(iter(claim.keys), "").partition("@")[0])
 
 
 def claim_trailers(

@@ -14,12 +14,13 @@ import msgspec
 import semver
 
 from dsci.errors import ConfigError
-from dsci.model import commits, pins, tags
+from dsci.model import commits, pins, tags, variants
 from dsci.model.location import Location
 from dsci.model.numbers import calendar
 from dsci.model.oci import OciError, Platform
 from dsci.model.reference import Repository
 from dsci.model.tagrule import Flavor
+from dsci.model.variants import VariantSettings
 
 FILE_NAME = "dsci.yaml"
 
@@ -103,6 +104,8 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """What it says of itself, where that differs from the family's."""
     previous_names: tuple[str, ...] = ()
     """What it was called before: releases under these names are its own, and so are the commits that led to them."""
+    variants: VariantSettings | None = None
+    """In which makes it comes (python x cuda, cpu and gpu): one version, told apart by a suffix of the tags."""
     release: bool = True
     """False for an image that is built and tested for others, never released itself."""
 
@@ -283,6 +286,10 @@ def _check(settings: Settings, location: Location) -> None:
         if image.repository is not None:
             repository = image.repository
             _at(location, (*path, "repository"), lambda repository=repository: Repository.parse(repository))
+        if image.variants is not None:
+            variants.expand(image.variants, location, (*path, "variants"))
+            for n, override in enumerate(image.variants.overrides):
+                _platforms(override.platforms or (), location, (*path, "variants", "overrides", str(n), "platforms"))
         for n, secret in enumerate(image.secrets):
             if (secret.env is None) == (secret.file is None):
                 where = location.at(*path, "secrets", str(n))

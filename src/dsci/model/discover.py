@@ -7,13 +7,15 @@ are found beside the images. What the Dockerfiles say is not read here: `edges` 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+import msgspec
+
 from dsci.errors import ConfigError
-from dsci.model import config, tags
+from dsci.model import config, tags, variants
 from dsci.model.config import ImageSettings, Settings
-from dsci.model.family import Image, Suite
+from dsci.model.family import Image, Suite, declared
 from dsci.model.location import Location
 from dsci.model.oci import Platform
 from dsci.model.reference import EMBEDDED, Repository
@@ -40,7 +42,8 @@ def discover(
     there are, without a look at the others. Raises ConfigError: no images, one name twice, an illegal name, a path that
     is not there.
     """
-    found = _layout(tree, project, only)
+    wanted = None if only is None else frozenset(map(declared, only))
+    found = _layout(tree, project, wanted)
     if "" in found.values() and settings.images and not found.keys() & settings.images.keys():
         found = {}  # The settings say what the Dockerfile at the root makes.
     for name in settings.images:
@@ -53,25 +56,26 @@ def discover(
             hint="commit a Dockerfile (dsci reads what Git knows), or name one under images: in dsci.yaml",
         )
     images = {
-        name: _image(name, given, found.get(name), settings, location, tree, project, platform)
+        image.name: image
         for name, given in sorted(known.items())
-        if only is None or name in only
+        if wanted is None or name in wanted
+        for image in _variants(name, given, found.get(name), settings, location, tree, project, platform)
     }
     if only is not None:
-        return images
+        return {name: image for name, image in images.items() if name in only}
     for image in images.values():
         for need in image.needs:
             if need not in images:
-                where = location.at("images", image.name, "needs")
+                where = location.at("images", image.declared, "needs")
                 near = nearest(need, sorted(images))
-                raise ConfigError(f"{where}: images.{image.name}.needs: there is no image {need!r}{near}")
+                raise ConfigError(f"{where}: images.{image.declared}.needs: there is no image {need!r}{near}")
     _check_previous_names(images, location)
     owners: dict[Repository, str] = {}
     for image in images.values():
         for repository in image.repositories:
-            if other := owners.get(repository):
-                raise ConfigError(f"{other} and {image.name} would both be published as {repository}")
-            owners[repository] = image.name
+            other = owners.setdefault(repository, image.declared)
+            if other != image.declared:
+                raise ConfigError(f"{other} and {image.declared} would both be published as {repository}")
     return images
 
 
@@ -82,9 +86,9 @@ def _check_previous_names(images: Mapping[str, Image], location: Location) -> No
         for old in image.previous_names:
             other = old if old in images else heirs.get(old)
             if other is not None:
-                where = location.at("images", image.name, "previous_names")
+                where = location.at("images", image.declared, "previous_names")
                 said = "an image of its own" if other == old else f"a previous name of {other} already"
-                raise ConfigError(f"{where}: images.{image.name}.previous_names: {old} is {said}")
+                raise ConfigError(f"{where}: images.{image.declared}.previous_names: {old} is {said}")
             heirs[old] = image.name
 
 
@@ -139,6 +143,40 @@ def _root_name(project: str) -> str:
     return name or "image"
 
 
+def _variants(
+    name: str,
+    given: ImageSettings,
+    folder: str | None,
+    settings: Settings,
+    location: Location,
+    tree: Tree,
+    project: str,
+    platform: Platform,
+) -> Iterator[Image]:
+    """The image, or each of its variants: as the image is, but for what makes the variant."""
+    if given.variants is None:
+        yield _image(name, given, folder, settings, location, tree, project, platform)
+        return
+    for variant in variants.expand(given.variants, location, ("images", name, "variants")):
+        own = msgspec.structs.replace(
+            given,
+            args={**given.args, **variant.args},
+            dockerfile=given.dockerfile if variant.dockerfile is None else variant.dockerfile,
+            target=given.target if variant.stage is None else variant.stage,
+            platforms=given.platforms if variant.platforms is None else variant.platforms,
+        )
+        image = _image(name, own, folder, settings, location, tree, project, platform, suites=variant.suites)
+        called = variant.suffix.replace("-", ":", 1)
+        yield replace(
+            image,
+            name=f"{name}{called}",
+            suffix=variant.suffix,
+            endings=variant.names,
+            variant=variant.values,
+            previous_names=tuple(f"{old}{called}" for old in given.previous_names),
+        )
+
+
 def _image(
     name: str,
     given: ImageSettings,
@@ -148,6 +186,8 @@ def _image(
     tree: Tree,
     project: str,
     platform: Platform,
+    *,
+    suites: tuple[str, ...] = (),
 ) -> Image:
     where = ("images", name)
     context = (given.context if given.context is not None else folder or "").strip("/").removeprefix("./")
@@ -182,7 +222,9 @@ def _image(
         external=given.external,
         repositories=_repositories(name, given, settings, project),
         tag_rules=tags.rules(rules, flavor),
-        suites=_suites(name, given, context if folder is None and context else folder, settings, location, tree),
+        suites=_suites(
+            name, given, context if folder is None and context else folder, settings, location, tree, more=suites
+        ),
         inherit=(given.suites or settings.suites).inherit,
         previous_names=given.previous_names,
         release=given.release,
@@ -198,11 +240,18 @@ def _repositories(name: str, given: ImageSettings, settings: Settings, project: 
 
 
 def _suites(
-    name: str, given: ImageSettings, folder: str | None, settings: Settings, location: Location, tree: Tree
+    name: str,
+    given: ImageSettings,
+    folder: str | None,
+    settings: Settings,
+    location: Location,
+    tree: Tree,
+    *,
+    more: tuple[str, ...],
 ) -> tuple[Suite, ...]:
     """The suites declared for an image, or else those in `suites/` beside its Dockerfile and in `suites/<image>/`.
 
-    `folder` is where its Dockerfile was found; None when settings alone name it.
+    `folder` is where its Dockerfile was found; None when settings alone name it. `more` are those of a variant alone.
     """
     chosen = given.suites or settings.suites
     roots: set[str]
@@ -211,12 +260,14 @@ def _suites(
     else:
         roots = {f"{folder}/{_SUITES}" if folder else _SUITES} if folder is not None else set()
         roots |= {f"{_SUITES}/{name}"} if folder != "" else set()
+    extra = {path.strip("/").removeprefix("./") for path in more}
     suites: list[Suite] = []
-    for root in sorted(roots):
+    for root in sorted(roots | extra):
         found = _suites_below(name, root, tree, config.seconds(chosen.timeout))
-        if chosen.paths is not None and not found:
+        if not found and (chosen.paths is not None or root in extra):
+            keys = ("variants", "overrides") if root in extra else ("suites", "paths")
             raise ConfigError(
-                f"{location.at('images', name, 'suites', 'paths')}: images.{name}.suites.paths: no tests at {root!r}",
+                f"{location.at('images', name, *keys)}: {'.'.join(('images', name, *keys))}: no tests at {root!r}",
                 hint="a suite is a .yaml file with a schemaVersion, or test_*.py files, committed to Git",
             )
         suites += found

@@ -6,12 +6,12 @@ guessed. A Dockerfile that cannot be read is its own image's problem.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError
 
 from dsci.errors import ConfigError
-from dsci.model import dockerfile
+from dsci.model import dockerfile, members
 from dsci.model.dockerfile import Recipe
 from dsci.model.family import Base, Family, Image, Node, TargetId
 from dsci.model.oci import Platform
@@ -59,7 +59,7 @@ def assemble(
         warnings += [f"{path}:{warning.line}: {warning.message}" for warning in recipe.warnings]
     family = Family(images=images, nodes=nodes, warnings=tuple(dict.fromkeys(warnings)))
     try:
-        _ = family.order, family.image_order
+        _ = family.order, family.image_order, family.release_order
     except CycleError as error:
         chain = " → ".join(str(target) for target in reversed(error.args[1]))
         raise ConfigError(
@@ -85,14 +85,19 @@ class _SiblingNames:
     """Which names in Dockerfiles mean siblings."""
 
     repositories: Mapping[Repository, str]
-    names: frozenset[str]
+    """Names of images by where they are published; variants share both."""
+    members: Mapping[str, Sequence[Image]]
+    """The variants of each image by its name, the default one first."""
     configured: bool
     """Whether the repositories are the user's own words; a prefix that is inferred has been told of already."""
     warnings: list[str]
 
     @classmethod
     def of(cls, images: Mapping[str, Image], recipes: Mapping[TargetId, Recipe], *, configured: bool) -> _SiblingNames:
-        repositories = {repository: image.name for image in images.values() for repository in image.repositories}
+        repositories = {repository: image.declared for image in images.values() for repository in image.repositories}
+        members: dict[str, list[Image]] = {}
+        for image in sorted(images.values(), key=lambda image: image.suffix):
+            members.setdefault(image.declared, []).append(image)
         warnings: list[str] = []
         if not configured:
             prefixes: dict[str, str] = {}
@@ -100,34 +105,49 @@ class _SiblingNames:
                 for source in recipe.sources:
                     repository = _parse(source.name, images[target.image], source.line).repository
                     prefix, _, name = str(repository).rpartition("/")
-                    if name in images and name != target.image and prefix != "docker.io/library":
+                    if name in members and name != images[target.image].declared and prefix != "docker.io/library":
                         prefixes.setdefault(prefix, f"{images[target.image].dockerfile}:{source.line}")
             if len(prefixes) == 1:
                 (prefix,) = prefixes
-                repositories |= {Repository.parse(f"{prefix}/{name}"): name for name in images}
+                repositories |= {Repository.parse(f"{prefix}/{name}"): name for name in members}
             elif prefixes:
                 places = ", ".join(f"{prefix} ({place})" for prefix, place in sorted(prefixes.items()))
                 warnings.append(
                     f"siblings are named under several prefixes: {places}; all of them are taken as external images;"
                     f" set registries: in dsci.yaml to the one that is yours"
                 )
-        return cls(repositories, frozenset(images), configured, warnings)
+        return cls(repositories, members, configured, warnings)
 
-    def find(self, name: str, reference: Reference, user: Image, line: int) -> str | None:
-        """The sibling that `name` stands for in this image's Dockerfile, or None."""
-        plain = name.removesuffix(":latest")
+    def find(self, name: str, reference: Reference, user: Image, line: int) -> Image | None:
+        """The sibling that `name` stands for in this image's Dockerfile, or None.
+
+        Raises ConfigError for a variant that there is not.
+        """
+        plain, _, tag = name.partition(":")
         found: str | None = None
         if reference.digest is None:
             found = self.repositories.get(reference.repository)
-        if found is None and plain in self.names:  # Names hold no / : @, so this is a bare name.
-            found = plain
-        if found == user.name or {name, plain, str(reference.repository), reference.repository.familiar} & set(
-            user.external
-        ):
+        if found is None and plain in self.members:  # Names hold no / : @, so this is a bare name.
+            found = plain if tag in ("", "latest") or members.named_alone(self.members[plain], tag) else None
+        repository = reference.repository
+        spellings = {name, name.removesuffix(":latest"), str(repository), repository.familiar}
+        if found == user.declared or spellings & set(user.external):
             return None
         if found is None:
             self._near_miss(name, reference, user, line)
-        return found
+            return None
+        return self._variant(found, reference.tag, user, line)
+
+    def _variant(self, name: str, tag: str | None, user: Image, line: int) -> Image:
+        """The variant of a sibling that a tag names, or else the one like its user."""
+        where, known = f"{user.dockerfile}:{line}", self.members[name]
+        found = members.by_tag(known, tag or "")
+        if found is None and members.says_something_else(known, tag):
+            self.warnings.append(
+                f"{where}: the tag {tag} names no variant of {name}:"
+                f" those are {', '.join(f'{name}:{each.endings[-1][1:]}' for each in known)}"
+            )
+        return found or members.alike(known, user, where=where)
 
     def _near_miss(self, name: str, reference: Reference, user: Image, line: int) -> None:
         """Report a name that is almost a sibling's: most often a slip, never silently one."""
@@ -135,13 +155,13 @@ class _SiblingNames:
         last = reference.repository.path.rpartition("/")[2]
         prefixes = {str(known).rpartition("/")[0] for known in self.repositories}
         told = "/" not in name or reference.digest is not None or self.configured
-        if last in self.names - {user.name} and told:
+        if last in self.members and last != user.declared and told:
             self.warnings.append(
                 f"{where}: {name} is taken as an external image although {last} is an image of this repository;"
-                f" write {last} to stand on it, or list {name} under images.{user.name}.external"
+                f" write {last} to stand on it, or list {name} under images.{user.declared}.external"
             )
-        elif str(reference.repository).rpartition("/")[0] in prefixes and last not in self.names:
-            near = nearest(last, sorted(self.names))
+        elif str(reference.repository).rpartition("/")[0] in prefixes and last not in self.members:
+            near = nearest(last, sorted(self.members))
             if near:
                 self.warnings.append(f"{where}: {name} is taken as an external image{near}")
 
@@ -164,12 +184,12 @@ def _node(
             )
         sibling = names.find(source.name, reference, image, source.line)
         if sibling is not None:
-            need = TargetId(sibling, platform)
-            if need not in images[sibling].targets:
+            need = TargetId(sibling.name, platform)
+            if need not in sibling.targets:
                 raise ConfigError(
-                    f"{image.dockerfile}:{source.line}: {target} needs {sibling} for {platform}, which is built for "
-                    + ", ".join(map(str, images[sibling].platforms)),
-                    hint=f"add {platform} to the platforms of {sibling}",
+                    f"{image.dockerfile}:{source.line}: {target} needs {sibling.name} for {platform},"
+                    f" which is built for {', '.join(map(str, sibling.platforms))}",
+                    hint=f"add {platform} to the platforms of {sibling.name}",
                 )
             if siblings.setdefault(source.name, need) != need:
                 raise ConfigError(
@@ -183,11 +203,13 @@ def _node(
             lineage = base
     needs = set(siblings.values())
     for name in image.needs:
-        wanted = TargetId(name, target.platform)
-        if wanted not in images[name].targets:
+        where = f"images.{image.declared}.needs"
+        named = images[name] if images[name].suffix else members.alike(names.members[name], image, where=where)
+        wanted = TargetId(named.name, target.platform)
+        if wanted not in named.targets:
             raise ConfigError(
-                f"images.{image.name}.needs: {name} is not built for {target.platform}",
-                hint=f"add {target.platform} to the platforms of {name}",
+                f"{where}: {named.name} is not built for {target.platform}",
+                hint=f"add {target.platform} to the platforms of {named.name}",
             )
         needs.add(wanted)
     return Node(

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
 from dsci.errors import ConfigError
@@ -65,7 +65,11 @@ class Image:
     group: str
     """The name its version and its Git tags go by; members of one group (variants) share both."""
     suffix: str = ""
-    """What tells the tags of this member from those of its group's default one."""
+    """What the tags of this variant end in; nothing for the default one, and for an image that has no variants."""
+    endings: tuple[str, ...] = ()
+    """What a tag may end in that means this variant: its suffix first; the last one has all of its values."""
+    variant: Mapping[str, str] = field(default_factory=dict)
+    """Its value of each axis."""
     context: str
     dockerfile: str
     stage: str | None = None
@@ -85,6 +89,11 @@ class Image:
     previous_names: tuple[str, ...] = ()
     """What it was called before."""
     release: bool = True
+
+    @property
+    def declared(self) -> str:
+        """The name that it shares with its variants: `ml` of `ml:cuda12`."""
+        return declared(self.name)
 
     @property
     def repository(self) -> Repository:
@@ -208,17 +217,60 @@ class Family:
         """The names of the groups that are ever released."""
         return frozenset(release_groups(self.images.values()))
 
+    @cached_property
+    def variants(self) -> Mapping[str, tuple[Image, ...]]:
+        """The images that share a name and a repository by that name, the default one first."""
+        found: dict[str, list[Image]] = defaultdict(list)
+        for image in sorted(self.images.values(), key=lambda image: image.suffix):
+            found[image.declared].append(image)
+        return {name: tuple(members) for name, members in found.items()}
+
+    def named(self, name: str) -> frozenset[str]:
+        """The images that a name means: all variants of an image, or the one that it names; none if it is unknown."""
+        if name in self.variants:
+            return frozenset(image.name for image in self.variants[name])
+        ending = f"-{name.partition(':')[2]}"
+        members = self.variants.get(declared(name), ())
+        return frozenset(image.name for image in members if ending in image.endings)
+
+    @cached_property
+    def release_order(self) -> tuple[str, ...]:
+        """The groups that are released, each after those that any of its members needs. Raises CycleError."""
+        order: dict[str, None] = {}
+
+        def visit(group: str, way: tuple[str, ...]) -> None:
+            if group in way:
+                raise CycleError("groups need each other", [group, *reversed(way[way.index(group) :])])
+            if group not in order and group in self.released_groups:
+                for need in self.group_needs(group):
+                    visit(need, (*way, group))
+                order[group] = None
+
+        for name in self.image_order:
+            visit(self.images[name].group, ())
+        return tuple(order)
+
     def group_needs(self, group: str) -> tuple[str, ...]:
         """The groups that a group's members need, by name."""
         needs = {need for member in self.groups[group] for need in self.image_needs(member.name)}
         return tuple(sorted({self.images[need].group for need in needs} - {group}))
 
-    def chosen(self, names: Collection[str]) -> frozenset[str]:
-        """These images and everything they stand on; all of them where none is named."""
+    def chosen(self, names: Collection[str], *, together: bool = False) -> frozenset[str]:
+        """The images that are named and everything they stand on; all of them where none is named.
+
+        With `together`, also what is released with any of them.
+        """
         if not names:
             return frozenset(self.images)
-        roots = [target for target in self.nodes if target.image in names]
-        return frozenset(target.image for target in (*roots, *self.ancestors(roots)))
+        chosen: frozenset[str] = frozenset()
+        more = frozenset(image for name in names for image in self.named(name))
+        while more != chosen:
+            chosen = more
+            targets = [target for name in chosen for target in self.images[name].targets]
+            more = chosen | {target.image for target in self.ancestors(targets)}
+            if together:
+                more |= {member.name for name in more for member in self.groups[self.images[name].group]}
+        return chosen
 
     def chosen_groups(self, names: Collection[str]) -> frozenset[str]:
         """The groups whose releases decide those of these images: their own, and all that these stand on."""
@@ -248,8 +300,8 @@ class Family:
         return _ordered({name: self.image_needs(name) for name in self.images})
 
     def components(self, names: Iterable[str]) -> tuple[frozenset[str], ...]:
-        """These images, parted into the sets that no edge of the family connects."""
-        neighbours: dict[str, set[str]] = {name: set() for name in self.images}
+        """These images, parted into the sets that no edge of the family connects, and no release that they share."""
+        neighbours = {name: {member.name for member in self.groups[image.group]} for name, image in self.images.items()}
         for name in self.images:
             for need in self.image_needs(name):
                 neighbours[name].add(need)
@@ -274,6 +326,11 @@ def _ordered(needs: Mapping[C, Iterable[C]]) -> tuple[C, ...]:
         order += ready
         sorter.done(*ready)
     return tuple(order)
+
+
+def declared(name: str) -> str:
+    """The name of an image that stands in settings and folders: `ml` of the variant `ml:cuda12`."""
+    return name.partition(":")[0]
 
 
 def renamed(images: Iterable[Image]) -> Mapping[str, str]:

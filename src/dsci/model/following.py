@@ -12,6 +12,7 @@ from dsci.model.claims import Released
 from dsci.model.event import Event
 from dsci.model.family import Family
 from dsci.model.plan import PlannedRef
+from dsci.model.tagname import suffixed
 from dsci.model.tags import Other, Subject, ref_tags
 
 
@@ -43,8 +44,8 @@ def refs_of(
                 found.append(
                     PlannedRef(
                         image=image.name,
-                        tags=tuple(f"{tag.name}{image.suffix}" for tag in tags),
-                        moving=tuple(f"{tag.name}{image.suffix}" for tag in tags if tag.moving),
+                        tags=tuple(suffixed(tag.name, image.suffix) for tag in tags),
+                        moving=tuple(suffixed(tag.name, image.suffix) for tag in tags if tag.moving),
                         commit=commit,
                         destinations=tuple(map(str, image.repositories)),
                     )

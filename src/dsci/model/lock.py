@@ -1,7 +1,8 @@
 """`dsci.lock`: the bases of a family, pinned in a file that is reviewed like any other.
 
-One row per base and platform, sorted, so that a moved base is a one-line diff. What the file pins wins over what the
-last release was built on (rule 2 of the semantics). Resolving bases and writing the file is done elsewhere.
+One line per base and platform, sorted, and nothing else, so that a moved base is a diff of one line. What the file pins
+wins over what the last release was built on (rule 2 of the semantics). What is to be pinned is `pipeline.locking`'s to
+say.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from dsci.model.oci import Digest, OciError, Platform
 from dsci.model.reference import Reference
 
 FILE_NAME = "dsci.lock"
-_HEAD = "# Written by `dsci lock`; `dsci lock --update` moves the bases to what they are now.\n"
 
 Bases = Mapping[tuple[str, Platform], Digest]
 
@@ -52,7 +52,7 @@ def parse(text: str) -> Bases:
 def render(bases: Bases) -> str:
     """The file for these bases; the same bases give the same bytes."""
     rows = [
-        f"  - name: {name}\n    platform: {platform}\n    digest: {digest}\n"
+        f"  - {{name: {name}, platform: {platform}, digest: {digest}}}\n"
         for (name, platform), digest in sorted(bases.items())
     ]
-    return f"{_HEAD}schema: 1\nbases:{'' if rows else ' []'}\n" + "".join(rows)
+    return f"schema: 1\nbases:{'' if rows else ' []'}\n" + "".join(rows)

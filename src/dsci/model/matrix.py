@@ -28,7 +28,10 @@ MOST_CHARACTERS = 490_000
 _WORK = ("test", "build")
 
 #: An id that means nothing to a shell, a YAML file or a workflow's expressions.
-_ID = re.compile(r"\A[a-z0-9][a-z0-9._-]{0,254}@[a-z0-9][a-z0-9._-]{0,63}(?:/[a-z0-9][a-z0-9._-]{0,63}){1,2}\Z")
+_ID = re.compile(
+    r"\A[a-z0-9][a-z0-9._-]{0,254}(?::[a-z0-9][a-z0-9._-]{0,62})?"
+    r"@[a-z0-9][a-z0-9._-]{0,63}(?:/[a-z0-9][a-z0-9._-]{0,63}){1,2}\Z"
+)
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9]+")
 _NAME_LENGTH = 60
 

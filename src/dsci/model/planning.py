@@ -18,13 +18,13 @@ from dsci.model.following import refs_of
 from dsci.model.gitnames import TagNames
 from dsci.model.oci import ANY
 from dsci.model.plan import Plan, PlannedRef, PlannedRelease, PlannedTarget
-from dsci.model.releases import answer, begin, decisions_of, finish
+from dsci.model.releases import answer, begin, decisions_of, finish, left_behind
 from dsci.model.verdicts import Action, verdicts_of
 
 
 def make(family: Family, facts: Facts, request: Request) -> Plan:
     """Decide. Raises ConflictError when a version that would come next is taken off this branch."""
-    chosen = family.chosen(request.select)
+    chosen = family.chosen(request.select, together=request.release)
     if request.release and request.event.trigger is Trigger.TAG:
         chosen &= _answering(family, facts)
     actions, reasons = verdicts_of(family, facts, request)
@@ -60,6 +60,7 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
                     reasons[target] = f"{release.image} {release.version}: {release.reason}"
     needed = _needed(family, chosen, superseded)
     told = [text for decision in decisions.values() for text in decision.warnings]
+    told += filter(None, (left_behind(family, facts.claims[group]) for group in decisions))
     if request.event.trigger is Trigger.TAG and form.read(request.event.tag) is None:
         told.append(f"the Git tag {request.event.tag} is no release of an image here: nothing is made of it")
     return Plan(

@@ -6,7 +6,7 @@ refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -19,10 +19,12 @@ from dsci.model.claims import BESIDE, Released, TagFormat
 from dsci.model.commits import Bump
 from dsci.model.event import Event, Trigger
 from dsci.model.facts import Facts, Pending, Request
-from dsci.model.family import Family, Image
+from dsci.model.family import Family, Image, TargetId
 from dsci.model.gitnames import TagNames
 from dsci.model.lines import Line
+from dsci.model.members import ending_of
 from dsci.model.plan import PlannedRelease
+from dsci.model.tagname import suffixed
 from dsci.model.tags import Subject
 from dsci.model.text import plain
 from dsci.model.version import Decision
@@ -34,10 +36,9 @@ def decisions_of(family: Family, facts: Facts, request: Request) -> dict[str, De
     if event.trigger is Trigger.TAG:
         return _by_tag(facts, event)
     decisions: dict[str, Decision] = {}
-    wanted = family.chosen_groups(request.select) & family.released_groups
-    for name in family.image_order:
-        group = family.images[name].group
-        if group in decisions or group not in wanted:
+    wanted, moved = family.chosen_groups(request.select), _moved(family, facts)
+    for group in family.release_order:
+        if group not in wanted:
             continue
         members = family.groups[group]
         changed = [
@@ -49,7 +50,11 @@ def decisions_of(family: Family, facts: Facts, request: Request) -> dict[str, De
             since=facts.since[group],
             touched=facts.touched[group],
             source_changed=changed[0] if changed else "",
-            parents=[decisions[parent] for parent in family.group_needs(group) if parent in decisions],
+            parents=[
+                decisions[parent]
+                for parent in family.group_needs(group)
+                if parent in decisions and _reaches(family, parent, group, moved)
+            ],
             settings=facts.settings.versioning,
             line=facts.lines.get(group, Line()),
             fresh=facts.fresh.get(group),
@@ -62,6 +67,24 @@ def decisions_of(family: Family, facts: Facts, request: Request) -> dict[str, De
             coming = decisions[group]
             decisions[group] = replace(coming, version=None, reason=f"a request releases nothing ({coming.reason})")
     return decisions
+
+
+def _moved(family: Family, facts: Facts) -> frozenset[TargetId]:
+    """The targets that are not what their last release had, or stand on such a one."""
+    moved: set[TargetId] = set()
+    for target in family.order:
+        group = family.images[target.image].group
+        if facts.own_changes.get(target) or not facts.claims[group] or not moved.isdisjoint(family.nodes[target].needs):
+            moved.add(target)
+    return frozenset(moved)
+
+
+def _reaches(family: Family, parent: str, group: str, moved: Collection[TargetId]) -> bool:
+    """Whether a release of one group is news to another: of an image with variants, if those that it needs moved."""
+    if not any(member.variant for member in family.groups[parent]):
+        return True
+    needs = (need for member in family.groups[group] for each in member.targets for need in family.nodes[each].needs)
+    return any(need in moved for need in needs if family.images[need.image].group == parent)
 
 
 def _by_tag(facts: Facts, event: Event) -> dict[str, Decision]:
@@ -163,7 +186,7 @@ def _planned(family: Family, facts: Facts, decision: Decision, git_tag: str, com
 def finish(family: Family, facts: Facts, pending: Pending) -> PlannedRelease:
     """A release that was claimed and cut off before all its tags stood."""
     claim = pending.claim
-    members = family.groups[claim.group]
+    members = [member for member in family.groups[claim.group] if member.name in claim.digests]
     planned = _all_tags(members, _subject(claim), facts.claims[claim.group])
     return PlannedRelease(
         image=claim.group,
@@ -188,15 +211,49 @@ def _destinations(members: Sequence[Image]) -> tuple[str, ...]:
 def _all_tags(
     members: Sequence[Image], subject: Subject, claims: Sequence[Released]
 ) -> tuple[tags_model.PlannedTag, ...]:
-    """The tags of all members, the default one's first; most often they are the same."""
-    rules = dict.fromkeys(member.tag_rules for member in members)
-    planned = [tag for each in rules for tag in tags_model.plan_tags(each, subject, _others(claims))]
-    return tuple(sorted(dict.fromkeys(planned), key=lambda tag: tag.moving))
+    """The tags of all members, the default one's first; those of images without variants are most often the same.
+
+    Raises ConflictError for a tag that would read as another variant's.
+    """
+    planned: dict[tags_model.PlannedTag, None] = {}
+    for member in members:
+        suffixes = {each.suffix for each in members if each.declared == member.declared}
+        for tag in _tags(member, subject, claims):
+            if ending_of(tag.name, suffixes) != member.suffix:
+                raise ConflictError(
+                    f"{member.name} {subject.version} would be tagged {tag.name}, which is a variant's name",
+                    hint=f"give the variants of {member.declared} another suffix, or the tag rule or the version"
+                    " another name",
+                )
+            planned[tag] = None
+    return tuple(sorted(planned, key=lambda tag: tag.moving))
 
 
 def release_tags(image: Image, claim: Released, claims: Sequence[Released]) -> tuple[tags_model.PlannedTag, ...]:
     """The tags that a claimed release should have now in an image's repositories, given all claims of its group."""
-    return tags_model.plan_tags(image.tag_rules, _subject(claim), _others(claims))
+    return _tags(image, _subject(claim), claims)
+
+
+def _tags(image: Image, subject: Subject, claims: Sequence[Released]) -> tuple[tags_model.PlannedTag, ...]:
+    """The tags of an image, its suffix behind them; of the claims, those that speak of this image count."""
+    names = {image.name, *image.previous_names}
+    about = [claim for claim in claims if not (claim.by_dsci and image.variant) or names & claim.digests.keys()]
+    planned = tags_model.plan_tags(image.tag_rules, subject, _others(about))
+    return tuple(replace(tag, name=suffixed(tag.name, image.suffix)) for tag in planned)
+
+
+def left_behind(family: Family, claims: Sequence[Released]) -> str:
+    """A word about variants that the newest release has and the family no more: nothing moves their tags."""
+    newest = version_model.newest(claims)
+    if newest is None or newest.group not in family.groups:
+        return ""
+    images = family.groups[newest.group]
+    known = {name for image in images for name in (image.name, *image.previous_names)}
+    gone = [name for name in sorted(newest.digests) if ":" in name and name not in known]
+    if not gone:
+        return ""
+    endings = ", ".join(f"*-{name.partition(':')[2]}" for name in gone)
+    return f"{', '.join(gone)}: no variant any more; the tags {endings} stay where {newest.version} has put them"
 
 
 def _subject(claim: Released) -> Subject:

@@ -73,8 +73,14 @@ def assemble(pieces: Sequence[Piece], taken: Callable[[str], bool]) -> str:
     return hashed if free(hashed) else _told_apart(f"ref-{name}", pieces)
 
 
-def _told_apart(name: str, pieces: Sequence[Piece]) -> str:
+def suffixed(name: str, suffix: str) -> str:
+    """A tag with the suffix of a variant behind it; what would become too long is cut, and told apart by a hash."""
+    room = _LIMIT - len(suffix)
+    return f"{name if len(name) <= room else _told_apart(name, [Piece(name)], room)}{suffix}"
+
+
+def _told_apart(name: str, pieces: Sequence[Piece], limit: int = _LIMIT) -> str:
     """The name, cut where it must be, with a hash of what it was made from. No ref ends so and keeps its name."""
     original = "\0".join(piece.text for piece in pieces)
     digest = hashlib.sha256(original.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
-    return f"{name[: _LIMIT - _DIGITS - 1].rstrip('.-') or 'ref'}-{digest}"
+    return f"{name[: limit - _DIGITS - 1].rstrip('.-') or 'ref'}-{digest}"

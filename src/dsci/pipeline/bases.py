@@ -18,6 +18,8 @@ from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.world import World
 from dsci.ports import Registry
 
+_PINNED = "a base that dsci.lock pins need not be asked for: run `dsci lock` where it can be, and commit the file"
+
 
 def pins_of(
     world: World, now: Snapshot, last: Mapping[str, Released | None], warnings: list[str]
@@ -41,8 +43,8 @@ def pins_of(
                 wanted = reference.repository.at(index) if index else reference
                 asked = (str(wanted), platform)
                 if asked not in resolved:
-                    where = _named_at(now, target, reference)
-                    resolved[asked], why[asked] = _resolve_now(world, wanted, platform, where)
+                    where = named_at(now, reference, target)
+                    resolved[asked], why[asked] = resolve_now(world, wanted, platform, where)
                 digest = resolved[asked]
                 reason = why[asked]
             if digest is None:
@@ -60,7 +62,7 @@ def carried(now: Snapshot, pins: keys.Pins) -> tuple[keys.Pins, Mapping[TargetId
     for target in now.family.order:
         for reference, platform in now.family.nodes[target].external:
             if (str(reference), platform) not in own[target]:
-                text = f"{_named_at(now, target, reference)}: the plan pins no digest of {reference.familiar}"
+                text = f"{named_at(now, reference, target)}: the plan pins no digest of {reference.familiar}"
                 unpinned.setdefault(target, f"{text} (make it again where the registry of that base can be reached)")
     return own, unpinned
 
@@ -77,7 +79,7 @@ def _kept(node: family.Node, reference: Reference, platform: Platform, kept: Ite
     return None
 
 
-def _named_at(now: Snapshot, target: TargetId, reference: Reference) -> str:
+def named_at(now: Snapshot, reference: Reference, target: TargetId) -> str:
     """`file:line` of the first place in a target's Dockerfile that names this base."""
     node = now.family.nodes[target]
     names = {base.name for base in node.bases if base.reference == reference}
@@ -85,7 +87,8 @@ def _named_at(now: Snapshot, target: TargetId, reference: Reference) -> str:
     return f"{now.family.images[target.image].dockerfile}:{line}"
 
 
-def _resolve_now(world: World, reference: Reference, platform: Platform, where: str) -> tuple[Digest | None, str]:
+def resolve_now(world: World, reference: Reference, platform: Platform, where: str) -> tuple[Digest | None, str]:
+    """What a base is now, or None and why that is not known; `where` names it in a Dockerfile."""
     if world.resolve is None:
         return None, f"base {reference.familiar} is not resolved: offline"
     try:
@@ -93,6 +96,7 @@ def _resolve_now(world: World, reference: Reference, platform: Platform, where: 
     except RegistryError as error:
         if not world.lenient:
             error.message = f"{where}: base {reference.familiar} is not resolved: {error.message}"
+            error.hint = "; ".join(filter(None, (error.hint, _PINNED)))
             raise
         return None, f"base {reference.familiar} is not resolved: {error.message}"
     if digest is None:

@@ -223,7 +223,8 @@ def _difference(then: Earlier | None, now: Snapshot, target: TargetId, release: 
         return f"the sources of {release} cannot be read any more"
     before = as_it_was(then, now, target)
     if before is None:
-        return f"new since {release}"
+        named = f"{target.image} is " if now.family.images[target.image].variant else ""
+        return f"{named}new since {release}"
     if before != target:
         return f"renamed from {before.image}"
     if then.own[target] == now.sources.own[target]:

@@ -46,7 +46,7 @@ def release_index(
     """
     facts = {
         f"{_ANNOTATION}version": release.version,
-        f"{_ANNOTATION}ref.name": f"{image.group}-{release.version}",
+        f"{_ANNOTATION}ref.name": f"{image.group}-{release.version}{image.suffix}",
     }
     return index_of(image, images, facts, commit=release.commit, when=when, source=source, base=base)
 
@@ -148,7 +148,7 @@ def _names(family: Family, claim: Released, claims: Sequence[Released]) -> list[
         names += [
             _Name(
                 claim=claim,
-                reference=repository.tag(f"{tag.name}{member.suffix}"),
+                reference=repository.tag(tag.name),
                 digest=digest,
                 primary=member.repository,
                 moving=tag.moving,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from dsci.errors import ConfigError
-from dsci.model import config, discover, dockerfile, edges, family, inputs, keys, lock
+from dsci.model import config, discover, dockerfile, edges, family, inputs, keys, lock, members
 from dsci.model.config import Settings
 from dsci.model.dockerfile import Recipe
 from dsci.model.family import Family, Image, TargetId
@@ -87,6 +87,8 @@ def snapshot(
         _check_names(files[target])
         generated[target] = _generated(git, image, commit) if image.inputs else ()
         own[target] = keys.own_key(image, target, node.recipe, files[target], tree[image.dockerfile].oid)
+    sources = keys.source_keys(assembled, own)
+    members.check_distinct(assembled, sources.full)
     return Snapshot(
         settings=settings,
         family=assembled,
@@ -94,7 +96,7 @@ def snapshot(
         inputs=filters,
         files=files,
         generated=generated,
-        sources=keys.source_keys(assembled, own),
+        sources=sources,
         locked=lock.parse(read(lock.FILE_NAME)) if lock.FILE_NAME in tree else {},
         dirty=_dirty(assembled, filters, overlay) if overlay else {},
         changed=changed,

@@ -157,7 +157,7 @@ def missing_tags(registry: Registry, assembled: Family, claim: Released, claims:
             continue
         for repository in member.repositories:
             for tag in release_tags(member, claim, claims):
-                reference = repository.tag(f"{tag.name}{member.suffix}")
+                reference = repository.tag(tag.name)
                 present = registry.resolve(reference)
                 if present is None or present.digest != digest:
                     missing.append(str(reference))

@@ -18,7 +18,7 @@ TOKEN = "only-for-this-test"
 def fetch(url, token=None):
     request = urllib.request.Request(url, headers={"Authorization": f"token {token}"} if token else {})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=5) as answer:
+    with opener.open(request, timeout=30) as answer:
         return json.load(answer)
 
 
@@ -34,7 +34,7 @@ def server(tmp_path_factory):
     with log.open("w") as output:
         process = subprocess.Popen(["start-jupyter"], env=environment, cwd=home, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         try:
             fetch(f"{url}/api")
