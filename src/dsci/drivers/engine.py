@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 #: The oldest engine whose BuildKit takes named contexts (Docker Engine 23.0, BuildKit 0.10).
 OLDEST = (23, 0)
 
+#: The first engine whose BuildKit (0.13) has `rewrite-timestamp`.
+_FIRST_REWRITING = 26
 _CALL_TIMEOUT = 300
 #: The version that the first question is asked in; the engine's own is used from then on.
 _FIRST_API = "1.42"
@@ -127,6 +129,27 @@ class DockerEngine:
         _ = self._client
         status = dict(pair for pair in self._info.get("DriverStatus") or () if len(pair) == 2)
         return "containerd" if status.get("driver-type", "").startswith("io.containerd.snapshotter") else "classic"
+
+    def check_reproducible(self) -> None:
+        """See that BuildKit here can set back the times in layers. Raises BuilderError with the reason.
+
+        Debian's engine does not tell its BuildKit's version; Engine 26.0 was the first with 0.13, which brought it.
+        Source: https://github.com/moby/buildkit/releases/tag/v0.13.0, https://docs.docker.com/engine/release-notes/26.0/
+        """
+        _ = self._client
+        if self.mode == "classic":
+            raise BuilderError(
+                "reproducible: this engine keeps the classic image store, which exports no OCI layouts: BuildKit can "
+                "set back the times in layers only there",
+                hint='turn on the containerd image store ("features": {"containerd-snapshotter": true} in the '
+                "engine's daemon.json), or take `reproducible` out of dsci.yaml",
+            )
+        server = str(self._info.get("ServerVersion", ""))
+        if 0 < _major(server) < _FIRST_REWRITING:
+            raise BuilderError(
+                f"reproducible: Docker Engine {server} leaves the times in layers as they are",
+                hint=f"update Docker to {_FIRST_REWRITING}.0 or newer, or take `reproducible` out of dsci.yaml",
+            )
 
     def platform(self) -> Platform:
         """The platform that the engine runs natively."""
@@ -274,6 +297,12 @@ class DockerEngine:
         if all(done):
             self._run.forget_dead()
         return sum(done)
+
+
+def _major(version: str) -> int:
+    """The first number of an engine's version; 0 where it has none, as a build of its developers."""
+    found = re.match(r"[0-9]{1,4}(?=\.)", version)
+    return int(found[0]) if found else 0
 
 
 class EngineContainer:
