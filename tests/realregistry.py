@@ -127,6 +127,25 @@ class RealRegistry:
         with _OPENER.open(f"http://{self.address}/v2/{repository}/blobs/{digest}", timeout=10) as answer:
             return json.load(answer)
 
+    def content(self, repository: str, digest: str) -> bytes:
+        """A blob's bytes, such as a layer."""
+        with _OPENER.open(f"http://{self.address}/v2/{repository}/blobs/{digest}", timeout=30) as answer:
+            return answer.read()
+
+    def put(self, repository: str, reference: str, manifest: dict) -> None:
+        """Write a manifest or an index under a name, as anybody could."""
+        self._send("PUT", repository, reference, json.dumps(manifest).encode(), manifest["mediaType"])
+
+    def delete(self, repository: str, digest: str) -> None:
+        """Take a manifest away, with every tag that names it."""
+        self._send("DELETE", repository, digest)
+
+    def _send(self, method: str, repository: str, reference: str, content: bytes | None = None, kind: str = "") -> None:
+        url = f"http://{self.address}/v2/{repository}/manifests/{reference}"
+        headers = {"Content-Type": kind} if kind else {}
+        request = urllib.request.Request(url, content, headers, method=method)
+        _OPENER.open(request, timeout=10).close()
+
     def delete_tag(self, repository: str, tag: str, *, named: bool = True) -> None:
         """Take a tag away, as a clean-up would, and (unless not `named`) whatever it names."""
         folder = self._folder / "storage/docker/registry/v2/repositories" / repository / "_manifests"
