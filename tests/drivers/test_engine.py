@@ -912,6 +912,31 @@ def test_sweep_takes_what_the_dead_left_and_nothing_else(
         docker("volume", "rm", "--force", volume)
 
 
+@engine_needed
+def test_images_that_go_while_they_are_listed_stop_nobody(
+    engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from docker.errors import APIError
+
+    said = ["failed to calculate size of image x: content digest sha256:0: not found"] * 2
+    list_images = engine._client.api.images
+
+    def images() -> object:
+        if said:
+            raise APIError("500", explanation=said.pop())
+        return list_images()
+
+    monkeypatch.setattr(engine._client.api, "images", images)
+    engine.sweep()
+    assert not said
+    said += ["content digest sha256:0: not found"] * 100
+    engine.sweep()
+    assert said, "it gives up, and leaves the rest to the next run"
+    said[:] = ["disk on fire"]
+    with pytest.raises(BuilderError, match="disk on fire"):
+        engine.sweep()
+
+
 def _run_of(child: subprocess.Popen[str], state: Path) -> str:
     """The id of the run whose lock this process holds."""
     for descriptor in Path(f"/proc/{child.pid}/fd").iterdir():

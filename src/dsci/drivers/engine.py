@@ -46,6 +46,8 @@ _CALL_TIMEOUT = 300
 #: The version that the first question is asked in; the engine's own is used from then on.
 _FIRST_API = "1.42"
 _LINK_LIMIT = 16
+#: How often the list of images is asked for while others remove some.
+_LISTINGS = 5
 #: The engine keeps two files of this size: at least one is left of whatever was printed, however much it was.
 _LOG_BYTES = 8 * 1024 * 1024
 #: What a line costs in such a file beside its text, and the most that goes into one line.
@@ -289,7 +291,9 @@ class DockerEngine:
             for volume in self._client.volumes.list(filters={"label": LABEL}):
                 if self._run.is_dead((volume.attrs.get("Labels") or {}).get(LABEL, "")):
                     done.append(_quietly(lambda volume=volume: volume.remove(force=True)))
-            for image in self._client.api.images():
+            images = self._images()
+            done += [] if images is not None else [0]
+            for image in images or ():
                 for tag in image.get("RepoTags") or ():
                     match = _RUN_TAG.match(tag)
                     if match and self._run.is_dead_nonce(match[1]):
@@ -297,6 +301,22 @@ class DockerEngine:
         if all(done):
             self._run.forget_dead()
         return sum(done)
+
+    def _images(self) -> Sequence[Mapping[str, Any]] | None:
+        """Every image; None where there is no list to be had, since others keep removing what is on it.
+
+        The containerd image store measures each image for it, and one that goes meanwhile is an error.
+        """
+        from docker.errors import APIError
+
+        for _ in range(_LISTINGS):
+            try:
+                found: Sequence[Mapping[str, Any]] = self._client.api.images()
+                return found
+            except APIError as error:
+                if "not found" not in str(error.explanation):
+                    raise
+        return None
 
 
 def _major(version: str) -> int:
