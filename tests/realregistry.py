@@ -128,6 +128,26 @@ class RealRegistry:
         with _OPENER.open(f"http://{self.address}/v2/{repository}/blobs/{digest}", timeout=10) as answer:
             return json.load(answer)
 
+    def content(self, repository: str, digest: str) -> bytes:
+        """A blob's bytes, such as a layer."""
+        with _OPENER.open(f"http://{self.address}/v2/{repository}/blobs/{digest}", timeout=30) as answer:
+            return answer.read()
+
+    def put(self, repository: str, reference: str, manifest: dict) -> str:
+        """Write a manifest or an index under a name, as anybody could; gives its digest."""
+        return self._send("PUT", repository, reference, json.dumps(manifest).encode(), manifest["mediaType"])
+
+    def delete(self, repository: str, digest: str) -> None:
+        """Take a manifest away, with every tag that names it."""
+        self._send("DELETE", repository, digest)
+
+    def _send(self, method: str, repository: str, reference: str, content: bytes | None = None, kind: str = "") -> str:
+        url = f"http://{self.address}/v2/{repository}/manifests/{reference}"
+        headers = {"Content-Type": kind} if kind else {}
+        request = urllib.request.Request(url, content, headers, method=method)
+        with _OPENER.open(request, timeout=10) as answer:
+            return answer.headers.get("Docker-Content-Digest", "")
+
     def delete_tag(self, repository: str, tag: str, *, named: bool = True) -> None:
         """Take a tag away, as a clean-up would, and (unless not `named`) whatever it names."""
         folder = self._folder / "storage/docker/registry/v2/repositories" / repository / "_manifests"
@@ -164,17 +184,6 @@ class RealRegistry:
         end.add_header("Content-Type", "application/octet-stream")
         with _OPENER.open(end, timeout=10):
             return digest
-
-    def put(self, repository: str, tag: str, manifest: dict) -> str:
-        """Write a manifest under a tag; gives its digest."""
-        request = urllib.request.Request(
-            f"http://{self.address}/v2/{repository}/manifests/{tag}",
-            data=json.dumps(manifest).encode(),
-            headers={"Content-Type": manifest["mediaType"]},
-            method="PUT",
-        )
-        with _OPENER.open(request, timeout=10) as answer:
-            return answer.headers["Docker-Content-Digest"]
 
     def collect(self) -> None:
         """Forget what is kept in memory, by a new start."""

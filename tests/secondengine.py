@@ -60,10 +60,19 @@ def _ip(*arguments: str, check: bool = True) -> None:
     subprocess.run(["ip", *arguments], check=check, capture_output=True)
 
 
+def _rule(what: str, table: str, chain: str, *match: str) -> None:
+    subprocess.run(["iptables", "-t", table, what, chain, *match], check=True, capture_output=True)
+
+
 @contextlib.contextmanager
-def second_engine(hub: str, *, containerd_store: bool) -> Iterator[str]:
-    """The DOCKER_HOST of a fresh engine with the wanted image store, whose Docker Hub is `hub`."""
-    number = next(_COUNT)
+def second_engine(
+    hub: str, *, containerd_store: bool, programs: Path | None = None, online: bool = False
+) -> Iterator[str]:
+    """The DOCKER_HOST of a fresh engine with the wanted image store, whose Docker Hub is `hub`.
+
+    It finds the programs of a folder before all others; with `online` its builds reach what this machine reaches.
+    """
+    number = (os.getpid() + next(_COUNT)) % 250 + 1  # Several test runs may have engines at the same time.
     name = f"dsci{os.getpid() % 10000}n{number}"
     here, there = f"10.213.{number}.1", f"10.213.{number}.2"
     folder = Path(tempfile.mkdtemp(prefix="dsci2-", dir="/tmp"))
@@ -78,6 +87,15 @@ def second_engine(hub: str, *, containerd_store: bool) -> Iterator[str]:
         _ip("-n", name, "address", "add", f"{there}/24", "dev", f"{name}b")
         for link in (f"{name}b", "lo"):
             _ip("-n", name, "link", "set", link, "up")
+        if online:
+            _ip("-n", name, "route", "add", "default", "via", here)
+            for rule in (
+                ("nat", "POSTROUTING", "-s", f"{there}/32", "-j", "MASQUERADE"),
+                ("filter", "FORWARD", "-i", f"{name}a", "-j", "ACCEPT"),
+                ("filter", "FORWARD", "-o", f"{name}a", "-j", "ACCEPT"),
+            ):
+                _rule("-I", *rule)
+                closing.callback(_rule, "-D", *rule)
         mirror = closing.enter_context(relay(here, hub))
         config = {
             "features": {"containerd-snapshotter": containerd_store},
@@ -103,6 +121,7 @@ def second_engine(hub: str, *, containerd_store: bool) -> Iterator[str]:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"} if programs else None,
             )
         closing.callback(_end, daemon, folder)
         environment = {**os.environ, "DOCKER_HOST": endpoint}

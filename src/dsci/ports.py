@@ -127,6 +127,12 @@ class BuildOrder:
     """Whether the image is wanted as an OCI layout as well; else its bytes stay in the engine until they are asked for.
     """
     network: str = "default"
+    reproducible: bool = False
+    """Whether no file of a new layer is to be younger than `epoch`; only layouts can be had so."""
+    fresh: bool = False
+    """Whether every step is run, whatever the builder remembers."""
+    load: bool = True
+    """Whether an image that is wanted as a layout is wanted in the engine too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +156,8 @@ class Builder(Protocol):
     ) -> AbstractContextManager[ImageSource | BuildFailure]:
         """Build with the tar that `context` writes; the source is valid inside the `with` block.
 
-        The image is then also in the engine under `order.local_name`. Raises BuilderError when BuildKit itself is not
-        to be had; a failing Dockerfile is a `BuildFailure`.
+        Unless `order.load` says no, the image is then also in the engine under `order.local_name`. Raises BuilderError
+        when BuildKit itself is not to be had; a failing Dockerfile is a `BuildFailure`.
         """
 
     def cancel(self) -> None:
@@ -214,6 +220,9 @@ class Engine(Protocol):
     @property
     def mode(self) -> Literal["containerd", "classic"]:
         """Which image store the engine keeps: it decides when an image's digest is known (rule 12)."""
+
+    def check_reproducible(self) -> None:
+        """Raises BuilderError where this engine cannot build the same bytes twice, and says why."""
 
     def platform(self) -> Platform:
         """The platform that the engine runs natively."""

@@ -222,6 +222,25 @@ def test_the_same_order_gives_the_same_digest_whatever_the_environment_says(
 
 
 @engine_needed
+def test_times_are_set_back_and_nothing_is_remembered_where_it_is_asked(
+    builder: Buildx, order: Orders, engine: DockerEngine
+) -> None:
+    text = BASE + "RUN echo text > /new && touch -d 2001-01-01 /old\n"
+    usual = build(builder, order(), text)
+    assert usual.file("new").mtime > 1_700_000_000
+    if engine.mode == "classic":
+        return
+    orders = [order(layout=True, reproducible=True, fresh=True, load=False) for _ in range(2)]
+    first, second = (build(builder, each, text) for each in orders)
+    assert first.file("new").mtime == 1_700_000_000 and first.file("old").mtime == usual.file("old").mtime < 1e9
+    assert first.digest == second.digest != usual.digest
+    assert [engine.image_id(each.local_name) for each in orders] == [None, None], "loaded where nobody wants it"
+    random = BASE + "RUN cat /proc/sys/kernel/random/uuid > /id\n"
+    one, other, third = (build(builder, order(fresh=fresh), random).content("id") for fresh in (False, False, True))
+    assert one == other != third
+
+
+@engine_needed
 def test_the_image_says_nothing_of_names_and_attestations(builder: Buildx, order: Orders) -> None:
     one, two = (build(builder, order(), BASE + "COPY a /a\n", {"a": "1"}) for _ in range(2))
     assert one.digest == two.digest, "the local name is not in the image"

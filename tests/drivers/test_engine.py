@@ -358,6 +358,33 @@ def test_an_engine_that_is_too_old(run: Run, scripted: Callable[..., ScriptedEng
     assert "update Docker" in caught.value.hint
 
 
+CONTAINERD = {"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
+
+
+@pytest.mark.parametrize(
+    ("version", "facts", "said"),
+    [
+        ("26.1.5+dfsg1", {}, "classic image store"),
+        ("25.0.6", CONTAINERD, "Docker Engine 25.0.6 leaves the times"),
+        ("23.0.0", CONTAINERD, "Docker Engine 23.0.0 leaves the times"),
+        ("26.0.0", CONTAINERD, ""),
+        ("29.1.0-rc.1", CONTAINERD, ""),
+        ("dev", CONTAINERD, ""),
+        ("", CONTAINERD, ""),
+    ],
+)
+def test_whether_an_engine_can_build_the_same_bytes_twice(
+    run: Run, scripted: Callable[..., ScriptedEngine], version: str, facts: dict[str, Any], said: str
+) -> None:
+    engine = DockerEngine({"DOCKER_HOST": scripted(version, **facts).url}, run)
+    if not said:
+        engine.check_reproducible()
+        return
+    with pytest.raises(BuilderError) as caught:
+        engine.check_reproducible()
+    assert said in caught.value.message and "take `reproducible` out of dsci.yaml" in caught.value.hint
+
+
 @pytest.mark.parametrize("version", ["23.0.0", "26.1.5+dfsg1", "29.0.0-rc.1", "dev", "", None])
 def test_an_engine_that_is_new_enough_or_cannot_be_told(
     run: Run, scripted: Callable[..., ScriptedEngine], version: str | None
@@ -883,6 +910,31 @@ def test_sweep_takes_what_the_dead_left_and_nothing_else(
             engine.remove_image(name)
         docker("rm", "--force", *made)
         docker("volume", "rm", "--force", volume)
+
+
+@engine_needed
+def test_images_that_go_while_they_are_listed_stop_nobody(
+    engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from docker.errors import APIError
+
+    said = ["failed to calculate size of image x: content digest sha256:0: not found"] * 2
+    list_images = engine._client.api.images
+
+    def images() -> object:
+        if said:
+            raise APIError("500", explanation=said.pop())
+        return list_images()
+
+    monkeypatch.setattr(engine._client.api, "images", images)
+    engine.sweep()
+    assert not said
+    said += ["content digest sha256:0: not found"] * 100
+    engine.sweep()
+    assert said, "it gives up, and leaves the rest to the next run"
+    said[:] = ["disk on fire"]
+    with pytest.raises(BuilderError, match="disk on fire"):
+        engine.sweep()
 
 
 def _run_of(child: subprocess.Popen[str], state: Path) -> str:

@@ -218,6 +218,13 @@ def test_a_refresh_moves_everything() -> None:
     assert shot.keys(epoch="") == shot.keys()
 
 
+def test_reproducible_images_are_built_anew_and_get_no_version() -> None:
+    before, after = look(STACK), look({**STACK, "dsci.yaml": "images: {python: {reproducible: true}}\n"})
+    assert before.sources == after.sources
+    differ = {item.image for item, key in after.keys().items() if key != before.keys()[item]}
+    assert differ == {"python", "ml"}
+
+
 def test_generated_files_move_their_image() -> None:
     shot = look(STACK)
     made = ContextFile(path="dist/x", source="dist/x", entry=TreeEntry(FILE, oid("x")))
@@ -322,6 +329,10 @@ CASES: Mapping[str, tuple[Callable[[], Shot], Mapping[str, Any]]] = {
     "every setting": (lambda: look({**_FILES, "dsci.yaml": _SETTINGS}), {}),
     "an epoch": (lambda: look(_FILES), {"epoch": "2024-05"}),
     "generated files": (lambda: look({**_FILES, "dsci.yaml": _SETTINGS}), {"generated": {target("ml"): _MADE}}),
+    "reproducible but for one": (
+        lambda: look({**_FILES, "dsci.yaml": "reproducible: true\nimages: {ml: {reproducible: false}}\n"}),
+        {},
+    ),
     "an arm of another kind": (
         lambda: look({"Dockerfile": "FROM debian AS a\nFROM a\n"}, platform=Platform.parse("linux/arm/v6")),
         {},

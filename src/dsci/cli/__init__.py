@@ -29,6 +29,7 @@ _COMMANDS = {
     "schema": "dsci.cli.schema:schema",
     "tags": "dsci.cli.version:tags",
     "test": "dsci.cli.work:test",
+    "verify": "dsci.cli.verify:verify",
     "version": "dsci.cli.version:version",
     "why": "dsci.cli.plan:why",
 }

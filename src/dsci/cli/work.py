@@ -75,6 +75,7 @@ def release(
 @fail_fast
 @click.option("--keep/--no-keep", default=None, help="Leave the images in the engine (the default without --plan).")
 @click.option("--force", is_flag=True, help="Build even what is there already.")
+@click.option("--no-cache", is_flag=True, help="Run every step of every build again; implies --force without --plan.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
 @click.pass_context
 def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
@@ -101,7 +102,7 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
 @click.pass_context
 def test(context: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
     """Run the suites of images, their ancestors' included; what is not built yet is built first."""
-    _begin(context, names, tests=True, force=False, **options)
+    _begin(context, names, tests=True, force=False, no_cache=False, **options)
 
 
 def _begin(
@@ -119,13 +120,19 @@ def _begin(
         return
     assert plan_file is not None
     with Session.of(context, registries=options["registries"]) as session:
-        how = _how(session, jobs=options["jobs"], keep=bool(keep), fail_fast=options["fail_fast"])
+        how = _how(
+            session,
+            jobs=options["jobs"],
+            keep=bool(keep),
+            fail_fast=options["fail_fast"],
+            fresh=options["no_cache"],
+        )
         report, errors = sharing.work(session, only, plan_file, how=how, tests=options["tests"], rerun=options["rerun"])
         _finish(session, report, errors, json=options["json"], folder=options["folder"])
 
 
-def _how(session: Session, *, jobs: int | None, keep: bool, fail_fast: bool) -> How:
-    return How(jobs=jobs, keep=keep, fail_fast=fail_fast, seconds=durations.read(session.durations))
+def _how(session: Session, *, jobs: int | None, keep: bool, fail_fast: bool, fresh: bool = False) -> How:
+    return How(jobs=jobs, keep=keep, fail_fast=fail_fast, fresh=fresh, seconds=durations.read(session.durations))
 
 
 def _local(
@@ -138,6 +145,7 @@ def _local(
     fail_fast: bool,
     keep: bool,
     force: bool,
+    no_cache: bool,
     tests: bool,
     rerun: bool,
     folder: str | None,
@@ -147,7 +155,7 @@ def _local(
         overlay = session.git.dirty()
         now, facts = observing.observe(session.world, overlay=overlay, history=False)
         chosen = check_names(names, now.family) or frozenset(now.family.images)
-        request = session.request(release=False, select=frozenset(names), force=force, rerun=rerun)
+        request = session.request(release=False, select=frozenset(names), force=force or no_cache, rerun=rerun)
         facts, plan = whole.plan(session.world, now.family, facts, request)
         for text in plan.warnings:
             session.console.warn(text)
@@ -165,7 +173,7 @@ def _local(
             now,
             facts,
             plan,
-            how=_how(session, jobs=jobs, keep=keep, fail_fast=fail_fast),
+            how=_how(session, jobs=jobs, keep=keep, fail_fast=fail_fast, fresh=no_cache),
             tests=tests,
             bring=bring,
             private=private,

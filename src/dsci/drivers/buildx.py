@@ -109,7 +109,7 @@ class Buildx:
     def build(
         self, order: BuildOrder, context: Callable[[BinaryIO], None], progress: Progress
     ) -> Iterator[ImageSource | BuildFailure]:
-        """Build, load the image into the engine as `order.local_name`, and give it as a source to publish from."""
+        """Build, load the image into the engine if it is wanted there, and give it as a source to publish from."""
         if not self._checked:
             self.check()
         with self._lock:
@@ -129,8 +129,9 @@ class Buildx:
                 yield Kept(_told(folder / "metadata.json"), partial(self._save, order, folder))
             else:
                 tar = folder / "image.tar"
-                with self._run.images:
-                    self._docker("load", "--quiet", "--input", str(tar))
+                if order.load:
+                    with self._run.images:
+                        self._docker("load", "--quiet", "--input", str(tar))
                 yield OciTar(tar)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -189,6 +190,8 @@ class Buildx:
             wanted = ["type=docker", f"name={name}"]
         elif order.layout:
             wanted = ["type=oci", _field(f"dest={folder / 'image.tar'}"), f"name={name}"]
+            # Taken by no other kind of output of the docker driver: https://github.com/moby/buildkit/issues/4230
+            wanted += ["rewrite-timestamp=true"] if order.reproducible else []
         context = self._environment.get("DOCKER_CONTEXT", "") if not self._environment.get("DOCKER_HOST") else ""
         flags = [
             f"--builder={context or self._current_context()}",
@@ -203,6 +206,7 @@ class Buildx:
             f"--build-arg=SOURCE_DATE_EPOCH={order.epoch}",
         ]
         flags += [f"--target={order.stage}"] if order.stage else []
+        flags += ["--no-cache"] if order.fresh else []
         flags += [f"--build-arg={name}={value}" for name, value in sorted(order.args.items())]
         flags += [f"--label={name}={value}" for name, value in sorted(order.labels.items())]
         flags += [f"--build-context={pin.name}={pin.source}" for pin in order.pins]

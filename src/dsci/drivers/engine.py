@@ -40,10 +40,14 @@ if TYPE_CHECKING:
 #: The oldest engine whose BuildKit takes named contexts (Docker Engine 23.0, BuildKit 0.10).
 OLDEST = (23, 0)
 
+#: The first engine whose BuildKit (0.13) has `rewrite-timestamp`.
+_FIRST_REWRITING = 26
 _CALL_TIMEOUT = 300
 #: The version that the first question is asked in; the engine's own is used from then on.
 _FIRST_API = "1.42"
 _LINK_LIMIT = 16
+#: How often the list of images is asked for while others remove some.
+_LISTINGS = 5
 #: The engine keeps two files of this size: at least one is left of whatever was printed, however much it was.
 _LOG_BYTES = 8 * 1024 * 1024
 #: What a line costs in such a file beside its text, and the most that goes into one line.
@@ -127,6 +131,27 @@ class DockerEngine:
         _ = self._client
         status = dict(pair for pair in self._info.get("DriverStatus") or () if len(pair) == 2)
         return "containerd" if status.get("driver-type", "").startswith("io.containerd.snapshotter") else "classic"
+
+    def check_reproducible(self) -> None:
+        """See that BuildKit here can set back the times in layers. Raises BuilderError with the reason.
+
+        Debian's engine does not tell its BuildKit's version; Engine 26.0 was the first with 0.13, which brought it.
+        Source: https://github.com/moby/buildkit/releases/tag/v0.13.0, https://docs.docker.com/engine/release-notes/26.0/
+        """
+        _ = self._client
+        if self.mode == "classic":
+            raise BuilderError(
+                "reproducible: this engine keeps the classic image store, which exports no OCI layouts: BuildKit can "
+                "set back the times in layers only there",
+                hint='turn on the containerd image store ("features": {"containerd-snapshotter": true} in the '
+                "engine's daemon.json), or take `reproducible` out of dsci.yaml",
+            )
+        server = str(self._info.get("ServerVersion", ""))
+        if 0 < _major(server) < _FIRST_REWRITING:
+            raise BuilderError(
+                f"reproducible: Docker Engine {server} leaves the times in layers as they are",
+                hint=f"update Docker to {_FIRST_REWRITING}.0 or newer, or take `reproducible` out of dsci.yaml",
+            )
 
     def platform(self) -> Platform:
         """The platform that the engine runs natively."""
@@ -266,7 +291,9 @@ class DockerEngine:
             for volume in self._client.volumes.list(filters={"label": LABEL}):
                 if self._run.is_dead((volume.attrs.get("Labels") or {}).get(LABEL, "")):
                     done.append(_quietly(lambda volume=volume: volume.remove(force=True)))
-            for image in self._client.api.images():
+            images = self._images()
+            done += [] if images is not None else [0]
+            for image in images or ():
                 for tag in image.get("RepoTags") or ():
                     match = _RUN_TAG.match(tag)
                     if match and self._run.is_dead_nonce(match[1]):
@@ -274,6 +301,28 @@ class DockerEngine:
         if all(done):
             self._run.forget_dead()
         return sum(done)
+
+    def _images(self) -> Sequence[Mapping[str, Any]] | None:
+        """Every image; None where there is no list to be had, since others keep removing what is on it.
+
+        The containerd image store measures each image for it, and one that goes meanwhile is an error.
+        """
+        from docker.errors import APIError
+
+        for _ in range(_LISTINGS):
+            try:
+                found: Sequence[Mapping[str, Any]] = self._client.api.images()
+                return found
+            except APIError as error:
+                if "not found" not in str(error.explanation):
+                    raise
+        return None
+
+
+def _major(version: str) -> int:
+    """The first number of an engine's version; 0 where it has none, as a build of its developers."""
+    found = re.match(r"[0-9]{1,4}(?=\.)", version)
+    return int(found[0]) if found else 0
 
 
 class EngineContainer:

@@ -108,6 +108,8 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """In which makes it comes (python x cuda, cpu and gpu): one version, told apart by a suffix of the tags."""
     release: bool = True
     """False for an image that is built and tested for others, never released itself."""
+    reproducible: bool | None = None
+    """Whether it is built to the same bytes each time, where that differs from the family's."""
 
 
 _Worth = Literal["major", "minor", "patch", "none"]
@@ -201,6 +203,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     suites: SuiteSettings = SuiteSettings()
     labels: LabelSettings = LabelSettings()
     """What every image says of itself: licence, vendor, documentation …"""
+    reproducible: bool = False
+    """Whether images are built to the same bytes each time, so that `dsci verify` can prove what they are made of."""
     builder: BuilderSettings = BuilderSettings()
     gate: Literal["family", "lineage"] = "family"
     """What a failure holds back: every release, or those of the images connected with it."""

@@ -228,6 +228,7 @@ def _image(
         inherit=(given.suites or settings.suites).inherit,
         previous_names=given.previous_names,
         release=given.release,
+        reproducible=settings.reproducible if given.reproducible is None else given.reproducible,
     )
 
 

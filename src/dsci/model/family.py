@@ -89,6 +89,8 @@ class Image:
     previous_names: tuple[str, ...] = ()
     """What it was called before."""
     release: bool = True
+    reproducible: bool = False
+    """Whether its layers carry no time but that of its inputs' last commit."""
 
     @property
     def declared(self) -> str:

@@ -107,10 +107,15 @@ def keys(
                 "generated": [
                     [file.path, file.entry.mode, file.entry.oid] for file in (generated or {}).get(target, ())
                 ],
-                "output": "oci",
+                "output": _output(family.images[target.image]),
             }
         )
     return found
+
+
+def _output(image: Image) -> str:
+    """What BuildKit is asked to write, as far as that decides the bytes."""
+    return "oci,rewrite-timestamp" if image.reproducible else "oci"
 
 
 def suites_digest(suites: Iterable[Suite], tree: Tree) -> str:

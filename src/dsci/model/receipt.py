@@ -58,6 +58,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """SOURCE_DATE_EPOCH of the build, in seconds."""
     store: str = ""
     """The engine's image store that built it: `containerd` or `classic`."""
+    engine: str = ""
+    """The engine that built it, with its version: another BuildKit may write other bytes."""
 
 
 @dataclass(frozen=True, slots=True)

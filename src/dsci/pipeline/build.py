@@ -13,7 +13,7 @@ import json
 import re
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import msgspec
@@ -55,8 +55,10 @@ class Workshop:
     console: Console
     unpinned: Mapping[TargetId, str]
     """Why a target has no key: a base of it does not exist, or could not be asked for."""
-    epochs: Mapping[TargetId, int]
-    """SOURCE_DATE_EPOCH of each target in seconds: the date of the last commit that touched its inputs."""
+    epochs: Mapping[TargetId, int] = field(default_factory=dict)
+    """SOURCE_DATE_EPOCH of each target that is built, in seconds."""
+    fresh: bool = False
+    """Whether what is built is built without what BuildKit remembers of earlier builds."""
     network: str = "default"
     private: frozenset[TargetId] = frozenset()
     """Targets that never leave the engine: uncommitted work, what may not be pushed, and all that stands on them."""
@@ -93,7 +95,7 @@ def build(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) 
 
     Raises BuilderError, RegistryError and ConfigError (an input that cannot be sent); a failing Dockerfile is a value.
     """
-    order = _order(shop, target, digests)
+    order = order_of(shop, target, digests)
     console = shop.console
 
     def context(stream: BinaryIO) -> None:
@@ -107,7 +109,8 @@ def build(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) 
         return _keep(shop, target, result, digests, order)
 
 
-def _order(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) -> BuildOrder:
+def order_of(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) -> BuildOrder:
+    """What BuildKit is asked for; `digests` are those of the siblings that the target needs."""
     node, image = shop.now.family.nodes[target], shop.now.family.images[target.image]
     inside = shop.now.inputs[target].in_context(image.dockerfile)
     pins = [
@@ -134,8 +137,10 @@ def _order(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest])
         local_name=shop.local_name(target),
         epoch=shop.epochs[target],
         classic=shop.engine.mode == "classic",
-        layout=image.repository.registry == EMBEDDED,
+        layout=image.reproducible or image.repository.registry == EMBEDDED,
         network=shop.network,
+        reproducible=image.reproducible,
+        fresh=shop.fresh,
     )
 
 
@@ -186,6 +191,11 @@ def _keep(
     whole = not gone(shop.registry, repository, present.digest)
     stands = (mine.image, mine.parents, mine.bases)
     if whole and theirs is not None and (theirs.image, theirs.parents, theirs.bases) == stands:
+        if order.reproducible and order.epoch == theirs.epoch:
+            shop.console.warn(
+                f"{target}: this build came to {source.descriptor.digest}, the one before it to {present.digest}: "
+                "it is not reproducible, and `dsci verify` on a release of it says why"
+            )
         return Built(descriptor=present, adopted=True)
     if whole and theirs is None and _base_digest(shop, repository, present) == order.labels.get(_BASE_DIGEST):
         # Its builder died before it could write the receipt; it stands on what ours stands on.
@@ -244,6 +254,7 @@ def receipt(shop: Workshop, target: TargetId, image: Digest, digests: Mapping[Ta
         inputs=inputs_record(shop.now, target),
         epoch=epoch,
         store=shop.engine.mode,
+        engine=shop.engine.version(),
     )
 
 

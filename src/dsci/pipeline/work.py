@@ -6,7 +6,7 @@ The order of targets is `run`'s; what is released of them is `release`'s.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dsci.errors import RegistryError
 from dsci.model.facts import Facts
@@ -14,6 +14,7 @@ from dsci.model.family import TargetId
 from dsci.model.plan import Plan
 from dsci.model.reference import Repository
 from dsci.pipeline.build import Workshop
+from dsci.pipeline.epochs import epochs_of
 from dsci.pipeline.run import Runner, Work
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.world import Hands, World
@@ -29,6 +30,8 @@ class How:
     """Whether images stay in the engine."""
     fail_fast: bool = False
     """Whether nothing begins any more once something has failed."""
+    fresh: bool = False
+    """Whether what is built is built without what BuildKit remembers of earlier builds."""
     seconds: Mapping[TargetId, float] = field(default_factory=dict)
     """What targets took before."""
 
@@ -45,13 +48,21 @@ def work_on(
     bring: frozenset[str] = frozenset(),
     private: frozenset[TargetId] = frozenset(),
 ) -> Work:
-    """Build and test the plan's targets; `bring` names images to be in the engine at the end."""
+    """Build and test the plan's targets; `bring` names images to be in the engine at the end.
+
+    Raises BuilderError, before any work, where the engine cannot build what is to be reproducible.
+    """
     if bring or any(item.action in ("build", "test") for item in plan.targets):
         hands.engine.sweep()
         hands.console.say(hands.engine.version())
     elif not plan.releases and not plan.refs:
         return Work()
-    shop = workshop(world, hands, now, facts, private)
+    busy = [TargetId.parse(item.id) for item in plan.targets if item.action in ("build", "test")]
+    building = {TargetId.parse(item.id).image for item in plan.targets if item.action == "build"}
+    if any(now.family.images[name].reproducible for name in building):
+        hands.engine.check_reproducible()
+    epochs = epochs_of(world.source.git, now, facts, busy)
+    shop = replace(workshop(world, hands, now, facts, private), epochs=epochs, fresh=how.fresh)
     return Runner(
         shop,
         plan,
@@ -93,7 +104,7 @@ def private_targets(hands: Hands, now: Snapshot, facts: Facts, plan: Plan) -> fr
 def workshop(
     world: World, hands: Hands, now: Snapshot, facts: Facts, private: frozenset[TargetId] = frozenset()
 ) -> Workshop:
-    """Everything that work on a snapshot's targets needs."""
+    """Everything that work on a snapshot's targets needs, but for what only building needs."""
     return Workshop(
         now=now,
         pins=facts.pins,
@@ -105,18 +116,7 @@ def workshop(
         builder=hands.builder,
         registry=hands.registry,
         console=hands.console,
-        epochs=_epochs(now, facts),
         network=now.settings.builder.network,
         private=private,
         nonce=hands.nonce,
     )
-
-
-def _epochs(now: Snapshot, facts: Facts) -> Mapping[TargetId, int]:
-    """The date of the last commit that touched a target's inputs or its parents'; HEAD's where none is known."""
-    found: dict[TargetId, int] = {}
-    for target in now.family.order:
-        own = [change.commit.when for change in facts.touched.get(now.family.images[target.image].group, ())]
-        above = [found[need] for need in now.family.nodes[target].needs]
-        found[target] = max(own + above, default=facts.when)
-    return found
