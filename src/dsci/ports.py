@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal, Protocol
 
+from dsci.model.caches import Cache
 from dsci.model.claims import Tag
 from dsci.model.commits import Commit
 from dsci.model.oci import Descriptor, Platform
@@ -124,6 +125,8 @@ class BuildOrder:
     """Whether the image is wanted as an OCI layout as well; else its bytes stay in the engine until they are asked for.
     """
     network: str = "default"
+    cache: Cache | None = None
+    """Where steps of earlier builds are found, and those of this one kept. A build never fails for its sake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,13 +13,14 @@ import json
 import re
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import msgspec
 
 from dsci.errors import ConfigError, RegistryError
 from dsci.model import keys
+from dsci.model.caches import Cache
 from dsci.model.config import SecretSettings
 from dsci.model.family import TargetId
 from dsci.model.inputs import ContextFile
@@ -57,6 +58,8 @@ class Workshop:
     epochs: Mapping[TargetId, int]
     """SOURCE_DATE_EPOCH of each target in seconds: the date of the last commit that touched its inputs."""
     network: str = "default"
+    caches: Mapping[TargetId, Cache] = field(default_factory=dict)
+    """Where the steps of builds are kept, for those targets that have such a place."""
     private: frozenset[TargetId] = frozenset()
     """Targets that never leave the engine: uncommitted work, what may not be pushed, and all that stands on them."""
     nonce: str
@@ -135,6 +138,7 @@ def _order(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest])
         classic=shop.engine.mode == "classic",
         layout=image.repository.registry == EMBEDDED,
         network=shop.network,
+        cache=shop.caches.get(target),
     )
 
 

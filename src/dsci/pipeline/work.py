@@ -6,9 +6,11 @@ The order of targets is `run`'s; what is released of them is `release`'s.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dsci.errors import RegistryError
+from dsci.model import caches
+from dsci.model.caches import Cache, Means
 from dsci.model.facts import Facts
 from dsci.model.family import TargetId
 from dsci.model.plan import Plan
@@ -31,6 +33,8 @@ class How:
     """Whether nothing begins any more once something has failed."""
     seconds: Mapping[TargetId, float] = field(default_factory=dict)
     """What targets took before."""
+    means: Means = field(default_factory=Means)
+    """What there is to keep build steps with."""
 
 
 def work_on(
@@ -51,7 +55,7 @@ def work_on(
         hands.console.say(hands.engine.version())
     elif not plan.releases and not plan.refs:
         return Work()
-    shop = workshop(world, hands, now, facts, private)
+    shop = replace(workshop(world, hands, now, facts, private), caches=_caches(hands, now, plan, how.means, private))
     return Runner(
         shop,
         plan,
@@ -62,6 +66,26 @@ def work_on(
         fail_fast=how.fail_fast,
         bring=bring,
     ).run()
+
+
+def _caches(
+    hands: Hands, now: Snapshot, plan: Plan, means: Means, private: frozenset[TargetId]
+) -> Mapping[TargetId, Cache]:
+    """The caches of what is to be built; which they are, and why, is told once."""
+    builds = [TargetId.parse(item.id) for item in plan.targets if item.action == "build"]
+    if not builds:
+        return {}
+    means = replace(means, exports=hands.engine.mode == "containerd")
+    family = now.family
+    choices = {
+        target: caches.choose(
+            now.settings, family.images[target.image], family.nodes[target], means, private=target in private
+        )
+        for target in builds
+    }
+    for line in caches.told(choices.values()):
+        hands.console.say(line)
+    return {target: choice.cache for target, choice in choices.items() if choice.cache is not None}
 
 
 def private_targets(hands: Hands, now: Snapshot, facts: Facts, plan: Plan) -> frozenset[TargetId]:
