@@ -388,3 +388,15 @@ class Routes:
     def check_push(self, repository: Repository) -> None:
         """See `ports.Registry`."""
         self._of(repository).check_push(repository)
+
+    def written(self, reference: Reference) -> int | None:
+        """See `ports.Registry`."""
+        return self._of(reference.repository).written(reference)
+
+    def delete(self, repository: Repository, digest: Digest) -> bool:
+        """See `ports.Registry`."""
+        return self._of(repository).delete(repository, digest)
+
+    def sweep(self, repository: Repository) -> int:
+        """See `ports.Registry`."""
+        return self._of(repository).sweep(repository)

@@ -192,6 +192,30 @@ class GitRepository:
         )
         return {row[0]: tuple(row[1:]) for row in rows}
 
+    def branches(self) -> Mapping[str, str]:
+        """Every branch, here and on the remote (`origin/main`), as it says itself and not as this clone remembers."""
+        remote = self.remote()
+        here = _listed(self._text("for-each-ref", "refs/heads", "--format=%(objectname)%09%(refname:short)"))
+        if remote is None:
+            return here
+        listed = _listed(self._network("ls-remote", "--heads", "--refs", "--", remote))
+        there = {f"{remote}/{name.removeprefix('refs/heads/')}": oid for name, oid in listed.items()}
+        absent = sorted(name for name, oid in there.items() if self._ref(_checked(oid)) is None)
+        if absent:
+            shown = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
+            raise HistoryError(
+                f"this clone lacks commits of {len(absent)} branches of {remote}: {shown}",
+                hint=f"git fetch {remote} '+refs/heads/*:refs/remotes/{remote}/*' (or let dsci do it: --fetch)",
+            )
+        return {**here, **there}
+
+    def fetch_branches(self) -> None:
+        """Bring every branch of the remote to where this clone remembers them."""
+        remote = self.remote()
+        if remote is not None:
+            refs = f"+refs/heads/*:refs/remotes/{remote}/*"
+            self._network("fetch", *_FETCH, "--", remote, refs, timeout=_HISTORY_TIMEOUT)
+
     def tag_refs(self) -> Mapping[str, str]:
         """All tags, whatever they name: name to object id, unpeeled. Raises HistoryError for one that is damaged."""
         listed = self._run("for-each-ref", "refs/tags", "--format=%(objectname)%09%(refname)")
