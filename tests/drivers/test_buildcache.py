@@ -80,8 +80,9 @@ class Machine:
         self.builder = Buildx(self.environment, run, warn=self.warnings.append)
 
     def forget(self) -> None:
-        for words in (("system", "prune", "--all", "--force"), ("builder", "prune", "--all", "--force")):
-            subprocess.run(["docker", *words], check=True, capture_output=True, env=self.environment)
+        """Everything but the base image, which every machine may have."""
+        for words in (("image", "rm", "--force", "dsci.local/app:dsci-x"), ("builder", "prune", "--all", "--force")):
+            subprocess.run(["docker", *words], check=False, capture_output=True, env=self.environment)
 
     def build(
         self, cache: Cache | None, dockerfile: str = DOCKERFILE, note: str = "1", **given: Any
@@ -160,6 +161,24 @@ def test_a_registry_brings_steps_to_another_machine(
     second, told = machine.build(cache, note="another")
     assert second == first and any(text.startswith(STEP) for text in told), told
     assert machine.warnings == []
+
+
+def test_the_classic_store_reads_what_another_machine_wrote(
+    forgetful: Endpoint, run: Run, proxy: FaultyProxy, storage: RealRegistry
+) -> None:
+    first, _ = Machine(forgetful, run).build(at(f"{proxy.host}/acme/classic:c"))
+    with (
+        second_engine(os.environ["DSCI_TEST_HUB"], containerd_store=False) as classic,
+        FaultyProxy(classic.gateway, storage.address).serving() as there,
+    ):
+        machine = Machine(classic, run)
+        cache = at(f"{there.host}/acme/classic:c", write=False)
+        second, told = machine.build(cache, note="another", classic=True)
+        assert second == first and any(text.startswith(STEP) for text in told), told
+        assert machine.warnings == []
+        # Told to write all the same, it does without a cache: the engine's word is not needed to find that out.
+        machine.build(at(f"{there.host}/acme/classic:c"), note="third", classic=True)
+        assert len(machine.warnings) == 1 and "Cache export is not supported" in machine.warnings[0]
 
 
 def test_all_stages_are_kept_where_that_pays(forgetful: Endpoint, run: Run, proxy: FaultyProxy) -> None:

@@ -293,7 +293,7 @@ def test_branches_here_and_on_the_remote_own_their_images(project: tuple[Repo, W
     other.commit("feat: three", {"images/three/Dockerfile": "FROM debian:13\n"})
     other.git("push", "--quiet", "origin", "theirs")
     world = world_of(GitRepository(repo.folder))
-    with pytest.raises(HistoryError, match="lacks commits of 1 branches of origin: origin/theirs") as error:
+    with pytest.raises(HistoryError, match="lacks commits of 1 of the branches of origin: origin/theirs") as error:
         look(world)
     assert "--fetch" in error.value.hint
     found, places = look(world, fetch=True)

@@ -195,16 +195,19 @@ class GitRepository:
     def branches(self) -> Mapping[str, str]:
         """Every branch, here and on the remote (`origin/main`), as it says itself and not as this clone remembers."""
         remote = self.remote()
-        here = _listed(self._text("for-each-ref", "refs/heads", "--format=%(objectname)%09%(refname:short)"))
+        listed = _listed(self._text("for-each-ref", "refs/heads", "--format=%(objectname)%09%(refname)"))
+        here = {name.removeprefix("refs/heads/"): oid for name, oid in listed.items()}
         if remote is None:
             return here
         listed = _listed(self._network("ls-remote", "--heads", "--refs", "--", remote))
         there = {f"{remote}/{name.removeprefix('refs/heads/')}": oid for name, oid in listed.items()}
-        absent = sorted(name for name, oid in there.items() if self._ref(_checked(oid)) is None)
+        wanted = "".join(f"{_checked(oid)}\n" for oid in there.values()).encode()
+        checked = self._text("cat-file", "--batch-check", stdin=wanted).split("\n") if there else []
+        absent = sorted(name for name, line in zip(there, checked, strict=True) if line.endswith(" missing"))
         if absent:
             shown = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
             raise HistoryError(
-                f"this clone lacks commits of {len(absent)} branches of {remote}: {shown}",
+                f"this clone lacks commits of {len(absent)} of the branches of {remote}: {shown}",
                 hint=f"git fetch {remote} '+refs/heads/*:refs/remotes/{remote}/*' (or let dsci do it: --fetch)",
             )
         return {**here, **there}
