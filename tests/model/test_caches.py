@@ -131,6 +131,14 @@ def test_settings_that_cannot_be_meant(yaml: str, said: str) -> None:
     assert said in error.value.message
 
 
+def test_repositories_of_caches() -> None:
+    settings, _ = config.parse(
+        "cache: {repository: quay.io/acme/a}\nimages: {x: {cache: {repository: quay.io/acme/b}}, y: {cache: {}}, z: {}}"
+    )
+    assert sorted(map(str, caches.repositories(settings))) == ["quay.io/acme/a", "quay.io/acme/b"]
+    assert caches.repositories(Settings()) == frozenset()
+
+
 def test_no_cache_is_in_a_key() -> None:
     one, two = look({**HERE, **REGISTRY}), look({**HERE, "dsci.yaml": f"{ACME}cache: auto\n"})
     assert one.keys() == two.keys() and one.sources.full == two.sources.full

@@ -25,13 +25,14 @@ from dsci.model.reference import EMBEDDED, Repository
 from dsci.model.upkeep import Owners
 from dsci.pipeline import publish
 from dsci.pipeline.snapshot import Source, snapshot
-from dsci.pipeline.upkeep import Pruned, git_names, owners, prune, repositories, snapshots, survey
+from dsci.pipeline.upkeep import Pruned, git_names, owners, prune, read_tips, survey
 from dsci.pipeline.world import World
 from dsci.ports import Registry
 
 NOW = int(time.time())
 DAY = 86400
 KEY = "ab" * 32
+CACHE = "cache: {type: registry, repository: quay.io/acme/steps}\n"
 
 
 @pytest.fixture(params=["docker-registry", "layout"])
@@ -243,8 +244,23 @@ def test_a_registry_that_cannot_be_read_afterwards_is_an_error(project: tuple[Re
     stock = Stock(client, Repository(server.address, "acme/ml"))
     stock.push("old")
     done = stock.prune(project[1], through=Meddling(client, "delete", after=server.stop))  # type: ignore[arg-type]
-    assert done.problem is not None and done.problem.exit_code == 5 and len(done.removed) >= 1
+    assert done.problem is not None and done.problem.exit_code == 5
+    assert len(done.removed) == 1 and done.restored == (), "what is gone is told"
     client.close()
+
+
+def test_what_cannot_be_told_afterwards_is_put_back(
+    registry: tuple[Any, Repository], project: tuple[Repo, World], tmp_path: Path
+) -> None:
+    """The Git remote goes away in the middle: whether an index was claimed meanwhile is not known."""
+    stock = Stock(*registry)
+    stock.push("old")
+    before = stock.registry.tags(stock.repository)
+    remote = tmp_path / "remote"
+    through = Meddling(stock.registry, "delete", before=lambda: remote.rename(tmp_path / "away"))
+    done = stock.prune(project[1], through=through)  # type: ignore[arg-type]
+    assert done.problem is not None and done.problem.exit_code == 3
+    assert done.removed == () and done.restored and stock.registry.tags(stock.repository) == before
 
 
 def test_a_repository_is_judged_whole_or_not_at_all(registry: tuple[Any, Repository]) -> None:
@@ -278,10 +294,10 @@ def test_reading_costs_a_request_a_tag(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------- who names
 
 
-def look(world: World, *, fetch: bool = False) -> tuple[Owners, tuple[Repository, ...]]:
+def look(world: World, *, fetch: bool = False) -> tuple[Owners, set[str]]:
     ledger = git_names(world, fetch=fetch)
-    read, unread = snapshots(world, ledger.tips)
-    return owners(world, ledger, read, unread, ()), repositories(one for _, one in read.values())
+    tips, unread = read_tips(world, ledger.tips)
+    return owners(world, ledger, tips, unread, ()), {str(place) for tip in tips for place in tip.repositories}
 
 
 def test_branches_here_and_on_the_remote_own_their_images(project: tuple[Repo, World], tmp_path: Path) -> None:
@@ -290,7 +306,7 @@ def test_branches_here_and_on_the_remote_own_their_images(project: tuple[Repo, W
     repo.commit("feat: two", {"images/two/Dockerfile": "FROM debian:12\n"})
     other = Repo.clone(Repo.at(tmp_path / "remote"), tmp_path / "other")
     other.git("checkout", "--quiet", "-b", "theirs")
-    other.commit("feat: three", {"images/three/Dockerfile": "FROM debian:13\n"})
+    other.commit("feat: three", {"images/three/Dockerfile": "FROM debian:13\n", "dsci.yaml": CACHE})
     other.git("push", "--quiet", "origin", "theirs")
     world = world_of(GitRepository(repo.folder))
     with pytest.raises(HistoryError, match="lacks commits of 1 of the branches of origin: origin/theirs") as error:
@@ -298,7 +314,7 @@ def test_branches_here_and_on_the_remote_own_their_images(project: tuple[Repo, W
     assert "--fetch" in error.value.hint
     found, places = look(world, fetch=True)
     assert found.images == {"ml", "two", "three"}
-    assert [str(place) for place in places] == [f"ghcr.io/acme/{name}" for name in ("ml", "three", "two")]
+    assert places == {*(f"ghcr.io/acme/{name}" for name in ("ml", "three", "two")), "quay.io/acme/steps"}
     assert {owner.partition(" ")[0] for owner in found.sources.values()} == {"local", "origin/theirs"}
     other.git("push", "--quiet", "origin", ":theirs")
     assert look(world)[0].images == {"ml", "two"}, "what this clone remembers of it is no branch any more"
@@ -359,8 +375,7 @@ def test_images_of_other_machines_have_their_owners(
     stock.registry.push_manifest(stock.repository, artifact.manifest, OCI_MANIFEST, keys.receipt_tag(KEY, ""))
     shelf = survey(stock.registry, stock.repository, NOW)
     ledger = git_names(world, fetch=False)
-    read, unread = snapshots(world, ledger.tips)
-    found = owners(world, ledger, read, unread, [shelf])
+    found = owners(world, ledger, *read_tips(world, ledger.tips), [shelf])
     judged = upkeep.judge(shelf.items, found, now=NOW, older_than=7 * DAY)
     assert all(each.keep for each in judged)
     assert {each.owner for each in judged} == {"main (ml@linux/arm64)"}

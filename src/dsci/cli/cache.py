@@ -111,14 +111,14 @@ def prune(
 def _look(session: Session, older_than: int, *, fetch: bool) -> _Seen:
     world, now = session.world, session.event.now
     ledger = upkeep.git_names(world, fetch=fetch)
-    read, unread = upkeep.snapshots(world, ledger.tips)
+    tips, unread = upkeep.read_tips(world, ledger.tips)
+    if session.git.remote() is None:
+        session.console.warn("there is no Git remote: what other clones' branches name is not known here")
     for name in unread:
         session.console.warn(f"{name} cannot be read as dsci reads it now: nothing that may be its own is touched")
-    shelves = [
-        upkeep.survey(session.registry, place, now)
-        for place in upkeep.repositories(snapshot for _, snapshot in read.values())
-    ]
-    owners = upkeep.owners(world, ledger, read, unread, shelves)
+    places = sorted(frozenset().union(*(tip.repositories for tip in tips)), key=str)
+    shelves = [upkeep.survey(session.registry, place, now) for place in places]
+    owners = upkeep.owners(world, ledger, tips, unread, shelves)
     return _Seen(
         shelves=tuple((shelf, judging.judge(shelf.items, owners, now=now, older_than=older_than)) for shelf in shelves),
         folders=tuple(

@@ -99,6 +99,13 @@ def choose(settings: Settings, image: Image, node: Node, means: Means, *, privat
     return Choice(cache=cache, type=kind, why=why, unwritten=unwritten)
 
 
+def repositories(settings: Settings) -> frozenset[Repository]:
+    """The repositories that hold caches and are no image's own."""
+    given = [settings.cache, *(image.cache for image in settings.images.values())]
+    names = {each.repository for each in given if isinstance(each, CacheSettings)} - {None}
+    return frozenset(Repository.parse(name) for name in names if name)
+
+
 def _unwritten(means: Means, *, private: bool) -> str:
     if not means.exports:
         return _CLASSIC

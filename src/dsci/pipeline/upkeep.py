@@ -10,16 +10,18 @@ index after it has named them and before it claims (`publish.stand`): whichever 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dsci.errors import ConfigError, DsciError, HistoryError, RegistryError
-from dsci.model import upkeep
+from dsci.model import caches, upkeep
+from dsci.model.config import FILE_NAME
 from dsci.model.oci import Descriptor, Digest, OciError, Platform
 from dsci.model.reference import Repository
 from dsci.model.upkeep import Item, Kind, Owners, Verdict
-from dsci.pipeline.snapshot import Snapshot, Source, snapshot
+from dsci.pipeline.snapshot import snapshot
 from dsci.pipeline.world import World
 from dsci.ports import Git, Registry
 
@@ -49,6 +51,19 @@ class Ledger:
     """Live branches: name to commit."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tip:
+    """What a live branch is made of."""
+
+    name: str
+    commit: str
+    images: frozenset[str]
+    sources: Mapping[str, str]
+    """Source keys, and the target of each."""
+    repositories: frozenset[Repository]
+    """Where its images and their build caches are."""
+
+
 def git_names(world: World, *, fetch: bool) -> Ledger:
     """Everything that tags and ledgers name, and the live branches. Raises HistoryError where this clone lacks some."""
     git = world.source.git
@@ -75,37 +90,37 @@ def git_names(world: World, *, fetch: bool) -> Ledger:
     return Ledger(named=named, tips={**tips, "HEAD": git.head().commit})
 
 
-def snapshots(world: World, tips: Mapping[str, str]) -> tuple[Mapping[str, tuple[str, Snapshot]], tuple[str, ...]]:
-    """The commits of these branches, each read once, and the branches that cannot be read.
+def read_tips(world: World, tips: Mapping[str, str]) -> tuple[tuple[Tip, ...], tuple[str, ...]]:
+    """What these branches are made of, each commit read once, and the branches that cannot be read.
 
     A branch without a Dockerfile (a site, a record) has no images, and that is no problem.
     """
-    found: dict[str, tuple[str, Snapshot]] = {}
+    found: dict[str, Tip] = {}
     unread: list[str] = []
     for name, commit in tips.items():
         if commit in found:
             continue
         try:
-            found[commit] = name, snapshot(world.source, commit)
+            now = snapshot(world.source, commit)
         except ConfigError:
-            if any("dockerfile" in path.lower() or path == "dsci.yaml" for path in world.source.git.tree(commit)):
+            paths = world.source.git.tree(commit)
+            if any(path == FILE_NAME or path.lower().rpartition("/")[2] == "dockerfile" for path in paths):
                 unread.append(f"the branch {name}")
-    return found, tuple(unread)
-
-
-def repositories(now: Iterable[Snapshot]) -> tuple[Repository, ...]:
-    """Every repository of these families."""
-    return tuple(
-        sorted({each for one in now for image in one.family.images.values() for each in image.repositories}, key=str)
-    )
+            continue
+        family = now.family.images.values()
+        found[commit] = Tip(
+            name=name,
+            commit=commit,
+            images=frozenset(now.family.images),
+            sources={key: str(target) for target, key in now.sources.full.items()},
+            repositories=frozenset(each for image in family for each in image.repositories)
+            | caches.repositories(now.settings),
+        )
+    return tuple(found.values()), tuple(unread)
 
 
 def owners(
-    world: World,
-    ledger: Ledger,
-    read: Mapping[str, tuple[str, Snapshot]],
-    unread: tuple[str, ...],
-    shelves: Sequence[Shelf],
+    world: World, ledger: Ledger, tips: Sequence[Tip], unread: tuple[str, ...], shelves: Sequence[Shelf]
 ) -> Owners:
     """Who may name things in these repositories.
 
@@ -113,28 +128,22 @@ def owners(
     left a receipt.
     """
     sources: dict[str, str] = {}
-    images: set[str] = set()
-    for commit, (name, now) in read.items():
-        images |= now.family.images.keys()
-        for platform in _platforms(world.source, shelves):
-            there = now
-            if platform != world.source.platform:
-                there = snapshot(replace(world.source, platform=platform), commit)
-            for target, key in there.sources.full.items():
-                sources.setdefault(key, f"{name} ({target})")
-    return Owners(named=ledger.named, sources=sources, images=frozenset(images), unread=unread)
+    others = [replace(world.source, platform=each) for each in _platforms(shelves) - {world.source.platform}]
+    for tip in tips:
+        elsewhere = [snapshot(source, tip.commit).sources.full for source in others]
+        read = [tip.sources, *({key: str(target) for target, key in full.items()} for full in elsewhere)]
+        for key, target in (pair for each in read for pair in each.items()):
+            sources.setdefault(key, f"{tip.name} ({target})")
+    images = frozenset(image for tip in tips for image in tip.images)
+    return Owners(named=ledger.named, sources=sources, images=images, unread=unread)
 
 
-def _platforms(source: Source, shelves: Iterable[Shelf]) -> tuple[Platform, ...]:
-    found = {source.platform}
-    for shelf in shelves:
-        for item in shelf.items:
-            if item.target:
-                try:
-                    found.add(Platform.parse(item.target.partition("@")[2]))
-                except OciError:
-                    continue  # somebody else's receipt: it is judged by its keys
-    return tuple(sorted(found))
+def _platforms(shelves: Iterable[Shelf]) -> frozenset[Platform]:
+    found: set[Platform] = set()
+    for target in {item.target for shelf in shelves for item in shelf.items if item.target}:
+        with suppress(OciError):  # somebody else's receipt: it is judged by its keys
+            found.add(Platform.parse(target.partition("@")[2]))
+    return frozenset(found)
 
 
 def survey(registry: Registry, repository: Repository, now: int) -> Shelf:
@@ -185,7 +194,7 @@ def prune(world: World, registry: Registry, repository: Repository, verdicts: Se
     going = sorted((each.item for each in verdicts if not each.keep), key=_order)
     removed: dict[Digest, tuple[Item, bytes]] = {}
     problem: DsciError | None = None
-    restored: tuple[Digest, ...] = ()
+    restored: list[Digest] = []
     swept = 0
     try:
         for item in going:
@@ -196,14 +205,17 @@ def prune(world: World, registry: Registry, repository: Repository, verdicts: Se
         problem = error
     try:
         if removed:
-            restored = _restore(world, registry, repository, removed, now)
-            swept = registry.sweep(repository)
+            wanted, doubt = _wanted(world, registry, repository, removed, now)
+            problem = problem or doubt
+            for digest in _put_back(registry, repository, [removed[digest] for digest in wanted]):
+                restored.append(digest)
+            swept = 0 if doubt else registry.sweep(repository)
     except DsciError as error:
-        problem = problem or error
+        problem = error
     return Pruned(
         repository=repository,
         removed=tuple(digest for digest in removed if digest not in restored),
-        restored=restored,
+        restored=tuple(restored),
         swept=swept,
         problem=problem,
     )
@@ -214,31 +226,34 @@ def _order(item: Item) -> tuple[int, Digest]:
     return (Kind.RELEASE, Kind.RECEIPT, Kind.IMAGE, Kind.CACHE).index(item.kind), item.digest
 
 
-def _restore(
+def _wanted(
     world: World, registry: Registry, repository: Repository, removed: Mapping[Digest, tuple[Item, bytes]], now: int
-) -> tuple[Digest, ...]:
-    """Put back what is named now. Raises RegistryError where that cannot be told or done."""
+) -> tuple[tuple[Digest, ...], DsciError | None]:
+    """What is named now of what was removed; all of it where that cannot be told, and why not."""
     after = survey(registry, repository, now)
-    if after.problem:
-        raise RegistryError(
-            f"after {len(removed)} manifests were removed: {after.problem.message}",
-            hint="run dsci release again: what it misses it builds",
-            temporary=True,
-        )
-    wanted = set(upkeep.needed(after.items)) | {Digest("sha256", name) for name in _claimed_now(world.source.git)}
+    if after.problem is not None:
+        return tuple(removed), after.problem
+    try:
+        claimed = _claimed_now(world.source.git)
+    except DsciError as error:
+        return tuple(removed), error
+    wanted = {*upkeep.needed(after.items), *(Digest("sha256", name) for name in claimed)}
     back: list[Digest] = []
     while more := [digest for digest in removed if digest in wanted and digest not in back]:
         back += more
         wanted |= upkeep.needed(removed[digest][0] for digest in more)
     there = {item.digest for item in after.items}.union(back)
     back += [digest for digest, (item, _) in removed.items() if item.about in there and digest not in back]
-    # An index can stand when what it names does; a receipt is found again with the image that it is about.
-    for digest in sorted(back, key=lambda digest: _order(removed[digest][0]), reverse=True):
-        item, content = removed[digest]
+    return tuple(back), None
+
+
+def _put_back(registry: Registry, repository: Repository, things: Iterable[tuple[Item, bytes]]) -> Iterator[Digest]:
+    """Write manifests again under those of their names that are free, what is named before what names it."""
+    for item, content in sorted(things, key=lambda thing: _order(thing[0]), reverse=True):
         free = [tag for tag in item.tags if registry.resolve(repository.tag(tag)) is None]
         for tag in free or (None,):
             registry.push_manifest(repository, content, item.media_type, tag)
-    return tuple(back)
+        yield item.digest
 
 
 def _claimed_now(git: Git) -> frozenset[str]:
