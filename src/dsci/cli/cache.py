@@ -103,7 +103,8 @@ def prune(
             print_json(_document(seen, done))
         else:
             click.echo(_table(seen, everything=False))
-            click.echo(_summary(seen, done) if yes else _proposal(seen))
+            for line in _summary(seen, done) if yes else _proposal(seen):
+                click.echo(line)
         problems = [shelf.problem for shelf, _ in seen.shelves] + [each.problem for each in done]
         _complain([each for each in problems if each is not None])
 
@@ -161,7 +162,8 @@ def _table(seen: _Seen, *, everything: bool) -> str:
                 item = each.item
                 name = f"{shelf.repository}:{item.tags[0]}" if item.tags else str(shelf.repository.at(item.digest))
                 more = f" +{len(item.tags) - 1}" if len(item.tags) > 1 else ""
-                rows.append((item.kind, f"{name}{more}", size(item.size), _age(seen.now, item.written), _whose(each)))
+                age = _age(seen.now, item.written) if item.kind in judging.DATED else "–"
+                rows.append((item.kind, f"{name}{more}", size(item.size), age, _whose(each)))
     for folder, (keep, owner, reason) in seen.folders:
         if everything or not keep:
             whose = owner or (f"nobody; {reason}" if keep else "nobody: may go")
@@ -184,9 +186,9 @@ def _whose(each: Verdict) -> str:
     return f"nobody; {each.reason}" if each.keep else f"nobody: may go{f' ({each.reason})' if each.reason else ''}"
 
 
-def _proposal(seen: _Seen) -> str:
+def _proposal(seen: _Seen) -> list[str]:
     count, room = _counted(seen)
-    return f"{count} of them may go, {size(room)}; nothing was removed: --yes removes them" if count else ""
+    return [f"{count} of them may go, {size(room)}; nothing was removed: --yes removes them"] if count else []
 
 
 def _counted(seen: _Seen) -> tuple[int, int]:
@@ -196,14 +198,18 @@ def _counted(seen: _Seen) -> tuple[int, int]:
     return len(gone) + len(folders), room
 
 
-def _summary(seen: _Seen, done: Sequence[Pruned]) -> str:
-    folders = sum(not keep for _, (keep, _, _) in seen.folders)
-    removed = sum(len(each.removed) for each in done) + folders
-    lines = [f"removed {removed} of {_counted(seen)[0]}; {size(sum(each.swept for each in done))} swept here at once"]
-    lines += [
-        f"put back {each.repository}@{digest}: another run took it up" for each in done for digest in each.restored
+def _summary(seen: _Seen, done: Sequence[Pruned]) -> list[str]:
+    removed = sum(len(each.removed) for each in done) + sum(not keep for _, (keep, _, _) in seen.folders)
+    swept = sum(each.swept for each in done)
+    count, _ = _counted(seen)
+    lines = (
+        [f"removed {removed} of {count}" + (f"; {size(swept)} swept here at once" if swept else "")] if count else []
+    )
+    return lines + [
+        f"put back {each.repository}@{digest}: it is named now, or that could not be told"
+        for each in done
+        for digest in each.restored
     ]
-    return "\n".join(lines)
 
 
 def size(count: int) -> str:

@@ -46,6 +46,10 @@ class Kind(StrEnum):
     """Under a tag that is not dsci's own: public, a signature, somebody else's."""
 
 
+#: What may go when it is old: a receipt goes with its image, and what is not ours never does.
+DATED = frozenset({Kind.IMAGE, Kind.RELEASE, Kind.CACHE})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One manifest of a repository, with every tag that names it."""

@@ -28,8 +28,6 @@ from dsci.ports import Git, Registry
 #: How many tags are read at once.
 _LOOKUPS = 8
 _LEDGER = "dsci-ledger"
-#: What may go when it is old: a receipt goes with its image, and what is not ours never does.
-_DATED = (Kind.IMAGE, Kind.RELEASE, Kind.CACHE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +168,7 @@ def _survey(registry: Registry, repository: Repository, now: int) -> Shelf:
             for found in pool.map(registry.manifest, [repository.at(digest) for digest in below]):
                 if found is not None:
                     items[found[0].digest] = upkeep.read_item(*found, (), now)
-        undated = [item for item in items.values() if item.written is None and item.tags and item.kind in _DATED]
+        undated = [item for item in items.values() if item.written is None and item.tags and item.kind in upkeep.DATED]
         times = pool.map(registry.written, [repository.at(item.digest) for item in undated])
         items |= {item.digest: replace(item, written=when) for item, when in zip(undated, times, strict=True)}
     return Shelf(repository=repository, items=tuple(items.values()))
