@@ -18,7 +18,7 @@ version: 0.1
 log: {{level: info, accesslog: {{disabled: false}}}}
 storage:
   filesystem: {{rootdirectory: "{storage}"}}
-  delete: {{enabled: true}}
+  delete: {{enabled: {delete}}}
   cache: {{blobdescriptor: inmemory}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
@@ -38,13 +38,14 @@ _TYPES = ", ".join(
 class RealRegistry:
     """One registry process. It picks its port itself, so that nobody else can take it."""
 
-    def __init__(self, folder: Path, *, extra: str = "") -> None:
+    def __init__(self, folder: Path, *, extra: str = "", delete: bool = True) -> None:
         program = os.environ.get("DSCI_TEST_REGISTRY_BIN") or shutil.which("docker-registry")
         if not program:
             raise AssertionError("docker-registry is not on PATH: run the tests with scripts/test, which installs it")
         folder.mkdir(parents=True, exist_ok=True)
         self._program, self._folder = program, folder
         self._extra = extra
+        self._delete = str(delete).lower()
         self._process: subprocess.Popen[bytes] | None = None
         self.address = ""
         self.start()
@@ -57,7 +58,7 @@ class RealRegistry:
         """Start it, at the port of last time if there was one."""
         config = self._folder / "config.yml"
         port = self.address.rpartition(":")[2] or "0"
-        config.write_text(CONFIG.format(storage=self._folder / "storage", port=port) + self._extra)
+        config.write_text(CONFIG.format(storage=self._folder / "storage", port=port, delete=self._delete) + self._extra)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [self._program, "serve", str(config)],

@@ -19,7 +19,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_COUNT = iter(range(1, 200))
+_COUNT = iter(range(1, 60))
+#: Several runs of the tests may have engines at the same time: each engine has a small network of its own.
+_NETWORK = f"10.{64 + os.getpid() // 251 % 128}.{os.getpid() % 251}"
+
+
+class Endpoint(str):
+    """A DOCKER_HOST; `gateway` is this machine's address as the engine sees it."""
+
+    gateway: str
 
 
 class _Relay(socketserver.BaseRequestHandler):
@@ -67,14 +75,14 @@ def _rule(what: str, table: str, chain: str, *match: str) -> None:
 @contextlib.contextmanager
 def second_engine(
     hub: str, *, containerd_store: bool, programs: Path | None = None, online: bool = False
-) -> Iterator[str]:
+) -> Iterator[Endpoint]:
     """The DOCKER_HOST of a fresh engine with the wanted image store, whose Docker Hub is `hub`.
 
     It finds the programs of a folder before all others; with `online` its builds reach what this machine reaches.
     """
-    number = (os.getpid() + next(_COUNT)) % 250 + 1  # Several test runs may have engines at the same time.
+    number = next(_COUNT)
     name = f"dsci{os.getpid() % 10000}n{number}"
-    here, there = f"10.213.{number}.1", f"10.213.{number}.2"
+    here, there = f"{_NETWORK}.{4 * number + 1}", f"{_NETWORK}.{4 * number + 2}"
     folder = Path(tempfile.mkdtemp(prefix="dsci2-", dir="/tmp"))
     with contextlib.ExitStack() as closing:
         closing.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -82,9 +90,9 @@ def second_engine(
         closing.callback(_ip, "netns", "delete", name, check=False)
         _ip("link", "add", f"{name}a", "type", "veth", "peer", "name", f"{name}b", "netns", name)
         closing.callback(_ip, "link", "delete", f"{name}a", check=False)
-        _ip("address", "add", f"{here}/24", "dev", f"{name}a")
+        _ip("address", "add", f"{here}/30", "dev", f"{name}a")
         _ip("link", "set", f"{name}a", "up")
-        _ip("-n", name, "address", "add", f"{there}/24", "dev", f"{name}b")
+        _ip("-n", name, "address", "add", f"{there}/30", "dev", f"{name}b")
         for link in (f"{name}b", "lo"):
             _ip("-n", name, "link", "set", link, "up")
         if online:
@@ -100,11 +108,12 @@ def second_engine(
         config = {
             "features": {"containerd-snapshotter": containerd_store},
             "registry-mirrors": [f"http://{mirror}"],
-            "insecure-registries": [mirror],
+            "insecure-registries": [mirror, f"{here}/32"],
             "shutdown-timeout": 5,
         }
         (folder / "daemon.json").write_text(json.dumps(config))
-        endpoint = f"unix://{folder}/docker.sock"
+        endpoint = Endpoint(f"unix://{folder}/docker.sock")
+        endpoint.gateway = here
         with (folder / "log").open("wb") as log:
             daemon = subprocess.Popen(
                 [

@@ -62,6 +62,10 @@ class AuthError(RegistryError):
     """A registry or a forge refused the credentials, or there were none (exit 5)."""
 
 
+class UnsupportedError(RegistryError):
+    """A registry does not do this at all, or not by the distribution API (exit 5)."""
+
+
 class ForgeError(DsciError):
     """GitHub or GitLab did not do what it was asked (exit 5). `temporary` tells whether trying again may help."""
 

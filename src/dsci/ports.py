@@ -12,9 +12,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal, Protocol
 
+from dsci.model.caches import Cache
 from dsci.model.claims import Tag
 from dsci.model.commits import Commit
-from dsci.model.oci import Descriptor, Platform
+from dsci.model.oci import Descriptor, Digest, Platform
 from dsci.model.reference import Reference, Repository
 from dsci.model.tree import Tree, TreeEntry
 
@@ -77,6 +78,21 @@ class Registry(Protocol):
     def check_push(self, repository: Repository) -> None:
         """Prove the right to push here, leaving nothing behind. Raises AuthError when it is not given."""
 
+    def written(self, reference: Reference) -> int | None:
+        """When a manifest was written, in seconds, where the registry tells; None where it does not, or has none."""
+
+    def delete(self, repository: Repository, digest: Digest) -> bool:
+        """Remove a manifest and every tag that names it; False when there is none. Its blobs stay until `sweep`.
+
+        Raises UnsupportedError where the registry does not do this.
+        """
+
+    def sweep(self, repository: Repository) -> int:
+        """Remove blobs that no manifest of the repository needs; gives their bytes. Remote registries do that alone: 0.
+
+        What a push at the same time may count on is let alone, and goes another time.
+        """
+
 
 # ----------------------------------------------------------------------------------------------------------- builder
 
@@ -133,6 +149,8 @@ class BuildOrder:
     """Whether every step is run, whatever the builder remembers."""
     load: bool = True
     """Whether an image that is wanted as a layout is wanted in the engine too."""
+    cache: Cache | None = None
+    """Where steps of earlier builds are found, and those of this one kept. A build never fails for its sake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,6 +365,15 @@ class Git(Protocol):
 
     def tags(self) -> tuple[Tag, ...]:
         """Every tag with the commit it names."""
+
+    def branches(self) -> Mapping[str, str]:
+        """Every branch, here and on the remote (`origin/main`), which is asked: name to commit.
+
+        Raises HistoryError where the remote has commits that this clone lacks.
+        """
+
+    def fetch_branches(self) -> None:
+        """Bring every branch of the remote."""
 
     def tag_refs(self) -> Mapping[str, str]:
         """All tags, whatever they name: name to object id, unpeeled. Raises HistoryError for one that is damaged."""

@@ -33,6 +33,13 @@ class FastClock:
         self.slept.append(seconds)
 
 
+def action(seen: Seen) -> str:
+    """What a request needs the right to."""
+    if seen.method in ("GET", "HEAD"):
+        return "pull"
+    return "delete" if seen.method == "DELETE" and "/manifests/" in seen.path else "push"
+
+
 @dataclass
 class Seen:
     method: str
@@ -170,6 +177,14 @@ class ScriptedRegistry:
             return Answer(201, {"Docker-Content-Digest": digest})
         if (name, rest) not in self.manifests:
             return error(404, "MANIFEST_UNKNOWN")
+        if seen.method == "DELETE":
+            if not rest.startswith("sha256:"):
+                return error(405, "UNSUPPORTED")
+            gone = [key for key, (_, content) in self.manifests.items() if str(Digest.of(content)) == rest]
+            for key in gone:
+                if key[0] == name:
+                    del self.manifests[key]
+            return Answer(202)
         kind, content = self.manifests[name, rest]
         return Answer(200, {"Content-Type": kind, "Docker-Content-Digest": str(Digest.of(content))}, content)
 
@@ -194,7 +209,7 @@ class ScriptedRegistry:
             return None
         held = self.valid.get(seen.authorization.removeprefix("Bearer "))
         match = re.match(r"/v2/(.+)/(?:blobs|manifests|tags)/", seen.path)
-        need = {f"repository:{match[1]}:{'pull' if seen.method in ('GET', 'HEAD') else 'push'}"} if match else set()
+        need = {f"repository:{match[1]}:{action(seen)}"} if match else set()
         if "mount" in seen.query:
             need.add(f"repository:{seen.query['from'][0]}:pull")
         if held is not None and need <= held:

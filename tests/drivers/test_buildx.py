@@ -689,7 +689,7 @@ def test_both_shapes_of_the_story(shape: str) -> None:
             listener.hear(line)
     for line in ENDING.split("\n"):
         listener.hear(line)
-    assert told == ["[1/2] FROM debian", "[2/2] RUN x", "[other] RUN y"]
+    assert told == ["CACHED [1/2] FROM debian", "[2/2] RUN x", "[other] RUN y"]
     assert listener.failure() == BuildFailure(
         message='process "/bin/sh -c x" did not complete successfully: exit code: 3',
         step="[2/2] RUN x",

@@ -1205,6 +1205,32 @@ def test_remote_tags_with_hostile_names(world: World) -> None:
     assert repository.remote_tags() == dict.fromkeys(names, repository.head().commit)
 
 
+def test_branches_here_and_as_the_remote_says_it_has_them(world: World) -> None:
+    clone, repository = world.runner()
+    names = ["-x", "größe", "a\u2028b", "deep/er", "same"]
+    clone.git("update-ref", "--", "refs/tags/same", clone.git("rev-parse", "HEAD"))
+    for name in names:
+        world.remote.git("update-ref", "--", f"refs/heads/{name}", world.remote.git("rev-parse", "HEAD"))
+    clone.git("update-ref", "--", "refs/heads/same", clone.git("rev-parse", "HEAD"))
+    clone.git("update-ref", "--", "refs/remotes/origin/gone", clone.git("rev-parse", "HEAD"))
+    head, branch = repository.head().commit, repository.head().branch
+    expected = [str(branch), "same", f"origin/{branch}", *(f"origin/{name}" for name in names)]
+    assert repository.branches() == dict.fromkeys(expected, head)
+    other, _ = world.runner()
+    other.commit("feat: new", {"x": "1"})
+    other.git("push", "--quiet", "origin", "HEAD:refs/heads/-x", "HEAD:refs/heads/deep/er")
+    with pytest.raises(HistoryError, match="lacks commits of 2 of the branches of origin: origin/-x, origin/deep/er"):
+        repository.branches()
+    repository.fetch_branches()
+    assert repository.branches()["origin/-x"] == other.git("rev-parse", "HEAD")
+
+
+def test_branches_without_a_remote(repo: Repo, opened: Callable[[Path], GitRepository]) -> None:
+    repository = opened(repo.folder)
+    repository.fetch_branches()
+    assert repository.branches() == {str(repository.head().branch): repository.head().commit}
+
+
 def test_fetch_brings_the_tags_that_are_asked_for_and_no_others(world: World) -> None:
     _, first = world.runner()
     clone, second = world.runner()

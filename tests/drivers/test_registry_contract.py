@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 from images import OCI_INDEX, MemoryImage, index_of
+from tests.realregistry import RealRegistry
 
 from dsci.drivers.layout import LayoutRegistry
 from dsci.drivers.registry import HttpRegistry
-from dsci.errors import RegistryError
+from dsci.errors import RegistryError, UnsupportedError
 from dsci.model.oci import MANIFEST_LIMIT, OCI_EMPTY, OCI_MANIFEST, Descriptor, Digest, canonical_json
 from dsci.model.reference import EMBEDDED, Repository
 from dsci.pipeline.transfer import RegistrySource, copy_image
@@ -279,6 +280,55 @@ class TestContract:
         else:
             other.close()
 
+    def test_a_deleted_manifest_is_gone_under_every_name(self, registry: Registry, repository: Repository) -> None:
+        image, other = MemoryImage(b"shared", b"own"), MemoryImage(b"shared")
+        for tag in ("one", "two"):
+            registry.push_image(image, repository, tag)
+        registry.push_image(other, repository, "other")
+        assert registry.delete(repository, image.descriptor.digest) is True
+        assert registry.tags(repository) == ("other",)
+        for reference in (repository.tag("one"), repository.tag("two"), repository.at(image.descriptor.digest)):
+            assert registry.resolve(reference) is None and registry.manifest(reference) is None
+        assert registry.delete(repository, image.descriptor.digest) is False
+        assert registry.resolve(repository.tag("other")) is not None
+
+    def test_deleting_where_there_is_nothing(self, registry: Registry, repository: Repository) -> None:
+        assert registry.delete(repository, Digest.of(b"absent")) is False
+        assert registry.sweep(repository) == 0
+        assert registry.written(repository.tag("absent")) is None
+
+    def test_what_was_deleted_can_be_put_back(self, registry: Registry, repository: Repository) -> None:
+        image = MemoryImage(b"taken up", big(17))
+        registry.push_image(image, repository, "one")
+        assert registry.delete(repository, image.descriptor.digest)
+        registry.push_manifest(repository, image.manifest, OCI_MANIFEST, "one")
+        found = registry.manifest(repository.tag("one"))
+        assert found is not None and found[1] == image.manifest
+        assert registry.blob(repository, image.layers[1]) == image.blobs[image.layers[1].digest]
+
+    def test_an_image_of_an_index_can_be_told_from_one_that_is_gone(
+        self, registry: Registry, repository: Repository
+    ) -> None:
+        """Registries delete what an index names without a word: dsci has to look for itself."""
+        image = MemoryImage(b"child")
+        registry.push_image(image, repository, "child")
+        registry.push_manifest(repository, index_of(image), OCI_INDEX, "1.0")
+        assert registry.delete(repository, image.descriptor.digest)
+        assert registry.resolve(repository.tag("1.0")) is not None
+        assert registry.resolve(repository.at(image.descriptor.digest)) is None
+
+    def test_sweeping_takes_nothing_that_is_named(
+        self, registry: Registry, new_repository: Callable[[], Repository]
+    ) -> None:
+        repository, elsewhere = new_repository(), new_repository()
+        image = MemoryImage(b"kept", big(19))
+        registry.push_image(image, repository)
+        registry.push_manifest(repository, index_of(image), OCI_INDEX, "1.0")
+        assert registry.mount(repository, image.layers[1], elsewhere)
+        registry.sweep(repository)
+        for blob in (image.config, *image.layers):
+            assert registry.blob(repository, blob) == image.blobs[blob.digest]
+
     def test_check_push_leaves_nothing(self, registry: Registry, repository: Repository) -> None:
         registry.check_push(repository)
         assert registry.tags(repository) == ()
@@ -333,6 +383,21 @@ class TestContract:
                 for blob in (image.config, *image.layers):
                     with copy.open(blob) as stream:
                         assert stream.read() == image.blobs[blob.digest]
+
+
+def test_a_registry_that_deletes_nothing_says_what_to_do(tmp_path: Path) -> None:
+    server = RealRegistry(tmp_path, delete=False)
+    registry = HttpRegistry()
+    try:
+        repository, image = Repository(server.address, "acme/kept"), MemoryImage(b"kept")
+        registry.push_image(image, repository, "1")
+        with pytest.raises(UnsupportedError, match="deletes no manifests") as error:
+            registry.delete(repository, image.descriptor.digest)
+        assert "405" in error.value.message and "storage.delete.enabled" in error.value.hint
+        assert registry.resolve(repository.tag("1")) is not None
+    finally:
+        registry.close()
+        server.stop()
 
 
 def push_some(kind: str, place: str, repository: Repository, number: int) -> None:

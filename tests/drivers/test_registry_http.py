@@ -20,7 +20,7 @@ from dsci.drivers.registry import HttpRegistry
 from dsci.drivers.routes import Network, Routes, origin, redact
 from dsci.drivers.tokens import Challenge
 from dsci.drivers.transport import retry_after
-from dsci.errors import AuthError, ConflictError, DsciError, RegistryError
+from dsci.errors import AuthError, ConflictError, DsciError, RegistryError, UnsupportedError
 from dsci.model.oci import OCI_EMPTY, OCI_MANIFEST, Descriptor, Digest
 from dsci.model.reference import Repository
 
@@ -886,3 +886,59 @@ def test_memory_stays_bounded_while_a_large_blob_goes_through(docker_registry: s
         assert tracemalloc.get_traced_memory()[1] < 8 * 1024 * 1024
     finally:
         tracemalloc.stop()
+
+
+class TestRemoving:
+    def pushed(self, server: ScriptedRegistry, **options: object) -> tuple[Client, Repository]:
+        client, repository = Client(**options), Repository(server.host, "acme/app")
+        client.push_image(IMAGE, repository, "1")
+        return client, repository
+
+    def test_a_token_that_may_delete_is_asked_for(self, start: Callable[..., ScriptedRegistry]) -> None:
+        server = start(tokens=True)
+        client, repository = self.pushed(server, keychain=Keys(ME))
+        assert client.delete(repository, IMAGE.descriptor.digest) is True
+        asked = [" ".join(seen.query.get("scope", [])) for seen in server.requests("GET", "^/token$")]
+        assert any("acme/app:delete" in scope for scope in asked)
+        assert not any("delete" in scope for scope in asked[:-1]), "and not before it is needed"
+
+    def test_a_refusal_says_who_we_are(self, start: Callable[..., ScriptedRegistry]) -> None:
+        server = start(tokens=True)
+        server.denied.add("repository:acme/app:delete")
+        client, repository = self.pushed(server, keychain=Keys(ME))
+        with pytest.raises(AuthError, match="as me"):
+            client.delete(repository, IMAGE.descriptor.digest)
+
+    @pytest.mark.parametrize(("status", "code"), [(405, "UNSUPPORTED"), (400, "UNSUPPORTED"), (501, ""), (405, "")])
+    def test_what_a_registry_does_not_do(self, server: ScriptedRegistry, status: int, code: str) -> None:
+        client, repository = self.pushed(server)
+        server.rule("DELETE", "/manifests/", error(status, code) if code else Answer(status), last=99)
+        with pytest.raises(UnsupportedError, match="deletes no manifests"):
+            client.delete(repository, IMAGE.descriptor.digest)
+        assert len(server.requests("DELETE")) == 1, "it is not asked again and again"
+
+    @pytest.mark.parametrize("fault", ["drop", "lost", error(503, "UNAVAILABLE")])
+    def test_it_is_tried_again(self, server: ScriptedRegistry, fault: object) -> None:
+        client, repository = self.pushed(server)
+        server.rule("DELETE", "/manifests/", fault)
+        client.delete(repository, IMAGE.descriptor.digest)
+        assert client.resolve(repository.tag("1")) is None and len(server.requests("DELETE")) == 2
+
+    @pytest.mark.parametrize(
+        ("header", "time"),
+        [
+            ({"Last-Modified": formatdate(1_700_000_000, usegmt=True)}, 1_700_000_000),
+            ({"Last-Modified": "x"}, None),
+            ({}, None),
+        ],
+    )
+    def test_when_it_was_written(self, server: ScriptedRegistry, header: dict[str, str], time: int | None) -> None:
+        client, repository = self.pushed(server)
+        server.rule("HEAD", "/manifests/1$", Answer(200, header))
+        assert client.written(repository.tag("1")) == time
+
+    def test_whether_it_is_unknown_or_refused_differs(self, server: ScriptedRegistry) -> None:
+        client, repository = self.pushed(server)
+        server.rule("HEAD", "/manifests/1$", error(500, "UNKNOWN"), last=99)
+        with pytest.raises(RegistryError):
+            client.written(repository.tag("1"))

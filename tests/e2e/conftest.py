@@ -194,6 +194,14 @@ def outcomes(ended: Ended) -> dict[str, str]:
     return {f"{item['subject'].partition('@')[0]} {item['stage']}": item["status"] for item in ended.json["outcomes"]}
 
 
+def layers(project: Project, name: str, version: str) -> list[str]:
+    """The layers of a released image."""
+    assert project.registry is not None
+    index = project.registry.manifest(f"{project.prefix}/{name}", version)
+    manifest = project.registry.manifest(f"{project.prefix}/{name}", index["manifests"][0]["digest"])
+    return [layer["digest"] for layer in manifest["layers"]]
+
+
 @pytest.fixture(scope="session")
 def real_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
     """One registry for the session; every test has a prefix of its own in it."""

@@ -20,6 +20,7 @@ from dsci.errors import DsciError
 
 _COMMANDS = {
     "build": "dsci.cli.work:build",
+    "cache": "dsci.cli.cache:cache",
     "changelog": "dsci.cli.changelog:changelog",
     "export": "dsci.cli.export:export",
     "lock": "dsci.cli.lock:lock",

@@ -27,6 +27,8 @@ from dsci.cli import render
 from dsci.cli.console import PlainConsole
 from dsci.drivers.git import GitRepository
 from dsci.errors import BuilderError, ConfigError, RegistryError
+from dsci.model.caches import Means
+from dsci.model.config import CacheType
 from dsci.model.event import Event, Trigger
 from dsci.model.facts import Request
 from dsci.model.oci import Descriptor, Digest, OciError, Platform
@@ -154,6 +156,26 @@ class Session:
             branch=self.event.branch,
         )
 
+    def means(self, wanted: CacheType | None) -> Means:
+        """What there is to keep build steps with; `wanted` is said on the command line. Raises ConfigError."""
+        token, address = os.environ.get("ACTIONS_RUNTIME_TOKEN"), os.environ.get("ACTIONS_RESULTS_URL")
+        return Means(
+            wanted=wanted,
+            actions=bool(token and (address or os.environ.get("ACTIONS_CACHE_URL"))),
+            trusted=self.event.trigger is not Trigger.PULL_REQUEST,
+            folder=str(self.caches),
+        )
+
+    @cached_property
+    def caches(self) -> Path:
+        """Where this repository's build caches are on this machine. Raises ConfigError for a place in the work tree."""
+        folder = Path(os.environ.get("DSCI_CACHE_DIR") or self.state / "cache").expanduser().resolve()
+        if folder.is_relative_to(Path(self.git.head().root).resolve()):
+            raise ConfigError(
+                f"DSCI_CACHE_DIR: {folder} is inside the repository", hint="name a folder outside the work tree"
+            )
+        return folder / self.git.root_commit()[:12]
+
     @cached_property
     def run(self) -> Run:
         """This process's run: its id, its scratch folder, its lock."""
@@ -255,7 +277,7 @@ class Session:
     def _buildx(self) -> Buildx:
         from dsci.drivers.buildx import Buildx
 
-        return Buildx(os.environ, self.run)
+        return Buildx(os.environ, self.run, warn=self.console.warn)
 
     @cached_property
     def _forges(self) -> dict[str, Forge | None]:
@@ -371,3 +393,15 @@ class Routes:
     def check_push(self, repository: Repository) -> None:
         """See `ports.Registry`."""
         self._of(repository).check_push(repository)
+
+    def written(self, reference: Reference) -> int | None:
+        """See `ports.Registry`."""
+        return self._of(reference.repository).written(reference)
+
+    def delete(self, repository: Repository, digest: Digest) -> bool:
+        """See `ports.Registry`."""
+        return self._of(repository).delete(repository, digest)
+
+    def sweep(self, repository: Repository) -> int:
+        """See `ports.Registry`."""
+        return self._of(repository).sweep(repository)

@@ -13,9 +13,10 @@ import click
 from dsci.cli import durations, render
 from dsci.cli import share as sharing
 from dsci.cli.console import complain
-from dsci.cli.options import as_json, check_names, event, images, registry
+from dsci.cli.options import as_json, cache, check_names, event, images, registry
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
+from dsci.model.config import CacheType
 from dsci.model.report import Outcome, Report, Status, Verdict, to_junit, to_markdown
 from dsci.pipeline import observe as observing
 from dsci.pipeline import release as releasing
@@ -34,6 +35,7 @@ fail_fast = click.option("--fail-fast", is_flag=True, help="Begin nothing any mo
 @event
 @jobs
 @fail_fast
+@cache
 @click.option("--keep", is_flag=True, help="Leave the images that were built in the engine.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
 @click.pass_context
@@ -44,6 +46,7 @@ def release(
     json: bool,
     jobs: int | None,
     fail_fast: bool,
+    cache: CacheType | None,
     keep: bool,
     folder: str | None,
     **about: Any,
@@ -59,7 +62,7 @@ def release(
             session.world,
             session.hands,
             session.request(),
-            how=_how(session, jobs=jobs, keep=keep, fail_fast=fail_fast),
+            how=_how(session, jobs=jobs, keep=keep, fail_fast=fail_fast, cache=cache),
             announce=session.announce,
             trouble=errors.append,
         )
@@ -73,6 +76,7 @@ def release(
 @sharing.options
 @jobs
 @fail_fast
+@cache
 @click.option("--keep/--no-keep", default=None, help="Leave the images in the engine (the default without --plan).")
 @click.option("--force", is_flag=True, help="Build even what is there already.")
 @click.option("--no-cache", is_flag=True, help="Run every step of every build again; implies --force without --plan.")
@@ -96,6 +100,7 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
 @sharing.options
 @jobs
 @fail_fast
+@cache
 @click.option("--keep/--no-keep", default=False, help="Leave the images in the engine.")
 @click.option("--rerun", is_flag=True, help="Run suites that passed already on this very image.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
@@ -120,19 +125,23 @@ def _begin(
         return
     assert plan_file is not None
     with Session.of(context, registries=options["registries"]) as session:
-        how = _how(
-            session,
-            jobs=options["jobs"],
-            keep=bool(keep),
-            fail_fast=options["fail_fast"],
-            fresh=options["no_cache"],
-        )
+        given = {name: options[name] for name in ("jobs", "fail_fast", "cache")}
+        how = _how(session, keep=bool(keep), fresh=options["no_cache"], **given)
         report, errors = sharing.work(session, only, plan_file, how=how, tests=options["tests"], rerun=options["rerun"])
         _finish(session, report, errors, json=options["json"], folder=options["folder"])
 
 
-def _how(session: Session, *, jobs: int | None, keep: bool, fail_fast: bool, fresh: bool = False) -> How:
-    return How(jobs=jobs, keep=keep, fail_fast=fail_fast, fresh=fresh, seconds=durations.read(session.durations))
+def _how(
+    session: Session, *, jobs: int | None, keep: bool, fail_fast: bool, cache: CacheType | None, fresh: bool = False
+) -> How:
+    return How(
+        jobs=jobs,
+        keep=keep,
+        fail_fast=fail_fast,
+        fresh=fresh,
+        seconds=durations.read(session.durations),
+        means=session.means(cache),
+    )
 
 
 def _local(
@@ -143,6 +152,7 @@ def _local(
     json: bool,
     jobs: int | None,
     fail_fast: bool,
+    cache: CacheType | None,
     keep: bool,
     force: bool,
     no_cache: bool,
@@ -173,7 +183,7 @@ def _local(
             now,
             facts,
             plan,
-            how=_how(session, jobs=jobs, keep=keep, fail_fast=fail_fast, fresh=no_cache),
+            how=_how(session, jobs=jobs, keep=keep, fail_fast=fail_fast, cache=cache, fresh=no_cache),
             tests=tests,
             bring=bring,
             private=private,

@@ -30,7 +30,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dsci.drivers import process
+from dsci.drivers import buildcache, process
+from dsci.drivers.buildcache import field as _field
 from dsci.drivers.ocitar import OciTar
 from dsci.drivers.runs import Run
 from dsci.errors import BuilderError
@@ -55,6 +56,8 @@ _LEVEL = 5
 _SECRET_LIMIT = 64 * 1024
 #: Shorter values are not hidden: stars for every `1` would hide the log instead.
 _SHORTEST = 6
+#: After this many builds whose cache was out of order, a run leaves caches alone: each of them waits for it.
+_GIVE_UP = 3
 #: How long a builder may take to tell BuildKit that it is to stop.
 _PATIENCE = 10.0
 #: Steps that BuildKit takes for itself, not for the Dockerfile.
@@ -72,7 +75,10 @@ _START = "start Docker, or point DOCKER_HOST or `docker context use` at a runnin
 class Buildx:
     """The buildx of the docker command on PATH, building in the engine that the docker command uses."""
 
-    def __init__(self, environment: Mapping[str, str], run: Run) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], run: Run, *, warn: Callable[[str], None] = lambda text: None
+    ) -> None:
+        """`warn` is told what is wrong with build caches; nothing fails for it."""
         # SOURCE_DATE_EPOCH of the environment would silently enter the image; so would a foreign builder.
         # Labels that buildx takes from Git by itself are facts of a commit, not of the content.
         dropped = {"SOURCE_DATE_EPOCH", "BUILDX_BUILDER", "BUILDKIT_PROGRESS", "BUILDX_BAKE_ENTITLEMENTS_FS"}
@@ -80,6 +86,8 @@ class Buildx:
         self._environment = {name: value for name, value in environment.items() if name not in dropped}
         self._environment["BUILDX_METADATA_PROVENANCE"] = "disabled"
         self._run = run
+        self._warn = warn
+        self._troubles = 0
         self._checked = False
         self._count = 0
         self._running: set[subprocess.Popen[bytes]] = set()
@@ -117,10 +125,10 @@ class Buildx:
             folder = self._run.scratch / f"build-{self._count}"
         folder.mkdir()
         try:
-            failure = self._solve(order, context, progress, folder)
+            failure = self._solve_with_cache(order, context, progress, folder)
             if failure is not None and _NOT_STARTED.search(failure.message) and not self._stopped:
                 progress("runc could not start the step: trying it once more")
-                failure = self._solve(order, context, progress, folder)
+                failure = self._solve_with_cache(order, context, progress, folder)
             if failure is not None:
                 yield failure
             elif order.classic:
@@ -145,10 +153,51 @@ class Buildx:
 
     # ------------------------------------------------------------------------------------------------- solving
 
-    def _solve(
+    def _solve_with_cache(
         self, order: BuildOrder, context: Callable[[BinaryIO], None], progress: Progress, folder: Path
     ) -> BuildFailure | None:
-        argv = ["docker", "buildx", "build", *self._flags(order, folder), "-"]
+        """Build with the cache; where anything but a step's own exit code was in the way, once more without it.
+
+        BuildKit fetches what it found in a cache when it needs it, so a cache may fail in the middle of a build.
+        """
+        if order.cache is None or self._troubles >= _GIVE_UP:
+            return self._solve(order, context, progress, folder)
+        failure: BuildFailure | BuilderError | None
+        try:
+            with buildcache.opened(order.cache, self._run) as cache:
+                failure = self._solve(order, context, progress, folder, cache.flags)
+                if failure is None:
+                    cache.keep()
+                    return None
+        except BuilderError as error:
+            failure = error
+        if self._stopped or buildcache.STEP_FAILED.search(failure.message):
+            if isinstance(failure, BuilderError):
+                raise failure
+            return failure
+        again = self._solve(order, context, progress, folder)
+        if again is None or again.message != failure.message:
+            self._trouble(f"{order.subject}: {failure.message}")
+        return again
+
+    def _trouble(self, text: str) -> None:
+        """Warn of a cache that is out of order; a run that has seen it some times leaves caches alone."""
+        with self._lock:
+            self._troubles += 1
+            count = self._troubles
+        if count <= _GIVE_UP:
+            rest = "; this run leaves caches alone from here on" if count == _GIVE_UP else ""
+            self._warn(f"the build cache is out of order, the build goes on without it: {text}{rest}")
+
+    def _solve(
+        self,
+        order: BuildOrder,
+        context: Callable[[BinaryIO], None],
+        progress: Progress,
+        folder: Path,
+        cache: Sequence[str] = (),
+    ) -> BuildFailure | None:
+        argv = ["docker", "buildx", "build", *self._flags(order, folder), *cache, "-"]
         hidden = self._hidden(order)
         if isinstance(hidden, BuildFailure):
             return hidden
@@ -181,7 +230,11 @@ class Buildx:
             builder.stderr.close()
         if fed:
             raise fed[0]
-        return None if code == 0 else story.failure()
+        if code != 0:
+            return story.failure()
+        if story.cache_troubles:
+            self._trouble(f"{order.subject}: {'; '.join(story.cache_troubles)}")
+        return None
 
     def _flags(self, order: BuildOrder, folder: Path) -> list[str]:
         name = str(order.local_name)
@@ -366,11 +419,6 @@ def _signal(builder: subprocess.Popen[bytes], number: signal.Signals) -> None:
         os.killpg(builder.pid, number)
 
 
-def _field(text: str) -> str:
-    """A field of the comma-separated lists that buildx takes."""
-    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\n') else text
-
-
 def _feed(context: Callable[[BinaryIO], None], stdin: Any, errors: list[BaseException]) -> None:
     """Write the context to BuildKit. That it stopped reading is its failure to tell, not ours."""
     try:
@@ -386,6 +434,7 @@ class _Story:
     def __init__(self, order: BuildOrder, progress: Progress, hidden: Sequence[str] = ()) -> None:
         """`hidden` are the values of secrets: a step that prints one shows stars."""
         self._order = order
+        self._place = order.cache.place if order.cache else ""
         self._progress = progress
         self._hidden = hidden
         self._pending: list[str] = []
@@ -393,6 +442,8 @@ class _Story:
         self._logs: dict[str, list[str]] = {}
         self._failed: list[tuple[str, str]] = []
         self._text: list[str] = []
+        self.cache_troubles: list[str] = []
+        """What went wrong with a cache that BuildKit did without."""
 
     def hear(self, line: str) -> None:
         """One line of stderr: a whole object, a part of one, or text."""
@@ -416,9 +467,12 @@ class _Story:
             digest, name = vertex.get("digest", ""), str(vertex.get("name", ""))
             if digest not in self._names and not name.startswith(_HOUSEKEEPING) and vertex.get("started"):
                 self._names[digest] = name
-                self._progress(self._hide(name))
+                self._progress(self._hide(f"CACHED {name}" if vertex.get("cached") else name))
             error = vertex.get("error")
-            if error and "context canceled" not in error:
+            if error and name.startswith(buildcache.STEPS):
+                if not str(error).endswith(f"{self._place}: not found"):  # the first build has nothing to find
+                    self.cache_troubles.append(self._hide(str(error)))
+            elif error and "context canceled" not in error:
                 self._failed.append((digest, str(error)))
                 self._names.setdefault(digest, name)
         for log in message.get("logs") or ():

@@ -192,6 +192,33 @@ class GitRepository:
         )
         return {row[0]: tuple(row[1:]) for row in rows}
 
+    def branches(self) -> Mapping[str, str]:
+        """Every branch, here and on the remote (`origin/main`), as it says itself and not as this clone remembers."""
+        remote = self.remote()
+        listed = _listed(self._text("for-each-ref", "refs/heads", "--format=%(objectname)%09%(refname)"))
+        here = {name.removeprefix("refs/heads/"): oid for name, oid in listed.items()}
+        if remote is None:
+            return here
+        listed = _listed(self._network("ls-remote", "--heads", "--refs", "--", remote))
+        there = {f"{remote}/{name.removeprefix('refs/heads/')}": oid for name, oid in listed.items()}
+        wanted = "".join(f"{_checked(oid)}\n" for oid in there.values()).encode()
+        checked = self._text("cat-file", "--batch-check", stdin=wanted).split("\n") if there else []
+        absent = sorted(name for name, line in zip(there, checked, strict=True) if line.endswith(" missing"))
+        if absent:
+            shown = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
+            raise HistoryError(
+                f"this clone lacks commits of {len(absent)} of the branches of {remote}: {shown}",
+                hint=f"git fetch {remote} '+refs/heads/*:refs/remotes/{remote}/*' (or let dsci do it: --fetch)",
+            )
+        return {**here, **there}
+
+    def fetch_branches(self) -> None:
+        """Bring every branch of the remote to where this clone remembers them."""
+        remote = self.remote()
+        if remote is not None:
+            refs = f"+refs/heads/*:refs/remotes/{remote}/*"
+            self._network("fetch", *_FETCH, "--", remote, refs, timeout=_HISTORY_TIMEOUT)
+
     def tag_refs(self) -> Mapping[str, str]:
         """All tags, whatever they name: name to object id, unpeeled. Raises HistoryError for one that is damaged."""
         listed = self._run("for-each-ref", "refs/tags", "--format=%(objectname)%09%(refname)")

@@ -3,8 +3,11 @@
 Every change is a new file that is complete on disk before it gets its name, so a process that dies at any point leaves
 valid layouts; what it left half-written carries a lock that died with it and is swept by the next writer. index.json
 changes under a lock, so no writer loses another's tag, and it names a manifest only when everything below it is there.
-Nothing is ever changed in place: a blob that several repositories have is one file with several names. Removing what no
-tag reaches any more is nobody's job yet.
+Nothing is ever changed in place: a blob that several repositories have is one file with several names.
+
+Blobs that nothing needs are removed by `sweep`, under the same lock, and never one that was touched lately: a push
+touches the blobs that it finds. Before index.json names a manifest, under the lock, everything below it is looked for
+once more; what was swept in between is sent again. So index.json never names what is not there.
 
 Source: https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md
 """
@@ -16,6 +19,7 @@ import errno
 import json
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +54,13 @@ _LOCK, _WORKSHOP = ".lock", ".partial"
 _MOVE = "move its folder away, then push again"
 _RENAME = "give the image another repository"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: A blob that a push wrote or counted on so many seconds ago is not swept: its manifest may still come.
+_GRACE = 3600
 _UNLINKABLE = frozenset({errno.EEXIST, errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP})
+
+
+class _MissingError(RegistryError):
+    """A blob is not there, or no longer there, when the manifest that needs it is to be named."""
 
 
 class LayoutRegistry:
@@ -122,12 +132,18 @@ class LayoutRegistry:
         what = f"{repository}@{source.descriptor.digest}"
         if Digest.of(source.manifest) != source.descriptor.digest:
             raise RegistryError(f"{what}: the manifest's bytes are not what its digest says", hint="build it again")
-        for blob in _below(what, source.manifest, source.descriptor.media_type):
-            with self._turn(repository, blob):
-                if not self._has(repository, blob):
-                    with _source(source, blob) as pieces:
-                        self._write_blob(repository, blob, pieces, "the image to push")
-        return self.push_manifest(repository, source.manifest, source.descriptor.media_type, tag)
+        for again in (True, False):
+            for blob in _below(what, source.manifest, source.descriptor.media_type):
+                with self._turn(repository, blob):
+                    if not self._touch(repository, blob):
+                        with _source(source, blob) as pieces:
+                            self._write_blob(repository, blob, pieces, "the image to push")
+            try:
+                return self.push_manifest(repository, source.manifest, source.descriptor.media_type, tag)
+            except _MissingError:
+                if not again:
+                    raise
+        raise AssertionError("unreachable")
 
     def push_manifest(
         self, repository: Repository, content: bytes, media_type: str, tag: str | None = None
@@ -143,26 +159,26 @@ class LayoutRegistry:
         below = _below(str(reference), content, media_type)
         missing = [str(item.digest) for item in below if not self._has(repository, item)]
         if missing:
-            raise RegistryError(
+            raise _MissingError(
                 f"{reference}: {', '.join(missing[:3])} must be in {repository} first", hint="push it, then this again"
             )
-        if not self._has(repository, manifest):
+        if not self._touch(repository, manifest):
             self._write_blob(repository, manifest, iter((content,)), str(reference))
-        self._name(reference, manifest)
+        self._name(reference, manifest, (*below, manifest))
         return manifest
 
     def push_blob(self, repository: Repository, content: bytes, media_type: str) -> Descriptor:
         """Write a small blob, unless it is there."""
         blob = Descriptor.of(media_type, content)
-        if not self._has(repository, blob):
+        if not self._touch(repository, blob):
             self._write_blob(repository, blob, iter((content,) if content else ()), str(repository))
         return blob
 
     def mount(self, source: Repository, blob: Descriptor, repository: Repository) -> bool:
         """Give another repository's blob a name here: a hard link, or a copy where the file system has none."""
-        if self._has(repository, blob):
+        if self._touch(repository, blob):
             return True
-        if not self._has(source, blob):
+        if not self._touch(source, blob):
             return False
         path = self._blob_path(repository, blob.digest)
         try:
@@ -190,13 +206,80 @@ class LayoutRegistry:
         except OSError as error:
             _fail(folder / "index.json", error)
 
-    def _name(self, reference: Reference, manifest: Descriptor) -> None:
+    # ------------------------------------------------------------------------------------------------------ removing
+
+    def written(self, reference: Reference) -> int | None:
+        """When the file of a manifest was written, or counted on by a push, last."""
+        found = self.resolve(reference)
+        if found is None:
+            return None
+        try:
+            return int(self._blob_path(reference.repository, found.digest).stat().st_mtime)
+        except OSError:
+            return None
+
+    def delete(self, repository: Repository, digest: Digest) -> bool:
+        """Take a manifest out of index.json, by every name it has."""
+        path = self._folder(repository) / "index.json"
+        if self.resolve(repository.at(digest)) is None:
+            return False
+        try:
+            with locked(path.with_name(_LOCK)):
+                before = self._index(repository).manifests
+                after = [item for item in before if item.digest != digest]
+                if len(after) < len(before):
+                    write_whole(path, (Index(manifests=_tidy(after)).to_bytes(),), path.with_name(_WORKSHOP))
+        except OSError as error:
+            _fail(path, error)
+        self._count()
+        return len(after) < len(before)
+
+    def sweep(self, repository: Repository) -> int:
+        """Remove the blobs that nothing in index.json needs and that no push has touched for an hour."""
+        folder = self._folder(repository)
+        if not (folder / "index.json").exists():
+            return 0
+        freed = 0
+        try:
+            with locked(folder / _LOCK):
+                needed = self._needed(repository)
+                for path in folder.glob("blobs/*/*"):
+                    about = path.stat()
+                    if f"{path.parent.name}:{path.name}" not in needed and time.time() - about.st_mtime > _GRACE:
+                        path.unlink()
+                        freed += about.st_size if about.st_nlink == 1 else 0
+        except OSError as error:
+            _fail(folder / "index.json", error)
+        return freed
+
+    def _needed(self, repository: Repository) -> frozenset[str]:
+        """The digests of everything that index.json names, and of all that is below."""
+        todo = list(self._index(repository).manifests)
+        found: set[str] = set()
+        while todo:
+            item = todo.pop()
+            if str(item.digest) in found:
+                continue
+            found.add(str(item.digest))
+            if item.media_type in INDEX_TYPES | MANIFEST_TYPES and self._has(repository, item):
+                content = self.blob(repository, item)
+                todo += _below(f"{repository}@{item.digest}", content, item.media_type)
+        return frozenset(found)
+
+    def _name(self, reference: Reference, manifest: Descriptor, needs: Iterable[Descriptor]) -> None:
         """Have index.json name the manifest. What a tag named before stays reachable by its digest."""
         repository, tag = reference.repository, reference.tag
         path = self._folder(repository) / "index.json"
         names = {REF_NAME: tag, IMAGE_NAME: f"{repository}:{tag}"} if tag else {}
         try:
             with locked(path.with_name(_LOCK)):
+                for blob in needs:
+                    if not self._has(repository, blob):
+                        raise _MissingError(
+                            f"{reference}: {blob.digest} was swept while it was pushed",
+                            hint="push it again",
+                            temporary=True,
+                        )
                 before = self._index(repository).manifests
                 if any(_is_named(item, reference) and item.digest == manifest.digest for item in before):
                     return
@@ -232,6 +315,18 @@ class LayoutRegistry:
         except OSError as error:
             _fail(path, error)
         return size == blob.size
+
+    def _touch(self, repository: Repository, blob: Descriptor) -> bool:
+        """Whether a blob is there; a sweep then lets it alone for a while."""
+        if not self._has(repository, blob):
+            return False
+        try:
+            os.utime(self._blob_path(repository, blob.digest))
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # another user's file: it can be used, and swept by that user alone
+        return True
 
     def _index(self, repository: Repository) -> Index:
         path = self._folder(repository) / "index.json"

@@ -21,18 +21,19 @@ import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TypeVar
 
 import requests
 
 from dsci.drivers.routes import Network, origin
-from dsci.drivers.tokens import Authorizer, KeyHolder, pull, push
+from dsci.drivers.tokens import Authorizer, KeyHolder, pull, push, remove
 from dsci.drivers.transport import Body, Clock, HttpError, Transport, is_trouble
 from dsci.drivers.uploads import Uploads
 from dsci.drivers.verify import verified
 from dsci.drivers.wire import DAMAGED, PORTAL, Wire, length, media_type, said_digest
-from dsci.errors import AuthError, ConfigError, ConflictError, DsciError, RegistryError
+from dsci.errors import AuthError, ConfigError, ConflictError, DsciError, RegistryError, UnsupportedError
 from dsci.model.oci import (
     INDEX_TYPES,
     MANIFEST_LIMIT,
@@ -55,6 +56,11 @@ _ACCEPT = {"Accept": ", ".join(sorted(_TYPES))}
 _NEXT = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next"?', re.IGNORECASE)
 #: How registries refuse to move an immutable tag, there being no rule. 403 may also mean what it says.
 _IMMUTABLE = frozenset({400, 403, 409, 412})
+
+_HOW_ELSE = (
+    "allow it there (docker-registry: storage.delete.enabled), or delete by the registry's own interface: packages on "
+    "GitHub, tags on Docker Hub; `dsci cache ls --json` names what may go"
+)
 
 T = TypeVar("T")
 
@@ -279,6 +285,46 @@ class HttpRegistry:
             with self._lock:
                 self._proven.add(repository)
             self._uploads.cancel(location, repository)
+
+    # ------------------------------------------------------------------------------------------------------ removing
+
+    def written(self, reference: Reference) -> int | None:
+        """What Last-Modified says of a manifest, which registries need not send (RFC 9110, section 8.8.2)."""
+
+        def read() -> int | None:
+            response = self._ask("HEAD", reference)
+            if is_trouble(response) or response.status_code in (401, 403):
+                raise self._wire.failure(response, reference.repository)
+            response.close()
+            text = response.headers.get("Last-Modified", "") if response.status_code == 200 else ""
+            try:
+                return int(parsedate_to_datetime(text).timestamp())
+            except ValueError:
+                return None
+
+        return self._reading(reference.repository, read)
+
+    def delete(self, repository: Repository, digest: Digest) -> bool:
+        """Remove a manifest by its digest, so with all its tags ("Deleting manifests")."""
+        return self._transport.retrying(lambda: self._delete(repository, digest))
+
+    def _delete(self, repository: Repository, digest: Digest) -> bool:
+        url = self._wire.url(repository, f"manifests/{digest}")
+        response = self._wire.request("DELETE", url, repository, (remove(repository),))
+        if response.status_code in (200, 202, 204, 404):
+            response.close()
+            return response.status_code != 404
+        failure = self._wire.failure(response, repository)
+        codes = failure.codes if isinstance(failure, HttpError) else frozenset()
+        if response.status_code in (405, 501) or "UNSUPPORTED" in codes:
+            raise UnsupportedError(
+                f"{repository}: the registry deletes no manifests: {failure.message}", hint=_HOW_ELSE
+            )
+        raise failure
+
+    def sweep(self, repository: Repository) -> int:  # noqa: ARG002  (its garbage collection is the registry's own)
+        """Nothing: a registry collects the blobs that no manifest needs by itself, or when its operator says so."""
+        return 0
 
     def _names(self, reference: Reference, manifest: Descriptor) -> bool:
         """Whether the registry already names this manifest so; False where it will not say."""

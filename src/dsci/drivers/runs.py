@@ -14,6 +14,7 @@ import secrets
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,8 @@ class Run:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._host = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower())[:40] or "host"
         while True:
-            self.id = f"{self._host}.{secrets.token_hex(8)}"
+            # The time comes first: what carries a run's nonce says when it was written (`upkeep`).
+            self.id = f"{self._host}.{int(time.time()):08x}{secrets.token_hex(4)}"
             self._lock = os.open(self._folder / f"{self.id}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             if os.fstat(self._lock).st_nlink:

@@ -51,6 +51,11 @@ def push(repository: Repository) -> str:
     return f"repository:{repository.path}:pull,push"
 
 
+def remove(repository: Repository) -> str:
+    """The scope of removing from it. Source: https://distribution.github.io/distribution/spec/auth/scope/"""
+    return f"repository:{repository.path}:delete,pull"
+
+
 @dataclass(frozen=True, slots=True)
 class Challenge:
     """What a registry wants to see: `basic` or `bearer` (with realm, service, scope), or `none`."""

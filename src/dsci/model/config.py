@@ -75,6 +75,17 @@ class LabelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return {f"org.opencontainers.image.{name}": text for name, text in sorted(given.items()) if text}
 
 
+CacheType = Literal["registry", "gha", "local", "none", "auto"]
+
+
+class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the steps of builds are kept from one machine to the next, at length."""
+
+    type: CacheType = "auto"
+    repository: str | None = None
+    """With `registry`: the repository that holds the caches; each image's own one by default."""
+
+
 class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One image, where it differs from what its folder says."""
 
@@ -100,6 +111,8 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     flavor: Flavor | None = None
     """What holds for all of its tags."""
     suites: SuiteSettings | None = None
+    cache: CacheType | CacheSettings | None = None
+    """Where its build steps are kept, where that differs from the family's; `none` for what is too large to keep."""
     labels: LabelSettings | None = None
     """What it says of itself, where that differs from the family's."""
     previous_names: tuple[str, ...] = ()
@@ -206,6 +219,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     reproducible: bool = False
     """Whether images are built to the same bytes each time, so that `dsci verify` can prove what they are made of."""
     builder: BuilderSettings = BuilderSettings()
+    cache: CacheType | CacheSettings = "none"
+    """Where build steps are kept from one machine to the next; `auto` takes what there is."""
     gate: Literal["family", "lineage"] = "family"
     """What a failure holds back: every release, or those of the images connected with it."""
     forge: Literal["none", "auto", "github", "gitlab"] = "none"
@@ -279,8 +294,10 @@ def _check(settings: Settings, location: Location) -> None:
         ) from None
     if not 1 <= settings.builder.jobs <= 256:
         raise ConfigError(f"{location.at('builder', 'jobs')}: builder.jobs: must be 1 to 256")
+    _cache(settings.cache, location, ("cache",))
     for name, image in settings.images.items():
         path = ("images", name)
+        _cache(image.cache, location, (*path, "cache"))
         _platforms(image.platforms or (), location, (*path, "platforms"))
         if image.tags is not None or image.flavor is not None:
             given = settings.tags if image.tags is None else image.tags
@@ -298,6 +315,11 @@ def _check(settings: Settings, location: Location) -> None:
             if (secret.env is None) == (secret.file is None):
                 where = location.at(*path, "secrets", str(n))
                 raise ConfigError(f"{where}: images.{name}.secrets.{n}: give one of env and file")
+
+
+def _cache(given: CacheType | CacheSettings | None, location: Location, path: tuple[str, ...]) -> None:
+    if isinstance(given, CacheSettings) and (name := given.repository) is not None:
+        _at(location, (*path, "repository"), lambda: Repository.parse(name))
 
 
 def _platforms(values: tuple[str, ...], location: Location, path: tuple[str, ...]) -> None:

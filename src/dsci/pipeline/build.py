@@ -20,6 +20,7 @@ import msgspec
 
 from dsci.errors import ConfigError, RegistryError
 from dsci.model import keys
+from dsci.model.caches import Cache
 from dsci.model.config import SecretSettings
 from dsci.model.family import TargetId
 from dsci.model.inputs import ContextFile
@@ -60,6 +61,8 @@ class Workshop:
     fresh: bool = False
     """Whether what is built is built without what BuildKit remembers of earlier builds."""
     network: str = "default"
+    caches: Mapping[TargetId, Cache] = field(default_factory=dict)
+    """Where the steps of builds are kept, for those targets that have such a place."""
     private: frozenset[TargetId] = frozenset()
     """Targets that never leave the engine: uncommitted work, what may not be pushed, and all that stands on them."""
     nonce: str
@@ -141,6 +144,7 @@ def order_of(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest
         network=shop.network,
         reproducible=image.reproducible,
         fresh=shop.fresh,
+        cache=shop.caches.get(target),
     )
 
 

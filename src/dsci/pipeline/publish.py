@@ -79,12 +79,23 @@ def index_of(
 
 
 def stand(registry: Registry, image: Image, index: Index) -> Digest:
-    """Put an index into the primary registry under a tag that only its content decides; gives its digest."""
+    """Put an index into the primary registry under a tag that only its content decides; gives its digest.
+
+    Only then it is looked whether all of its images are there: `dsci cache prune` removes first and looks for indexes
+    afterwards, so that one of the two sees the other. Raises RegistryError where one is gone.
+    """
     content = index.to_bytes()
     digest = Digest.of(content)
     reference = image.repository.tag(index_tag(digest))
     if registry.resolve(reference) is None:
         registry.push_manifest(image.repository, content, OCI_INDEX, reference.tag)
+    for each in index.manifests:
+        if registry.resolve(image.repository.at(each.digest)) is None:
+            raise RegistryError(
+                f"{image.repository} has lost {each.digest} ({each.platform}) since it was built",
+                hint="a clean-up removed it: run dsci release again, which builds what is missing",
+                temporary=True,
+            )
     return digest
 
 

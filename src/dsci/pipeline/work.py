@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from dsci.errors import RegistryError
+from dsci.model import caches
+from dsci.model.caches import Cache, Means
 from dsci.model.facts import Facts
 from dsci.model.family import TargetId
 from dsci.model.plan import Plan
@@ -34,6 +36,8 @@ class How:
     """Whether what is built is built without what BuildKit remembers of earlier builds."""
     seconds: Mapping[TargetId, float] = field(default_factory=dict)
     """What targets took before."""
+    means: Means = field(default_factory=Means)
+    """What there is to keep build steps with."""
 
 
 def work_on(
@@ -61,8 +65,12 @@ def work_on(
     building = {TargetId.parse(item.id).image for item in plan.targets if item.action == "build"}
     if any(now.family.images[name].reproducible for name in building):
         hands.engine.check_reproducible()
-    epochs = epochs_of(world.source.git, now, facts, busy)
-    shop = replace(workshop(world, hands, now, facts, private), epochs=epochs, fresh=how.fresh)
+    shop = replace(
+        workshop(world, hands, now, facts, private),
+        epochs=epochs_of(world.source.git, now, facts, busy),
+        fresh=how.fresh,
+        caches=_caches(hands, now, plan, how.means, private),
+    )
     return Runner(
         shop,
         plan,
@@ -78,6 +86,26 @@ def work_on(
 def all_work(plan: Plan) -> frozenset[TargetId]:
     """Everything that a plan builds or tests: what a run keeps to itself that is not to be trusted (rule 11)."""
     return frozenset(TargetId.parse(item.id) for item in plan.targets if item.action in ("build", "test"))
+
+
+def _caches(
+    hands: Hands, now: Snapshot, plan: Plan, means: Means, private: frozenset[TargetId]
+) -> Mapping[TargetId, Cache]:
+    """The caches of what is to be built; which they are, and why, is told once."""
+    builds = [TargetId.parse(item.id) for item in plan.targets if item.action == "build"]
+    if not builds:
+        return {}
+    means = replace(means, exports=hands.engine.mode == "containerd")
+    family = now.family
+    choices = {
+        target: caches.choose(
+            now.settings, family.images[target.image], family.nodes[target], means, private=target in private
+        )
+        for target in builds
+    }
+    for line in caches.told(choices.values()):
+        hands.console.say(line)
+    return {target: choice.cache for target, choice in choices.items() if choice.cache is not None}
 
 
 def private_targets(hands: Hands, now: Snapshot, facts: Facts, plan: Plan) -> frozenset[TargetId]:

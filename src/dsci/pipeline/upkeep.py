@@ -1,0 +1,261 @@
+"""Looking after what dsci leaves in registries: read all of it, ask Git whose it is, remove what is nobody's.
+
+Reading costs one request a tag, some at a time. Git is asked for the digests and keys that its tags and the ledger
+name, and what its branches are made of; where this clone lacks some of that, nothing is judged.
+
+A run may take up what is being removed. So after removing, everything is looked at again, Git's tags included, and
+what is named by then is put back from the bytes that were kept. A release, for its part, looks for every image of its
+index after it has named them and before it claims (`publish.stand`): whichever of the two comes second sees the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from dsci.errors import ConfigError, DsciError, HistoryError, RegistryError
+from dsci.model import caches, upkeep
+from dsci.model.config import FILE_NAME
+from dsci.model.oci import Descriptor, Digest, OciError, Platform
+from dsci.model.reference import Repository
+from dsci.model.upkeep import Item, Kind, Owners, Verdict
+from dsci.pipeline.snapshot import snapshot
+from dsci.pipeline.world import World
+from dsci.ports import Git, Registry
+
+#: How many tags are read at once.
+_LOOKUPS = 8
+_LEDGER = "dsci-ledger"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """One repository, and everything in it."""
+
+    repository: Repository
+    items: tuple[Item, ...] = ()
+    problem: DsciError | None = None
+    """Why it could not be read; then nothing of it is judged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What Git says, apart from branches."""
+
+    named: Mapping[str, str]
+    tips: Mapping[str, str]
+    """Live branches: name to commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tip:
+    """What a live branch is made of."""
+
+    name: str
+    commit: str
+    images: frozenset[str]
+    sources: Mapping[str, str]
+    """Source keys, and the target of each."""
+    repositories: frozenset[Repository]
+    """Where its images and their build caches are."""
+
+
+def git_names(world: World, *, fetch: bool) -> Ledger:
+    """Everything that tags and ledgers name, and the live branches. Raises HistoryError where this clone lacks some."""
+    git = world.source.git
+    if git.remote() is not None:
+        here, there = git.tag_refs(), git.remote_tags()
+        lacking = sorted(name for name in there if name not in here)
+        if lacking and not fetch:
+            raise HistoryError(
+                f"this clone lacks {len(lacking)} tags that {git.remote()} has, and any of them may name an image",
+                hint=f"git fetch --tags {git.remote()} (or let dsci do it: --fetch)",
+            )
+        git.fetch_tags(lacking)
+        if fetch:
+            git.fetch_branches()
+    tips = dict(git.branches())
+    named: dict[str, str] = {}
+    for name in [name for name in tips if name.rpartition("/")[2] == _LEDGER]:
+        tree = git.tree(tips.pop(name))
+        for path, entry in tree.items():
+            text = git.blob(entry.oid).decode(errors="replace")
+            named |= dict.fromkeys(upkeep.names_in(text), f"ledger {path}")
+    for tag in git.tags():
+        named |= dict.fromkeys(upkeep.names_in(tag.message), f"Git tag {tag.name}")
+    return Ledger(named=named, tips={**tips, "HEAD": git.head().commit})
+
+
+def read_tips(world: World, tips: Mapping[str, str]) -> tuple[tuple[Tip, ...], tuple[str, ...]]:
+    """What these branches are made of, each commit read once, and the branches that cannot be read.
+
+    A branch without a Dockerfile (a site, a record) has no images, and that is no problem.
+    """
+    found: dict[str, Tip] = {}
+    unread: list[str] = []
+    for name, commit in tips.items():
+        if commit in found:
+            continue
+        try:
+            now = snapshot(world.source, commit)
+        except ConfigError:
+            paths = world.source.git.tree(commit)
+            if any(path == FILE_NAME or path.lower().rpartition("/")[2] == "dockerfile" for path in paths):
+                unread.append(f"the branch {name}")
+            continue
+        family = now.family.images.values()
+        found[commit] = Tip(
+            name=name,
+            commit=commit,
+            images=frozenset(now.family.images),
+            sources={key: str(target) for target, key in now.sources.full.items()},
+            repositories=frozenset(each for image in family for each in image.repositories)
+            | caches.repositories(now.settings),
+        )
+    return tuple(found.values()), tuple(unread)
+
+
+def owners(
+    world: World, ledger: Ledger, tips: Sequence[Tip], unread: tuple[str, ...], shelves: Sequence[Shelf]
+) -> Owners:
+    """Who may name things in these repositories.
+
+    Where an image has no platforms of its own it has its builder's: branches are read as every machine would that has
+    left a receipt.
+    """
+    sources: dict[str, str] = {}
+    others = [replace(world.source, platform=each) for each in _platforms(shelves) - {world.source.platform}]
+    for tip in tips:
+        elsewhere = [snapshot(source, tip.commit).sources.full for source in others]
+        read = [tip.sources, *({key: str(target) for target, key in full.items()} for full in elsewhere)]
+        for key, target in (pair for each in read for pair in each.items()):
+            sources.setdefault(key, f"{tip.name} ({target})")
+    images = frozenset(image for tip in tips for image in tip.images)
+    return Owners(named=ledger.named, sources=sources, images=images, unread=unread)
+
+
+def _platforms(shelves: Iterable[Shelf]) -> frozenset[Platform]:
+    found: set[Platform] = set()
+    for target in {item.target for shelf in shelves for item in shelf.items if item.target}:
+        with suppress(OciError):  # somebody else's receipt: it is judged by its keys
+            found.add(Platform.parse(target.partition("@")[2]))
+    return frozenset(found)
+
+
+def survey(registry: Registry, repository: Repository, now: int) -> Shelf:
+    """Read everything that has a tag in a repository, and what that names. A repository is read whole or not at all."""
+    try:
+        return _survey(registry, repository, now)
+    except (RegistryError, OciError) as error:
+        return Shelf(repository=repository, problem=RegistryError(f"{repository}: {error.message}", hint=error.hint))
+
+
+def _survey(registry: Registry, repository: Repository, now: int) -> Shelf:
+    with ThreadPoolExecutor(_LOOKUPS) as pool:
+        tags = [repository.tag(tag) for tag in registry.tags(repository)]
+        read: dict[Digest, tuple[Descriptor, bytes]] = {}
+        named: dict[Digest, list[str]] = {}
+        for reference, found in zip(tags, pool.map(registry.manifest, tags), strict=True):
+            if found is not None:  # else somebody removed it meanwhile
+                read[found[0].digest] = found
+                named.setdefault(found[0].digest, []).append(str(reference.tag))
+        items = {digest: upkeep.read_item(*of, named[digest], now) for digest, of in read.items()}
+        absent: set[Digest] = set()
+        while below := sorted({each for item in items.values() for each in item.below} - items.keys() - absent):
+            absent |= set(below)
+            for found in pool.map(registry.manifest, [repository.at(digest) for digest in below]):
+                if found is not None:
+                    items[found[0].digest] = upkeep.read_item(*found, (), now)
+        undated = [item for item in items.values() if item.written is None and item.tags and item.kind in upkeep.DATED]
+        times = pool.map(registry.written, [repository.at(item.digest) for item in undated])
+        items |= {item.digest: replace(item, written=when) for item, when in zip(undated, times, strict=True)}
+    return Shelf(repository=repository, items=tuple(items.values()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """What came of one repository."""
+
+    repository: Repository
+    removed: tuple[Digest, ...] = ()
+    restored: tuple[Digest, ...] = ()
+    """What somebody took up while it was removed, put back."""
+    swept: int = 0
+    """Bytes that were given back at once."""
+    problem: DsciError | None = None
+
+
+def prune(world: World, registry: Registry, repository: Repository, verdicts: Sequence[Verdict], *, now: int) -> Pruned:
+    """Remove what is not to be kept, and put back what somebody took up meanwhile."""
+    going = sorted((each.item for each in verdicts if not each.keep), key=_order)
+    removed: dict[Digest, tuple[Item, bytes]] = {}
+    problem: DsciError | None = None
+    restored: list[Digest] = []
+    swept = 0
+    try:
+        for item in going:
+            found = registry.manifest(repository.at(item.digest))
+            if found is not None and registry.delete(repository, item.digest):
+                removed[item.digest] = item, found[1]
+    except RegistryError as error:
+        problem = error
+    try:
+        if removed:
+            wanted, doubt = _wanted(world, registry, repository, removed, now)
+            problem = problem or doubt
+            for digest in _put_back(registry, repository, [removed[digest] for digest in wanted]):
+                restored.append(digest)
+            swept = 0 if doubt else registry.sweep(repository)
+    except DsciError as error:
+        problem = error
+    return Pruned(
+        repository=repository,
+        removed=tuple(digest for digest in removed if digest not in restored),
+        restored=tuple(restored),
+        swept=swept,
+        problem=problem,
+    )
+
+
+def _order(item: Item) -> tuple[int, Digest]:
+    """What names others goes before them: a run that looks in between finds less, and nothing that leads nowhere."""
+    return (Kind.RELEASE, Kind.RECEIPT, Kind.IMAGE, Kind.CACHE).index(item.kind), item.digest
+
+
+def _wanted(
+    world: World, registry: Registry, repository: Repository, removed: Mapping[Digest, tuple[Item, bytes]], now: int
+) -> tuple[tuple[Digest, ...], DsciError | None]:
+    """What is named now of what was removed; all of it where that cannot be told, and why not."""
+    after = survey(registry, repository, now)
+    if after.problem is not None:
+        return tuple(removed), after.problem
+    try:
+        claimed = _claimed_now(world.source.git)
+    except DsciError as error:
+        return tuple(removed), error
+    wanted = {*upkeep.needed(after.items), *(Digest("sha256", name) for name in claimed)}
+    back: list[Digest] = []
+    while more := [digest for digest in removed if digest in wanted and digest not in back]:
+        back += more
+        wanted |= upkeep.needed(removed[digest][0] for digest in more)
+    there = {item.digest for item in after.items}.union(back)
+    back += [digest for digest, (item, _) in removed.items() if item.about in there and digest not in back]
+    return tuple(back), None
+
+
+def _put_back(registry: Registry, repository: Repository, things: Iterable[tuple[Item, bytes]]) -> Iterator[Digest]:
+    """Write manifests again under those of their names that are free, what is named before what names it."""
+    for item, content in sorted(things, key=lambda thing: _order(thing[0]), reverse=True):
+        free = [tag for tag in item.tags if registry.resolve(repository.tag(tag)) is None]
+        for tag in free or (None,):
+            registry.push_manifest(repository, content, item.media_type, tag)
+        yield item.digest
+
+
+def _claimed_now(git: Git) -> frozenset[str]:
+    """What Git's tags name, those included that came to the remote while this run went on."""
+    if git.remote() is not None:
+        git.fetch_tags(sorted(git.remote_tags().keys() - git.tag_refs().keys()))
+    return frozenset(name for tag in git.tags() for name in upkeep.names_in(tag.message))
