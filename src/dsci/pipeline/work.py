@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dsci.errors import RegistryError
+from dsci.model.config import seconds, size
 from dsci.model.facts import Facts
 from dsci.model.family import TargetId
 from dsci.model.plan import Plan
 from dsci.model.reference import Repository
+from dsci.model.room import Took
+from dsci.model.schedule import Step
 from dsci.pipeline.build import Workshop
+from dsci.pipeline.room import Rooms
 from dsci.pipeline.run import Runner, Work
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.world import Hands, World
@@ -29,8 +33,12 @@ class How:
     """Whether images stay in the engine."""
     fail_fast: bool = False
     """Whether nothing begins any more once something has failed."""
-    seconds: Mapping[TargetId, float] = field(default_factory=dict)
-    """What targets took before."""
+    speculate: bool = True
+    """Whether images may be built on what is still being tested, unless the settings say no."""
+    seconds: Mapping[Step[TargetId], float] = field(default_factory=dict)
+    """What building and testing targets took before."""
+    took: Mapping[TargetId, Took] = field(default_factory=dict)
+    """What their builds took of the disk."""
 
 
 def work_on(
@@ -52,10 +60,21 @@ def work_on(
     elif not plan.releases and not plan.refs:
         return Work()
     shop = workshop(world, hands, now, facts, private)
+    builder = now.settings.builder
+    rooms = Rooms(
+        hands.machine,
+        hands.engine,
+        hands.console,
+        memory=size(builder.memory),
+        disk=size(builder.min_free_disk),
+        took=how.took,
+    )
     return Runner(
         shop,
         plan,
-        jobs=how.jobs or now.settings.builder.jobs,
+        rooms,
+        jobs=how.jobs or builder.jobs,
+        speculate=how.speculate and builder.speculate,
         seconds=how.seconds,
         tests=tests,
         keep=how.keep,
@@ -102,6 +121,7 @@ def workshop(
         console=hands.console,
         epochs=_epochs(now, facts),
         network=now.settings.builder.network,
+        inactivity=seconds(now.settings.builder.inactivity),
         private=private,
         nonce=hands.nonce,
     )
