@@ -17,6 +17,7 @@ from dsci.model.claims import Tag
 from dsci.model.commits import Commit
 from dsci.model.oci import Descriptor, Digest, Platform
 from dsci.model.reference import Reference, Repository
+from dsci.model.room import Room
 from dsci.model.tree import Tree, TreeEntry
 
 # ---------------------------------------------------------------------------------------------------------- registry
@@ -117,6 +118,10 @@ class BuildSecret:
     file: str | None = None
 
 
+#: How long a build may say nothing where nobody says how long, in seconds.
+INACTIVITY = 900.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOrder:
     """Everything a builder needs to build one target, decided beforehand."""
@@ -151,6 +156,8 @@ class BuildOrder:
     """Whether an image that is wanted as a layout is wanted in the engine too."""
     cache: Cache | None = None
     """Where steps of earlier builds are found, and those of this one kept. A build never fails for its sake."""
+    inactivity: float = INACTIVITY
+    """Seconds without a word from BuildKit after which the build is ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,11 +182,12 @@ class Builder(Protocol):
         """Build with the tar that `context` writes; the source is valid inside the `with` block.
 
         Unless `order.load` says no, the image is then also in the engine under `order.local_name`. Raises BuilderError
-        when BuildKit itself is not to be had; a failing Dockerfile is a `BuildFailure`.
+        when BuildKit itself is not to be had, and when it hangs while no step is going on; a failing Dockerfile is a
+        `BuildFailure`, and so is a step that says nothing for `order.inactivity` seconds.
         """
 
-    def cancel(self) -> None:
-        """End every build that is going on; they fail."""
+    def cancel(self, subject: str | None = None) -> None:
+        """End every build that is going on or will be, or those of one target that are going on; they fail."""
 
 
 # ------------------------------------------------------------------------------------------------------------ engine
@@ -226,6 +234,18 @@ class Container(Protocol):
         """A file's content after the run."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnginePlace:
+    """Where an engine keeps what it has."""
+
+    root: str
+    """Its data root, a path on its own machine."""
+    memory: int | None
+    """All the memory of its machine, in bytes."""
+    near: bool
+    """Whether it is spoken to through a socket in the file system, and so may be on this machine."""
+
+
 class Engine(Protocol):
     """The Docker Engine: where images are run to be tested."""
 
@@ -244,6 +264,12 @@ class Engine(Protocol):
 
     def platform(self) -> Platform:
         """The platform that the engine runs natively."""
+
+    def place(self) -> EnginePlace:
+        """Where it keeps its data."""
+
+    def image_size(self, name: Reference) -> int:
+        """The bytes that a local image takes in the engine with all its layers; 0 when it is not there."""
 
     def image_id(self, name: Reference) -> str | None:
         """The engine's id of a local image (manifest digest or config digest, by store), or None."""
@@ -288,6 +314,16 @@ class Engine(Protocol):
 
     def sweep(self) -> int:
         """Remove what dead runs of dsci on this machine left behind; gives the number of things removed."""
+
+
+# ----------------------------------------------------------------------------------------------------------- machine
+
+
+class Machine(Protocol):
+    """This machine: what room it has."""
+
+    def room(self, engine: EnginePlace) -> Room:
+        """What is free now where builds write to and what memory is left to them, as far as it can be seen here."""
 
 
 # --------------------------------------------------------------------------------------------------------------- git

@@ -557,6 +557,93 @@ def test_cancel_ends_every_build_that_goes_on_and_those_that_come(builder: Build
     quiet(run)
 
 
+@engine_needed
+def test_cancel_ends_the_builds_of_one_target_alone(builder: Buildx, order: Orders, run: Run) -> None:
+    begun = threading.Event()
+    ends: list[object] = []
+
+    def one(text: str) -> None:
+        try:
+            with builder.build(order(), context(text), lambda step: begun.set() if "sleep" in step else None) as result:
+                ends.append(result)
+        except BuilderError as error:
+            ends.append(error)
+
+    thread = threading.Thread(target=one, args=(BASE + f"RUN sleep 300 # {run.nonce}\n",))
+    thread.start()
+    assert begun.wait(60)
+    builder.cancel("other@linux/amd64")
+    thread.join(2)
+    assert thread.is_alive(), "it was another target"
+    began = time.monotonic()
+    builder.cancel("app@linux/amd64")
+    thread.join(30)
+    assert time.monotonic() - began < 20
+    assert len(ends) == 1 and isinstance(ends[0], (BuildFailure, BuilderError))
+    quiet(run)
+    build(builder, order(), BASE + "RUN true\n")
+
+
+# -------------------------------------------------------------------------------------------------------- silence
+
+
+def in_steps(text: str) -> list[str]:
+    """The processes that the engine runs for steps with this text in them, dsci's own and docker's left out."""
+    return [line for line in realengine.processes(text) if "docker" not in line and "pytest" not in line]
+
+
+@engine_needed
+def test_a_step_that_says_nothing_any_more_is_ended(builder: Buildx, order: Orders, run: Run) -> None:
+    """And nothing of it runs on in the engine."""
+    text = BASE + f"RUN true\nRUN echo begins; echo and hangs; sleep 1000 && : {run.nonce}\n"
+    began = time.monotonic()
+    failure = fail(builder, order(inactivity=2.0), text)
+    assert 2 < time.monotonic() - began < 60
+    assert failure.message == "BuildKit said nothing for 2 s (builder.inactivity), so the build was ended"
+    assert failure.step.startswith("[3/3] RUN echo begins") and failure.tail == ("begins", "and hangs")
+    for _ in range(100):
+        if not in_steps(run.nonce):
+            break
+        time.sleep(0.1)
+    assert in_steps(run.nonce) == [], "the step runs on"
+    quiet(run)
+    assert list(run.scratch.iterdir()) == []
+
+
+@engine_needed
+def test_a_step_that_says_something_now_and_then_is_left_alone(builder: Buildx, order: Orders, run: Run) -> None:
+    text = BASE + f"RUN for n in 1 2 3 4 5 6 7; do sleep 1; echo $n; done; : {run.nonce}\n"
+    began = time.monotonic()
+    build(builder, order(inactivity=4.0), text)
+    assert time.monotonic() - began > 7, "it took longer than it may say nothing"
+
+
+def test_an_engine_that_hangs_is_no_dockerfiles_doing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A docker command that neither speaks nor ends when it is asked to, as when its engine is gone."""
+    monkeypatch.setattr("dsci.drivers.buildx._PATIENCE", 0.5)
+    script = f"""case "$*" in *version*) echo v0.13.1; exit;; esac
+trap '' TERM
+echo '{{"vertexes":[{{"digest":"d","name":"[1/1] RUN x","started":"now","completed":"now"}}]}}' >&2
+sleep 300 & wait; wait; : {run.id}"""
+    builder = Buildx(fake_docker(tmp_path / "bin", script), run)
+    wanted = BuildOrder(
+        subject="x@linux/amd64",
+        dockerfile="Dockerfile",
+        dockerfile_shown="Dockerfile",
+        stage=None,
+        platform=NATIVE,
+        local_name=Reference.parse("dsci.local/test/x:y"),
+        epoch=1,
+        inactivity=0.5,
+    )
+    with pytest.raises(BuilderError, match=r"^x@linux/amd64: BuildKit said nothing for 0\.5 s, and no step") as caught:
+        fail(builder, wanted, BASE)
+    assert "builder.inactivity" in caught.value.hint
+    quiet(run)
+
+
 CHILD = """\
 import os, signal, sys
 from pathlib import Path
@@ -734,6 +821,32 @@ def test_what_is_not_the_dockerfiles_doing(text: str, words: str) -> None:
     with pytest.raises(BuilderError, match=words) as caught:
         listener.failure()
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("going", "named"),
+    [
+        ([("a", "[1/2] RUN x", ""), ("b", "[2/2] RUN y", "")], "[2/2] RUN y"),
+        ([("a", "[1/2] RUN x", ""), ("b", "[2/2] RUN y", "now")], "[1/2] RUN x"),
+        ([("a", "[1/2] RUN x", ""), ("b", "[internal] load build context", "")], "[1/2] RUN x"),
+        ([("b", "[internal] load metadata for docker.io/library/debian:12", "")], "[internal] load metadata for"),
+    ],
+)
+def test_the_step_that_went_on_last_is_the_one_that_hung(going: list[tuple[str, str, str]], named: str) -> None:
+    listener, _ = story()
+    for digest, name, completed in going:
+        listener.hear(json.dumps({"vertexes": [{"digest": digest, "name": name, "started": "now"}]}))
+        if completed:
+            ended = {"digest": digest, "name": name, "started": "now", "completed": completed}
+            listener.hear(json.dumps({"vertexes": [ended]}))
+    listener.hear(json.dumps({"logs": [log("last words", going[0][0])]}))
+    listener.note_silence()
+    for digest, name, _ in going:
+        error = {"digest": digest, "name": name, "started": "now", "completed": "now", "error": "context canceled"}
+        listener.hear(json.dumps({"vertexes": [error]}))
+    failure = listener.hung()
+    assert failure.step.startswith(named)
+    assert failure.tail == (("last words",) if going[0][1].startswith(named) else ())
 
 
 def test_a_story_without_end_is_bounded() -> None:

@@ -87,6 +87,8 @@ class Project:
     remote: Path | None = None
     prefix: str = "acme"
     environment: dict[str, str] = field(default_factory=dict)
+    patience: float = 600
+    """How many seconds a command may take."""
 
     def elsewhere(self, place: Path) -> Project:
         """Another machine, in this new folder: a clone of the remote and a state of its own."""
@@ -148,7 +150,7 @@ class Project:
     def dsci(self, *arguments: str, code: int = 0) -> Ended:
         """Run a dsci command to its end, and hold it to an exit code."""
         process = self.start(*arguments)
-        stdout, stderr = process.communicate(timeout=600)
+        stdout, stderr = process.communicate(timeout=self.patience)
         ended = Ended(process.returncode, stdout, stderr, self.argv(*arguments))
         assert ended.code == code, str(ended)
         assert "Traceback" not in ended.stderr, str(ended)

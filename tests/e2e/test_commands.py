@@ -483,7 +483,7 @@ def _runs() -> set[str]:
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
-@pytest.mark.parametrize("at", ["build", "test"])
+@pytest.mark.parametrize("at", ["build", "test", "speculation"])
 def test_interrupted(tiny: Project, at: str, times: int) -> None:
     """Ctrl-C reaches the whole group; dsci ends soon, says how to go on, and leaves nothing; the next run does it."""
     slow = {
@@ -492,8 +492,10 @@ def test_interrupted(tiny: Project, at: str, times: int) -> None:
             "images/ml/suites/slow.yaml": 'schemaVersion: "2.0.0"\ncommandTests:\n'
             "  - {name: slow, command: sleep, args: ['60']}\n"
         },
-    }[at]
-    tiny.commit("feat: slow", slow)
+    }
+    # One image is tested while another is built on it.
+    slow["speculation"] = slow["build"] | {"images/base/suites/slow.yaml": slow["test"]["images/ml/suites/slow.yaml"]}
+    tiny.commit("feat: slow", slow[at])
     before, images = _runs(), _left(tiny)
     process = subprocess.Popen(
         tiny.argv("release"),
@@ -507,10 +509,12 @@ def test_interrupted(tiny: Project, at: str, times: int) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stderr is not None
-    for line in process.stderr:
-        if ("RUN sleep 60" if at == "build" else "suite ml/slow") in line:
-            break
-    if at == "test":
+    wanted = {"build": ["RUN sleep 60"], "test": ["suite ml/slow"]}
+    wanted["speculation"] = ["RUN sleep 60", "suite base/slow"]
+    missing = wanted[at]
+    while missing and (line := process.stderr.readline()):
+        missing = [text for text in missing if text not in line]
+    if at != "build":
         time.sleep(1)
     began = time.monotonic()
     for _ in range(times):
@@ -531,7 +535,7 @@ def test_interrupted(tiny: Project, at: str, times: int) -> None:
     assert tiny.git("status", "--porcelain") == ""
 
     tiny.commit("fix: fast", {"images/ml/Dockerfile": TINY["ml"]})
-    tiny.git("rm", "-rq", "--ignore-unmatch", "images/ml/suites")
+    tiny.git("rm", "-rq", "--ignore-unmatch", "images/ml/suites", "images/base/suites")
     tiny.commit("fix: no slow suite")
     again = tiny.release()
     assert released(again) == {"base": "0.1.0", "ml": "0.1.0"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -106,6 +107,27 @@ def test_nothing_need_be_said() -> None:
     assert (settings.builder.jobs, settings.versioning.major_on_zero, settings.suites.timeout) == (2, False, "10m")
 
 
+def test_what_builds_may_take() -> None:
+    usual = config.parse("")[0].builder
+    assert (usual.speculate, usual.inactivity, usual.memory, usual.min_free_disk) == (True, "15m", "1GB", "1GB")
+    given = config.parse("builder: {speculate: false, inactivity: 2s, memory: 0, min_free_disk: 1.5GiB}")[0].builder
+    assert (given.speculate, given.memory, given.min_free_disk) == (False, "0", "1.5GiB")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("0", 0), ("0B", 0), ("512kB", 512_000), ("500 MB", 500_000_000), ("1.5GiB", 3 << 29), ("2tb", 2 * 10**12)],
+)
+def test_sizes(text: str, count: int) -> None:
+    assert config.size(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "1", "MB", "-1MB", "1.GB", "1,5GB", "1e3MB", "1GBB", "1gb\n", "١MB", "1XB"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(text) + "$"):
+        config.size(text)
+
+
 @pytest.mark.parametrize("jobs", [1, 256])
 def test_as_many_jobs_as_may_be(jobs: int) -> None:
     assert config.parse(f"builder: {{jobs: {jobs}}}")[0].builder.jobs == jobs
@@ -143,6 +165,10 @@ def test_as_many_jobs_as_may_be(jobs: int) -> None:
         ("versioning: {tag: '{version}-{version}'}", "dsci.yaml:1: versioning.tag: needs {version} once"),
         ("builder: {jobs: 0}", "dsci.yaml:1: builder.jobs: must be 1 to 256"),
         ("builder:\n  jobs: 257\n", "dsci.yaml:2: builder.jobs: must be 1 to 256"),
+        ("builder: {inactivity: 0s}", "dsci.yaml:1: builder.inactivity: '0s' is no duration"),
+        ("builder:\n  memory: lots\n", "dsci.yaml:2: builder.memory: 'lots' is no size"),
+        ("builder: {min_free_disk: 1000}", "dsci.yaml:1: builder.min_free_disk: '1000' is no size"),
+        ("builder: {speculate: perhaps}", "dsci.yaml:1: builder.speculate: "),
         ("images: {ml: {repository: 'x:1'}}", "dsci.yaml:1: images.ml.repository: 'x:1' names a tag"),
         ("images: {ml: {repository: UP}}", "dsci.yaml:1: images.ml.repository: "),
         ("images:\n  ml:\n    secrets:\n    - id: a\n", "dsci.yaml:4: images.ml.secrets.0: give one of env and file"),

@@ -72,7 +72,7 @@ class Capturing:
         self.order, self.tar = order, stream.getvalue()
         yield BuildFailure(message="nothing is built here")
 
-    def cancel(self) -> None: ...
+    def cancel(self, subject: str | None = None) -> None: ...
 
 
 @dataclass

@@ -87,9 +87,9 @@ class Session:
         return Path(home) / "dsci"
 
     @property
-    def durations(self) -> Path:
+    def measured(self) -> Path:
         """Where it is noted what this repository's targets take."""
-        return self.state / "durations" / f"{self.git.root_commit()[:12]}.json"
+        return self.state / "measured" / f"{self.git.root_commit()[:12]}.json"
 
     @cached_property
     def console(self) -> Console:
@@ -230,12 +230,14 @@ class Session:
     def hands(self) -> Hands:
         """Whom effects are had through."""
         from dsci.drivers.engine import DockerEngine
+        from dsci.drivers.machine import ThisMachine
         from dsci.pipeline.world import Hands
 
         return Hands(
             registry=self.registry,
             engine=DockerEngine(os.environ, self.run, self._keychain),
             builder=self._buildx,
+            machine=ThisMachine(self.run.scratch),
             console=self.console,
             forge=self.forge,
             nonce=self.run.nonce,

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dsci.cli import durations, render
+from dsci.cli import measured, render
 from dsci.cli import share as sharing
 from dsci.cli.console import complain
 from dsci.cli.options import as_json, cache, check_names, event, images, registry
@@ -26,6 +26,9 @@ from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.work import How
 
 jobs = click.option("--jobs", type=click.IntRange(1, 256), help="How many images to build or test at once.")
+no_speculate = click.option(
+    "--no-speculate", is_flag=True, help="Build nothing on an image whose suites have not passed yet."
+)
 fail_fast = click.option("--fail-fast", is_flag=True, help="Begin nothing any more once something has failed.")
 
 
@@ -36,6 +39,7 @@ fail_fast = click.option("--fail-fast", is_flag=True, help="Begin nothing any mo
 @jobs
 @fail_fast
 @cache
+@no_speculate
 @click.option("--keep", is_flag=True, help="Leave the images that were built in the engine.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
 @click.pass_context
@@ -47,6 +51,7 @@ def release(
     jobs: int | None,
     fail_fast: bool,
     cache: CacheType | None,
+    no_speculate: bool,
     keep: bool,
     folder: str | None,
     **about: Any,
@@ -62,7 +67,7 @@ def release(
             session.world,
             session.hands,
             session.request(),
-            how=_how(session, jobs=jobs, keep=keep, fail_fast=fail_fast, cache=cache),
+            how=_how(session, jobs=jobs, keep=keep, fail_fast=fail_fast, no_speculate=no_speculate, cache=cache),
             announce=session.announce,
             trouble=errors.append,
         )
@@ -90,7 +95,7 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
     With --plan and --only, targets of a plan that was made elsewhere are built as HEAD has them, on the bases that it
     names and on what other machines pushed, and are pushed under their keys: `dsci release` finds them there.
     """
-    _begin(context, names, tests=False, rerun=False, **options)
+    _begin(context, names, tests=False, rerun=False, no_speculate=False, **options)
 
 
 @click.command(short_help="Run the suites of images, building what is not built yet.")
@@ -101,6 +106,7 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
 @jobs
 @fail_fast
 @cache
+@no_speculate
 @click.option("--keep/--no-keep", default=False, help="Leave the images in the engine.")
 @click.option("--rerun", is_flag=True, help="Run suites that passed already on this very image.")
 @click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
@@ -125,21 +131,31 @@ def _begin(
         return
     assert plan_file is not None
     with Session.of(context, registries=options["registries"]) as session:
-        given = {name: options[name] for name in ("jobs", "fail_fast", "cache")}
+        given = {name: options[name] for name in ("jobs", "fail_fast", "no_speculate", "cache")}
         how = _how(session, keep=bool(keep), fresh=options["no_cache"], **given)
         report, errors = sharing.work(session, only, plan_file, how=how, tests=options["tests"], rerun=options["rerun"])
         _finish(session, report, errors, json=options["json"], folder=options["folder"])
 
 
 def _how(
-    session: Session, *, jobs: int | None, keep: bool, fail_fast: bool, cache: CacheType | None, fresh: bool = False
+    session: Session,
+    *,
+    jobs: int | None,
+    keep: bool,
+    fail_fast: bool,
+    no_speculate: bool,
+    cache: CacheType | None,
+    fresh: bool = False,
 ) -> How:
+    known = measured.read(session.measured)
     return How(
         jobs=jobs,
         keep=keep,
         fail_fast=fail_fast,
         fresh=fresh,
-        seconds=durations.read(session.durations),
+        speculate=not no_speculate,
+        seconds=measured.seconds(known),
+        took={target: each.took for target, each in known.items() if each.took},
         means=session.means(cache),
     )
 
@@ -153,6 +169,7 @@ def _local(
     jobs: int | None,
     fail_fast: bool,
     cache: CacheType | None,
+    no_speculate: bool,
     keep: bool,
     force: bool,
     no_cache: bool,
@@ -183,7 +200,15 @@ def _local(
             now,
             facts,
             plan,
-            how=_how(session, jobs=jobs, keep=keep, fail_fast=fail_fast, cache=cache, fresh=no_cache),
+            how=_how(
+                session,
+                jobs=jobs,
+                keep=keep,
+                fail_fast=fail_fast,
+                no_speculate=no_speculate,
+                cache=cache,
+                fresh=no_cache,
+            ),
             tests=tests,
             bring=bring,
             private=private,
@@ -214,7 +239,7 @@ def _finish(session: Session, report: Report, errors: Sequence[DsciError], *, js
 
     A report that nobody asked for and that cannot be written is no reason to fail: what was done is done.
     """
-    durations.note(session.durations, report.outcomes)
+    measured.note(session.measured, report.outcomes)
     unwritten: DsciError | None = None
     if report.plan.has_work or folder:
         place = _place(session, report, folder)

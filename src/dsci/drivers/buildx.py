@@ -24,6 +24,7 @@ import signal
 import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -90,7 +91,7 @@ class Buildx:
         self._troubles = 0
         self._checked = False
         self._count = 0
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: dict[subprocess.Popen[bytes], str] = {}
         self._stopped = False
         self._lock = threading.Lock()
 
@@ -144,12 +145,13 @@ class Buildx:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def cancel(self) -> None:
-        """End every build that is going on: the docker command tells BuildKit, which stops the steps."""
+    def cancel(self, subject: str | None = None) -> None:
+        """End builds that go on, all or those of a target: the docker command tells BuildKit, which stops the steps."""
         with self._lock:
-            self._stopped = True
-            for builder in self._running:
-                _signal(builder, signal.SIGTERM)
+            self._stopped = self._stopped or subject is None
+            for builder, builds in self._running.items():
+                if subject in (None, builds):
+                    _signal(builder, signal.SIGTERM)
 
     # ------------------------------------------------------------------------------------------------- solving
 
@@ -212,24 +214,29 @@ class Buildx:
         )
         assert builder.stdin is not None and builder.stderr is not None
         with self._lock:
-            self._running.add(builder)
+            self._running[builder] = order.subject
             if self._stopped:
                 _signal(builder, signal.SIGTERM)
+        watch = _Watch(builder, order.inactivity, story.note_silence)
         fed: list[BaseException] = []
         feeder = threading.Thread(target=_feed, args=(context, builder.stdin, fed), daemon=True)
         feeder.start()
         try:
             for line in builder.stderr:
+                watch.heard()
                 story.hear(line.decode(errors="replace").rstrip("\n"))
             code = builder.wait()
         finally:
+            watch.close()
             _end(builder)
             with self._lock:
-                self._running.discard(builder)
+                del self._running[builder]
             feeder.join()
             builder.stderr.close()
         if fed:
             raise fed[0]
+        if watch.hung:
+            return story.hung()
         if code != 0:
             return story.failure()
         if story.cache_troubles:
@@ -298,7 +305,11 @@ class Buildx:
 
     def _saved(self, order: BuildOrder, folder: Path) -> ImageSource:
         """What `docker save` gives, under a manifest that dsci writes once: that digest is published."""
-        return SavedImage(self._save(order, folder), folder)
+        tar = self._save(order, folder)
+        try:
+            return SavedImage(tar, folder)
+        except OSError as error:
+            raise BuilderError(f"{order.subject}: the image cannot be kept in {folder}: {error.strerror}") from None
 
     def _save(self, order: BuildOrder, folder: Path) -> Path:
         """The image as a tar, as the engine gives it."""
@@ -354,6 +365,42 @@ def _told(path: Path) -> Descriptor:
     if descriptor.media_type not in MANIFEST_TYPES:
         raise BuilderError(f"BuildKit built a {descriptor.media_type}, where one image was asked for", hint=_INSTALL)
     return replace(descriptor, annotations={})
+
+
+class _Watch:
+    """Ends a docker command from which nothing is heard: BuildKit's own clients wait for ever for one that is gone.
+
+    Source: https://github.com/moby/buildkit/issues/2894
+    """
+
+    def __init__(self, builder: subprocess.Popen[bytes], limit: float, tell: Callable[[], None]) -> None:
+        """`limit` is in seconds; `tell` is called before the end."""
+        self._builder = builder
+        self._limit = limit
+        self._tell = tell
+        self._last = time.monotonic()
+        self._over = threading.Event()
+        self.hung = False
+        """Whether it was ended."""
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def heard(self) -> None:
+        """It said something."""
+        self._last = time.monotonic()
+
+    def close(self) -> None:
+        """It is watched no more."""
+        self._over.set()
+
+    def _look(self) -> None:
+        while not self._over.wait(max(0.0, self._last + self._limit - time.monotonic())):
+            if time.monotonic() - self._last >= self._limit:
+                self.hung = True
+                self._tell()
+                _signal(self._builder, signal.SIGTERM)
+                if not self._over.wait(_PATIENCE):
+                    _signal(self._builder, signal.SIGKILL)
+                return
 
 
 class SavedImage:
@@ -439,6 +486,8 @@ class _Story:
         self._hidden = hidden
         self._pending: list[str] = []
         self._names: dict[str, str] = {}
+        self._going: dict[str, str] = {}
+        self._silent: tuple[str, str] | None = None
         self._logs: dict[str, list[str]] = {}
         self._failed: list[tuple[str, str]] = []
         self._text: list[str] = []
@@ -465,6 +514,9 @@ class _Story:
             return
         for vertex in message.get("vertexes") or ():
             digest, name = vertex.get("digest", ""), str(vertex.get("name", ""))
+            self._going.pop(digest, None)
+            if vertex.get("started") and not vertex.get("completed"):
+                self._going[digest] = name
             if digest not in self._names and not name.startswith(_HOUSEKEEPING) and vertex.get("started"):
                 self._names[digest] = name
                 self._progress(self._hide(f"CACHED {name}" if vertex.get("cached") else name))
@@ -486,6 +538,27 @@ class _Story:
         for value in self._hidden:
             text = text.replace(value, "***")
         return text
+
+    def note_silence(self) -> None:
+        """It is ended now because it says nothing: which step was going on? Its end will be told as any other's."""
+        going = dict(self._going)
+        own = {digest: name for digest, name in going.items() if not name.startswith(_HOUSEKEEPING)}
+        self._silent = next(reversed((own or going).items()), None)
+
+    def hung(self) -> BuildFailure:
+        """That it said nothing, and at which step. Raises BuilderError where no step was going on."""
+        silence = f"BuildKit said nothing for {self._order.inactivity:g} s"
+        if self._silent is None:
+            raise BuilderError(
+                f"{self._order.subject}: {silence}, and no step was going on, so the build was ended",
+                hint="see the engine's log; builder.inactivity in dsci.yaml says how long to wait",
+            )
+        digest, name = self._silent
+        return BuildFailure(
+            message=f"{silence} (builder.inactivity), so the build was ended",
+            step=self._hide(name),
+            tail=tuple(self._hide(line) for line in self._logs.get(digest, ())[-_TAIL:]),
+        )
 
     def failure(self) -> BuildFailure:
         """Why it stopped. Raises BuilderError when it was not the Dockerfile's doing."""

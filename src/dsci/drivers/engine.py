@@ -30,7 +30,7 @@ from dsci.drivers.runs import LABEL, Run
 from dsci.errors import BuilderError, DsciError
 from dsci.model.oci import Manifest, Platform
 from dsci.model.reference import Reference
-from dsci.ports import FileEntry, ImageSource, Ran
+from dsci.ports import EnginePlace, FileEntry, ImageSource, Ran
 from dsci.streams import reader
 
 if TYPE_CHECKING:
@@ -158,6 +158,14 @@ class DockerEngine:
         _ = self._client
         return Platform.parse(f"{self._info.get('OSType', 'linux')}/{self._info.get('Architecture', 'amd64')}")
 
+    def place(self) -> EnginePlace:
+        """Where the engine keeps its data."""
+        _ = self._client
+        memory = int(self._info.get("MemTotal") or 0)
+        url, _, _ = self._endpoint()
+        near = url.startswith(("unix://", "/"))
+        return EnginePlace(root=str(self._info.get("DockerRootDir") or ""), memory=memory or None, near=near)
+
     def mirrors(self) -> tuple[str, ...]:
         """Base URLs of the mirrors of Docker Hub that the engine asks first."""
         _ = self._client
@@ -174,6 +182,11 @@ class DockerEngine:
                 return str(self._client.api.inspect_image(str(name))["Id"])
             except (ImageNotFound, NotFound):
                 return None
+
+    def image_size(self, name: Reference) -> int:
+        """What the image takes: content and unpacked layers. (An inspection tells only one of them, by store.)"""
+        with _talking():
+            return sum(int(image.get("Size") or 0) for image in self._client.api.images(name=str(name)))
 
     def config(self, name: Reference) -> Mapping[str, object]:
         """The image's config object: Env, Entrypoint, Cmd, Labels, User …"""

@@ -198,6 +198,14 @@ class BuilderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     jobs: int = 2
     """How many targets are built or tested at once."""
     network: Literal["default", "none", "host"] = "default"
+    speculate: bool = True
+    """Whether an image may be built while the suites of what it stands on still run."""
+    inactivity: str = "15m"
+    """How long a build may say nothing before it is taken for hung and ended: `90s`, `10m`, `1h`."""
+    memory: str = "1GB"
+    """What memory one build is reckoned to need: no more builds begin at once than fit; `0` counts none."""
+    min_free_disk: str = "1GB"
+    """What must be free for a build to begin, on the engine's disk and on dsci's own; `0` looks at no disk."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -254,6 +262,19 @@ def seconds(duration: str) -> float:
     return float(int(number) * factor)
 
 
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def size(text: str) -> int:
+    """`500MB`, `1.5GiB` or `0` in bytes. Raises ValueError for anything else, a number without a unit included."""
+    match = re.fullmatch(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,3})?) ?(?P<unit>[kmgt]i?|)b", text.lower())
+    if match is None:
+        if text == "0":
+            return 0
+        raise ValueError(text)
+    return int(float(match["number"]) * _UNITS[match["unit"]])
+
+
 def _check(settings: Settings, location: Location) -> None:
     """The checks that types cannot express; the first one that fails is raised."""
     for n, registry in enumerate(settings.registries):
@@ -295,6 +316,15 @@ def _check(settings: Settings, location: Location) -> None:
     if not 1 <= settings.builder.jobs <= 256:
         raise ConfigError(f"{location.at('builder', 'jobs')}: builder.jobs: must be 1 to 256")
     _cache(settings.cache, location, ("cache",))
+    _duration(settings.builder.inactivity, location, ("builder", "inactivity"))
+    for name, text in (("memory", settings.builder.memory), ("min_free_disk", settings.builder.min_free_disk)):
+        try:
+            size(text)
+        except ValueError:
+            where = location.at("builder", name)
+            raise ConfigError(
+                f"{where}: builder.{name}: {text!r} is no size", hint="such as 500MB, 1.5GB or 2GiB; 0 switches it off"
+            ) from None
     for name, image in settings.images.items():
         path = ("images", name)
         _cache(image.cache, location, (*path, "cache"))
@@ -343,12 +373,15 @@ def _tags(
 
 
 def _suites(suites: SuiteSettings, location: Location, path: tuple[str, ...]) -> None:
+    _duration(suites.timeout, location, (*path, "timeout"))
+
+
+def _duration(text: str, location: Location, path: tuple[str, ...]) -> None:
     try:
-        seconds(suites.timeout)
+        seconds(text)
     except ValueError:
-        where = location.at(*path, "timeout")
         raise ConfigError(
-            f"{where}: {'.'.join(path)}.timeout: {suites.timeout!r} is no duration", hint="such as 90s, 10m or 1h"
+            f"{location.at(*path)}: {'.'.join(path)}: {text!r} is no duration", hint="such as 90s, 10m or 1h"
         ) from None
 
 

@@ -18,6 +18,7 @@ from typing import assert_never
 import msgspec
 
 from dsci.model.plan import Plan
+from dsci.model.room import Took
 from dsci.model.text import clean
 
 
@@ -82,6 +83,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     detail: str = ""
     digest: str | None = None
+    took: Took | None = None
+    """What a build took of the disk."""
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):

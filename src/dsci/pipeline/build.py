@@ -27,12 +27,25 @@ from dsci.model.inputs import ContextFile
 from dsci.model.oci import ANY, OCI_MANIFEST, Descriptor, Digest, Manifest
 from dsci.model.receipt import BaseUsed, Receipt, to_artifact
 from dsci.model.reference import EMBEDDED, Reference, Repository
+from dsci.model.room import Took
 from dsci.model.text import clean
 from dsci.model.tree import EXECUTABLE, SUBMODULE, SYMLINK
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.stock import read_receipt
 from dsci.pipeline.whole import gone
-from dsci.ports import Builder, BuildFailure, BuildOrder, BuildSecret, Console, Engine, Git, ImageSource, Pin, Registry
+from dsci.ports import (
+    INACTIVITY,
+    Builder,
+    BuildFailure,
+    BuildOrder,
+    BuildSecret,
+    Console,
+    Engine,
+    Git,
+    ImageSource,
+    Pin,
+    Registry,
+)
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _LFS_LIMIT = 1024
@@ -63,6 +76,8 @@ class Workshop:
     network: str = "default"
     caches: Mapping[TargetId, Cache] = field(default_factory=dict)
     """Where the steps of builds are kept, for those targets that have such a place."""
+    inactivity: float = INACTIVITY
+    """How long a build may say nothing, in seconds."""
     private: frozenset[TargetId] = frozenset()
     """Targets that never leave the engine: uncommitted work, what may not be pushed, and all that stands on them."""
     nonce: str
@@ -91,6 +106,8 @@ class Built:
     descriptor: Descriptor
     adopted: bool = False
     """Whether another run had built the same key first, and its image is used."""
+    took: Took | None = None
+    """What it took of the disk."""
 
 
 def build(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) -> Built | BuildFailure:
@@ -107,9 +124,24 @@ def build(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) 
     with shop.builder.build(order, context, lambda text: console.step(str(target), text)) as result:
         if isinstance(result, BuildFailure):
             return result
+        took = _took(shop, target, order, result)
         if target in shop.private:
-            return Built(descriptor=result.descriptor)
-        return _keep(shop, target, result, digests, order)
+            return Built(descriptor=result.descriptor, took=took)
+        kept = _keep(shop, target, result, digests, order)
+        return Built(descriptor=kept.descriptor, adopted=kept.adopted, took=took)
+
+
+def _took(shop: Workshop, target: TargetId, order: BuildOrder, image: ImageSource) -> Took:
+    """What the engine has of a new image beside its parent's, and the size of what was exported, if anything was."""
+    parent = shop.now.family.nodes[target].parent
+    whole = shop.engine.image_size(shop.local_name(target))
+    below = shop.engine.image_size(shop.local_name(parent)) if parent is not None else 0
+    own = max(0, whole - below)
+    if not order.layout and not order.classic:
+        return Took(engine=own, scratch=0)
+    exported = sum(layer.size for layer in Manifest.from_bytes(image.manifest).layers)
+    # The classic store's images are exported twice: as `docker save` gives them, and compressed.
+    return Took(engine=own, scratch=exported + (whole if order.classic else 0))
 
 
 def order_of(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) -> BuildOrder:
@@ -145,6 +177,7 @@ def order_of(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest
         reproducible=image.reproducible,
         fresh=shop.fresh,
         cache=shop.caches.get(target),
+        inactivity=shop.inactivity,
     )
 
 

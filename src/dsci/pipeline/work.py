@@ -11,12 +11,16 @@ from dataclasses import dataclass, field, replace
 from dsci.errors import RegistryError
 from dsci.model import caches
 from dsci.model.caches import Cache, Means
+from dsci.model.config import seconds, size
 from dsci.model.facts import Facts
 from dsci.model.family import TargetId
 from dsci.model.plan import Plan
 from dsci.model.reference import Repository
+from dsci.model.room import Took
+from dsci.model.schedule import Step
 from dsci.pipeline.build import Workshop
 from dsci.pipeline.epochs import epochs_of
+from dsci.pipeline.room import Rooms
 from dsci.pipeline.run import Runner, Work
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.world import Hands, World
@@ -34,8 +38,12 @@ class How:
     """Whether nothing begins any more once something has failed."""
     fresh: bool = False
     """Whether what is built is built without what BuildKit remembers of earlier builds."""
-    seconds: Mapping[TargetId, float] = field(default_factory=dict)
-    """What targets took before."""
+    speculate: bool = True
+    """Whether images may be built on what is still being tested, unless the settings say no."""
+    seconds: Mapping[Step[TargetId], float] = field(default_factory=dict)
+    """What building and testing targets took before."""
+    took: Mapping[TargetId, Took] = field(default_factory=dict)
+    """What their builds took of the disk."""
     means: Means = field(default_factory=Means)
     """What there is to keep build steps with."""
 
@@ -71,10 +79,21 @@ def work_on(
         fresh=how.fresh,
         caches=_caches(hands, now, plan, how.means, private),
     )
+    builder = now.settings.builder
+    rooms = Rooms(
+        hands.machine,
+        hands.engine,
+        hands.console,
+        memory=size(builder.memory),
+        disk=size(builder.min_free_disk),
+        took=how.took,
+    )
     return Runner(
         shop,
         plan,
-        jobs=how.jobs or now.settings.builder.jobs,
+        rooms,
+        jobs=how.jobs or builder.jobs,
+        speculate=how.speculate and builder.speculate,
         seconds=how.seconds,
         tests=tests,
         keep=how.keep,
@@ -145,6 +164,7 @@ def workshop(
         registry=hands.registry,
         console=hands.console,
         network=now.settings.builder.network,
+        inactivity=seconds(now.settings.builder.inactivity),
         private=private,
         nonce=hands.nonce,
     )

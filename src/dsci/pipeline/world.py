@@ -9,7 +9,7 @@ from dsci.model.oci import Digest, Platform
 from dsci.model.reference import Reference
 from dsci.pipeline.remote import Remote
 from dsci.pipeline.snapshot import Source
-from dsci.ports import Builder, Console, Engine, Forge, Registry
+from dsci.ports import Builder, Console, Engine, Forge, Machine, Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,7 @@ class Hands:
     registry: Registry
     engine: Engine
     builder: Builder
+    machine: Machine
     console: Console
     forge: Callable[[str], Forge | None]
     """The forge of this kind (`auto`, `github`, `gitlab`); None where `auto` finds none that it may write to."""
