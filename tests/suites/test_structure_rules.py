@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from dsci.errors import ConfigError
@@ -106,3 +109,23 @@ def test_what_a_file_may_not_say(text: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         structure.parse(text, file="s.yaml")
     assert says in caught.value.message
+
+
+_AT_ONCE = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+from dsci.suites import structure
+text = 'schemaVersion: "2.0.0"\\nfileExistenceTests: [{name: x, path: /x}]\\n'
+threads = [threading.Thread(target=lambda: structure.parse(text, file="x.yaml")) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_files_that_are_read_at_once_do_not_crash_the_interpreter() -> None:
+    """Two threads that met the types for the first time did, in one run out of six."""
+    for _ in range(15):
+        ended = subprocess.run([sys.executable, "-c", _AT_ONCE], capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (0, "")

@@ -62,6 +62,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """The engine that built it, with its version: another BuildKit may write other bytes."""
 
 
+#: Made once, on import: receipts are read in threads, and msgspec does not bear two that meet a type first.
+_DECODER = msgspec.json.Decoder(Receipt)
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiptArtifact:
     """A receipt as the blobs and the manifest to be written."""
@@ -95,7 +99,7 @@ def from_manifest(manifest: bytes) -> Receipt:
     layer = layers[0]
     try:
         content = base64.b64decode(layer["data"], validate=True)
-        receipt = msgspec.json.decode(content, type=Receipt)
+        receipt = _DECODER.decode(content)
         image = Digest.parse(receipt.image)
         subject = value["subject"]["digest"]
     except (KeyError, TypeError, ValueError, RecursionError, msgspec.DecodeError) as error:

@@ -112,6 +112,11 @@ class StructureFile(_Struct, frozen=True, kw_only=True):
     metadata_test: MetadataTest | None = None
 
 
+#: msgspec looks at a type when it is first used, and another thread that uses it meanwhile crashes the interpreter
+#: (seen with 0.22): suites are read in threads, so it is looked at here, under the lock of the import.
+_SEEN = msgspec.json.Decoder(StructureFile)
+
+
 def parse(text: str, *, file: str) -> StructureFile:
     """Read a file. Raises ConfigError for what is unknown, mistyped, unsafe or not carried out by this version."""
     tests, location = yamlfile.load(text, StructureFile, file=file, hint=_SCHEMA)
