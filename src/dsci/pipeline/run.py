@@ -135,8 +135,6 @@ class Runner:
     def _ended(self, step: Step[TargetId], result: Result) -> None:
         """Note what came of a step."""
         target = step.target
-        if step.stage is Stage.BUILD:
-            self._shelf.free(self._steps.built_on(target))
         if target in self._dropped:
             self._schedule.done(step)
             self._block(target, "build", self._dropped[target])
@@ -156,10 +154,8 @@ class Runner:
             self._shop.console.end(str(target), outcome.stage, str(outcome.status), outcome.seconds, detail)
         if result.good:
             self._schedule.done(step)
-            if step.stage is Stage.TEST:
-                self._shelf.free([target])
-            return
-        self._fail(step)
+        else:
+            self._fail(step)
 
     def _fail(self, step: Step[TargetId]) -> None:
         """Whatever stands on a failed target is not begun, or dropped; with `fail_fast` nothing at all begins."""

@@ -17,7 +17,7 @@ from dsci.pipeline.build import Workshop
 
 
 class Shelf:
-    """Which of a run's images are in the engine, and who still wants them. `note` and `bring` are safe for threads."""
+    """Which of a run's images are in the engine, and who still wants them. Safe for threads."""
 
     def __init__(
         self,

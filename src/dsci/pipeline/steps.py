@@ -106,7 +106,19 @@ class Steps:
         self._shop.builder.cancel(str(target))
 
     def do(self, step: Step[TargetId], images: Mapping[TargetId, Descriptor]) -> Result:
-        """One step of one target, in a thread of its own, with the images of its beginning. A DsciError is told."""
+        """One step of one target, in a thread of its own, with the images of its beginning; then their use is over.
+
+        What failed, and what is dropped, has one use left: its own. A DsciError is told.
+        """
+        result = self._done(step, images)
+        # Taking images out takes the engine a while: it is done here, where nobody waits for it.
+        if step.stage is Stage.BUILD:
+            self.shelf.free(self.built_on(step.target))
+        elif result.good:
+            self.shelf.free([step.target])
+        return result
+
+    def _done(self, step: Step[TargetId], images: Mapping[TargetId, Descriptor]) -> Result:
         target, item = step.target, self._planned[step.target]
         began = time.monotonic()
         stage = "test" if step.stage is Stage.TEST else "build" if self.builds(target) else "load"
