@@ -166,6 +166,8 @@ class BuildFailure:
 
     message: str
     step: str = ""
+    hung: bool = False
+    """Whether it was ended because it said nothing."""
     line: int | None = None
     tail: tuple[str, ...] = ()
 

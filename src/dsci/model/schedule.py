@@ -1,9 +1,10 @@
 """Which step may begin now: every target is built, then tested, and what most work waits for begins first.
 
 A target is tested once it is built and all that it stands on has passed. It is built once all that it stands on is
-built: while its parents' suites still run, that is speculation. Without speculation it waits for them to pass. What can
-be tested is tested before more is built: verdicts come early, images are done with soon, and speculation takes no hand
-from a suite. This only says what may begin and notes what has ended; nothing is built here, and nobody waits.
+built: while its parents' suites still run, that is speculation. Without speculation it waits for them to pass. Urgency
+is always counted as if nothing were built on speculation, so a suite goes before everything that stands on what it
+tests. Tests that pile up go before builds: images are done with soon. This only says what may begin and notes what has
+ended; nothing is built here, and nobody waits.
 
 Source: the critical path method, as in https://en.wikipedia.org/wiki/Critical_path_method
 """
@@ -68,14 +69,18 @@ class Schedule(Generic[S]):
         self._stopped = False
 
     def begin(self, hands: int, fits: Callable[[S], bool] = lambda target: True) -> tuple[Step[S], ...]:
-        """Begin what may begin, tests first and the most urgent ones first, while fewer than `hands` steps go on.
+        """Begin what may begin, the most urgent first, while fewer than `hands` steps go on.
 
+        Where as many tests wait as there are hands, tests go first: or what is built would pile up untested.
         A build that does not fit yet lets others go before it. Where nothing else is going on or may begin, it begins
         all the same: waiting would change nothing.
         """
         self._ready += self._waiting.get_ready()
         self._ready = [step for step in self._ready if step.target not in self._blocked]
-        self._ready.sort(key=lambda step: (step.stage, -self._urgency[step], step.target))
+        crowded = sum(step.stage is Stage.TEST for step in self._ready) >= hands
+        self._ready.sort(
+            key=lambda step: (step.stage if crowded else Stage.TEST, -self._urgency[step], step.stage, step.target)
+        )
         begun: list[Step[S]] = []
         for step in () if self._stopped else self._ready:
             if len(self._running) < hands and (step.stage is Stage.TEST or fits(step.target)):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dsci.errors import ConfigError, ConflictError, RegistryError
 from dsci.model import claims as claiming
-from dsci.model import keys
+from dsci.model import keys, members
 from dsci.model.claims import Released, TagFormat
 from dsci.model.family import Image, TargetId
 from dsci.model.oci import INDEX_TYPES, Descriptor, Digest, Index, Platform
@@ -58,7 +58,7 @@ def find(git: Git, registry: Registry, now: Snapshot, name: str, tag: str) -> Re
     `now` is HEAD's snapshot, which says where the image is published. Raises ConfigError for what was not released,
     ConflictError for a tag that names something else than was released, RegistryError for one that is gone.
     """
-    image = now.family.images[name]
+    image = members.by_tag(now.family.variants[name], tag) or now.family.images[name]
     form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
     claims = claiming.released(git.tags(), form, now.family.groups)[image.group]
     reference = image.repository.tag(tag)
@@ -91,7 +91,7 @@ def _owner(image: Image, claims: Sequence[Released], tag: str) -> tuple[Released
     """The release that a tag should name, and whether the tag is one that moves."""
     for claim in claims:
         for planned in release_tags(image, claim, claims) if _claimed(image, claim) else ():
-            if f"{planned.name}{image.suffix}" == tag:
+            if planned.name == tag:
                 return claim, planned.moving
     return None, False
 
