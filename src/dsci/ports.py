@@ -288,9 +288,6 @@ class Engine(Protocol):
         On the containerd image store the registry then names what the engine names; on the classic one it need not.
         """
 
-    def pull(self, source: Reference, name: Reference, platform: Platform) -> str:
-        """Have the engine itself fetch the image of a digest, what it lacks of it, under this name; "" or why not."""
-
     def tag(self, name: Reference, new: Reference) -> None:
         """Give an image one more name."""
 

@@ -19,13 +19,13 @@ import re
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dsci.drivers.enginetransfer import Transfer
-from dsci.drivers.keychain import Credentials, Keychain
+from dsci.drivers.keychain import Keychain
 from dsci.drivers.runs import LABEL, Run
 from dsci.errors import BuilderError, DsciError
 from dsci.model.oci import Manifest, Platform
@@ -204,17 +204,11 @@ class DockerEngine:
 
     def push(self, name: Reference, to: Reference) -> str:
         """See `ports.Engine`."""
-        return self._transferred(lambda by, who: by.push(name, to, who), to)
-
-    def pull(self, source: Reference, name: Reference, platform: Platform) -> str:
-        """See `ports.Engine`."""
-        return self._transferred(lambda by, who: by.pull(source, name, platform, who), source)
-
-    def _transferred(self, do: Callable[[Transfer, Credentials | None], str], place: Reference) -> str:
-        who = self._keychain.credentials(place.repository) if self._keychain is not None else None
+        who = self._keychain.credentials(to.repository) if self._keychain is not None else None
         try:
             with _talking():
-                return do(Transfer(client=self._client.api, remove=self.remove_image, stopped=self._stopped), who)
+                transfer = Transfer(client=self._client.api, remove=self.remove_image, stopped=self._stopped)
+                return transfer.push(name, to, who)
         except BuilderError as error:
             return error.message
 

@@ -1,4 +1,4 @@
-"""Images between the engine and a registry, without a detour: the engine sends and fetches what the other side lacks.
+"""Images from the engine to a registry, without a detour: the engine sends what the registry lacks.
 
 It has the layers, and mounts those that another repository of the registry has. Where it cannot (a network or a
 certificate that only this process knows), the reason is given, and whoever asked goes the long way.
@@ -6,14 +6,12 @@ certificate that only this process knows), the reason is given, and whoever aske
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from dsci.drivers.keychain import HUB_KEY, Credentials
-from dsci.model.oci import Platform
 from dsci.model.reference import DOCKER_HUB, Reference
 
 _SHOWN = 300
@@ -21,7 +19,7 @@ _SHOWN = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """One engine that sends and fetches."""
+    """One engine that sends."""
 
     client: Any
     """docker-py's `APIClient`."""
@@ -42,39 +40,6 @@ class Transfer:
             )
         finally:
             self.remove(to)
-
-    def pull(self, source: Reference, name: Reference, platform: Platform, who: Credentials | None) -> str:
-        """Fetch the image of this digest under a local name. Gives why that failed, or "".
-
-        Source: https://docs.docker.com/reference/api/engine/version/v1.45/#tag/Image/operation/ImageCreate
-        """
-        had = self._knows(source)
-        told = (
-            ()
-            if had
-            else self.client.pull(
-                str(source.repository),
-                tag=str(source.digest),
-                stream=True,
-                decode=True,
-                platform=str(platform),
-                auth_config=_login(source, who),
-            )
-        )
-        if why := self._failure(told):
-            return why
-        self.client.tag(str(source), str(name.repository), name.tag)
-        if not had:
-            # Nobody asked for this name, and nobody finds a trace of it.
-            self.remove(source)
-        return ""
-
-    def _knows(self, name: Reference) -> bool:
-        from docker.errors import ImageNotFound, NotFound
-
-        with contextlib.suppress(ImageNotFound, NotFound):
-            return bool(self.client.inspect_image(str(name)))
-        return False
 
     def _failure(self, told: Iterable[Any]) -> str:
         """Listen to the end of the engine's story; what it says went wrong."""

@@ -16,7 +16,6 @@ from dsci.model.family import Suite, TargetId
 from dsci.model.keys import NO_SUITES
 from dsci.model.oci import Descriptor, Digest, Manifest
 from dsci.model.receipt import Receipt, SuiteResult
-from dsci.model.reference import EMBEDDED
 from dsci.model.report import SuiteReport, Verdict
 from dsci.model.tree import EXECUTABLE, FILE
 from dsci.pipeline.build import Workshop, receipt, write_receipt
@@ -38,10 +37,9 @@ def ensure_local(shop: Workshop, target: TargetId, image: Descriptor) -> None:
         return
     shop.console.step(str(target), f"load {image.digest.short} into the engine")
     repository = shop.now.family.images[target.image].repository
-    source = repository.at(image.digest)
-    if repository.registry == EMBEDDED or shop.engine.pull(source, name, target.platform):
-        # What the engine cannot fetch itself, dsci brings.
-        shop.engine.load(RegistrySource(shop.registry, repository, image.digest), name)
+    # Not fetched by the engine itself: it skips the blob of a layer whose files it has from elsewhere, and no child can
+    # be made of the image then.
+    shop.engine.load(RegistrySource(shop.registry, repository, image.digest), name)
     found = shop.engine.image_id(name)
     if found not in _identities(shop, target, image):
         raise BuilderError(
