@@ -24,7 +24,9 @@ from tests import realengine
 from tests.drivers.repository import Repo
 from tests.realengine import NATIVE, Script, context, docker, tar_of
 
-from dsci.drivers.buildx import Buildx, SavedImage, _Story
+from dsci.drivers.buildstory import Story
+from dsci.drivers.buildx import Buildx
+from dsci.drivers.builtimage import SavedImage
 from dsci.drivers.engine import DockerEngine
 from dsci.drivers.runs import Run
 from dsci.errors import BuilderError, ConfigError
@@ -740,7 +742,7 @@ wait; wait; wait"""
 # ---------------------------------------------------------------------------------------------- BuildKit's story
 
 
-def story(order_file: str = "Dockerfile") -> tuple[_Story, list[str]]:
+def story(order_file: str = "Dockerfile") -> tuple[Story, list[str]]:
     told: list[str] = []
     order = BuildOrder(
         subject="app@linux/amd64",
@@ -751,7 +753,7 @@ def story(order_file: str = "Dockerfile") -> tuple[_Story, list[str]]:
         local_name=Reference.parse("dsci.local/test/x:y"),
         epoch=1,
     )
-    return _Story(order, told.append), told
+    return Story(order, told.append), told
 
 
 def log(text: str, vertex: str = "v2") -> dict[str, Any]:

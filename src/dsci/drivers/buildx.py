@@ -1,59 +1,39 @@
 """BuildKit, through `docker buildx build`: one order in, one image or one failure out.
 
 The context is a tar on stdin, so no stale file can slip in; every name in the Dockerfile is pinned from outside and no
-Dockerfile is ever changed. With the containerd image store the result is an OCI layout exported once, whose digests
-are the ones that are tested and published; with the classic store it is what `docker save` gives, for which dsci
-writes the manifest (rule 12 of the semantics). What to build, and where it goes, is decided elsewhere.
-
-BuildKit tells its story as JSON: one object a line since 0.14, spread over lines before; plain text is mixed in when it
-fails. Source: https://github.com/docker/buildx/blob/master/docs/reference/buildx_build.md#progress
+Dockerfile is ever changed. With the containerd image store the image stays in the engine, or is exported once as an OCI
+layout; its digest is the one that is tested and published. With the classic store it is what `docker save` gives, for
+which dsci writes the manifest (rule 12 of the semantics). What BuildKit says is heard by `buildstory`, what came of it
+is `builtimage`'s; what to build, and where it goes, is decided elsewhere.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
-import gzip
-import io
-import json
 import os
 import re
 import shutil
 import signal
 import subprocess
-import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from dsci.drivers import buildcache, process
 from dsci.drivers.buildcache import field as _field
+from dsci.drivers.buildstory import INSTALL, Story
+from dsci.drivers.builtimage import Kept, SavedImage, told
 from dsci.drivers.ocitar import OciTar
 from dsci.drivers.runs import Run
 from dsci.errors import BuilderError
-from dsci.model.oci import (
-    MANIFEST_TYPES,
-    OCI_CONFIG,
-    OCI_LAYER_GZIP,
-    OCI_MANIFEST,
-    Descriptor,
-    Digest,
-    Manifest,
-    OciError,
-)
 from dsci.ports import BuildFailure, BuildOrder, ImageSource, Progress
 
 #: Named contexts need buildx 0.8; `type=oci` with a name and `--progress=rawjson` need 0.12.
 OLDEST = (0, 12)
 
-_TAIL = 30
-_KEPT_TEXT = 200
-_LEVEL = 5
 _SECRET_LIMIT = 64 * 1024
 #: Shorter values are not hidden: stars for every `1` would hide the log instead.
 _SHORTEST = 6
@@ -61,16 +41,9 @@ _SHORTEST = 6
 _GIVE_UP = 3
 #: How long a builder may take to tell BuildKit that it is to stop.
 _PATIENCE = 10.0
-#: Steps that BuildKit takes for itself, not for the Dockerfile.
-_HOUSEKEEPING = ("[internal]", "[context ", "copy /context")
-#: What gRPC and HTTP say when the other side is no longer there.
-_GONE = re.compile(r"\bUnavailable\b|error reading from server|unexpected EOF|connection (?:reset|refused)")
 #: runc lost a step's process before it began: the machine's doing, and the next try starts it.
 #: Source: https://github.com/opencontainers/runc/blob/main/libcontainer/process_linux.go
 _NOT_STARTED = re.compile(r"unable to start container process: .*(?:waiting for init preliminary setup|init-p: )")
-_AT_LINE = re.compile(r"\A(?P<file>\S.*):(?P<line>\d+)\Z")
-_INSTALL = "install the buildx plugin: https://github.com/docker/buildx#installing"
-_START = "start Docker, or point DOCKER_HOST or `docker context use` at a running engine"
 
 
 class Buildx:
@@ -105,11 +78,11 @@ class Buildx:
         )
         match = re.search(rb"v?(\d+)\.(\d+)\.\d+", ended.stdout)
         if ended.returncode != 0 or match is None:
-            raise BuilderError("docker has no buildx: dsci builds with BuildKit", hint=_INSTALL)
+            raise BuilderError("docker has no buildx: dsci builds with BuildKit", hint=INSTALL)
         version = (int(match[1]), int(match[2]))
         if version < OLDEST:
             raise BuilderError(
-                f"buildx {match[0].decode()} is too old; dsci needs {OLDEST[0]}.{OLDEST[1]} or newer", hint=_INSTALL
+                f"buildx {match[0].decode()} is too old; dsci needs {OLDEST[0]}.{OLDEST[1]} or newer", hint=INSTALL
             )
         self._checked = True
         return match[0].decode()
@@ -135,7 +108,7 @@ class Buildx:
             elif order.classic:
                 yield self._saved(order, folder)
             elif not order.layout:
-                yield Kept(_told(folder / "metadata.json"), partial(self._save, order, folder))
+                yield Kept(told(folder / "metadata.json"), partial(self._save, order, folder))
             else:
                 tar = folder / "image.tar"
                 if order.load:
@@ -204,7 +177,7 @@ class Buildx:
         hidden = self._hidden(order)
         if isinstance(hidden, BuildFailure):
             return hidden
-        story = _Story(order, progress, hidden)
+        story = Story(order, progress, hidden)
         builder = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -327,47 +300,6 @@ class Buildx:
             )
 
 
-class Kept:
-    """An image in the containerd image store as an `ImageSource`: it is saved from there when its bytes are wanted."""
-
-    def __init__(self, descriptor: Descriptor, save: Callable[[], Path]) -> None:
-        self.descriptor = descriptor
-        self._save = save
-
-    @cached_property
-    def _tar(self) -> OciTar:
-        tar = OciTar(self._save())
-        if tar.descriptor.digest != self.descriptor.digest:
-            raise BuilderError(
-                f"the engine saved {tar.descriptor.digest} where {self.descriptor.digest} was built",
-                hint="what ships must be what was built: see the engine's log, then try again",
-            )
-        return tar
-
-    @property
-    def manifest(self) -> bytes:
-        """The manifest's bytes."""
-        return self._tar.manifest
-
-    def open(self, blob: Descriptor) -> BinaryIO:
-        """A layer, or the config."""
-        return self._tar.open(blob)
-
-
-def _told(path: Path) -> Descriptor:
-    """The descriptor of what was built, as BuildKit tells it. Raises BuilderError where it does not.
-
-    Source: https://github.com/docker/buildx/blob/master/docs/reference/buildx_build.md#metadata-file
-    """
-    try:
-        descriptor = Descriptor.from_json(json.loads(path.read_bytes())["containerimage.descriptor"])
-    except (OSError, ValueError, LookupError, TypeError, OciError):
-        raise BuilderError("BuildKit does not tell what it built", hint=_INSTALL) from None
-    if descriptor.media_type not in MANIFEST_TYPES:
-        raise BuilderError(f"BuildKit built a {descriptor.media_type}, where one image was asked for", hint=_INSTALL)
-    return replace(descriptor, annotations={})
-
-
 class _Watch:
     """Ends a docker command from which nothing is heard: BuildKit's own clients wait for ever for one that is gone.
 
@@ -404,51 +336,6 @@ class _Watch:
                 return
 
 
-class SavedImage:
-    """An image of the classic store as an `ImageSource`: config as it was saved, layers compressed here.
-
-    The same layer always compresses to the same bytes (no time, no name in the gzip header), so that a child's copy of
-    its parent's layers has the parent's digests and is not sent again.
-    """
-
-    def __init__(self, tar: Path, folder: Path) -> None:
-        with tarfile.open(tar) as archive:
-            described = archive.extractfile("manifest.json")
-            assert described is not None
-            (entry,) = json.load(described)
-            saved = archive.extractfile(entry["Config"])
-            assert saved is not None
-            self._config = saved.read()
-            config = Descriptor.of(OCI_CONFIG, self._config)
-            self._files: dict[Digest, Path] = {}
-            layers: list[Descriptor] = []
-            for n, name in enumerate(entry["Layers"]):
-                layer = archive.extractfile(name)
-                assert layer is not None
-                layers.append(self._compress(layer, folder / f"layer-{n}"))
-        self.manifest = Manifest(config=config, layers=tuple(layers)).to_bytes()
-        self.descriptor = Descriptor.of(OCI_MANIFEST, self.manifest)
-
-    def _compress(self, layer: Any, path: Path) -> Descriptor:
-        with (
-            path.open("wb") as raw,
-            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=_LEVEL) as out,
-        ):
-            shutil.copyfileobj(layer, out, 1 << 20)
-        with path.open("rb") as written:
-            import hashlib
-
-            digest = Digest("sha256", hashlib.file_digest(written, "sha256").hexdigest())
-        self._files[digest] = path
-        return Descriptor(media_type=OCI_LAYER_GZIP, digest=digest, size=path.stat().st_size)
-
-    def open(self, blob: Descriptor) -> BinaryIO:
-        """A layer, or the config."""
-        if blob.digest in self._files:
-            return self._files[blob.digest].open("rb")
-        return io.BytesIO(self._config)
-
-
 def _end(builder: subprocess.Popen[bytes]) -> None:
     """See that the docker command and its plugin are gone: asked first, so that BuildKit is told, then killed."""
     if builder.poll() is not None:
@@ -474,114 +361,3 @@ def _feed(context: Callable[[BinaryIO], None], stdin: Any, errors: list[BaseExce
             context(stdin)
     except BaseException as error:  # noqa: BLE001  (it is raised again in the thread that waits for the build)
         errors.append(error)
-
-
-class _Story:
-    """What BuildKit tells: steps as they begin, and on failure the step, its last lines and its Dockerfile line."""
-
-    def __init__(self, order: BuildOrder, progress: Progress, hidden: Sequence[str] = ()) -> None:
-        """`hidden` are the values of secrets: a step that prints one shows stars."""
-        self._order = order
-        self._place = order.cache.place if order.cache else ""
-        self._progress = progress
-        self._hidden = hidden
-        self._pending: list[str] = []
-        self._names: dict[str, str] = {}
-        self._going: dict[str, str] = {}
-        self._silent: tuple[str, str] | None = None
-        self._logs: dict[str, list[str]] = {}
-        self._failed: list[tuple[str, str]] = []
-        self._text: list[str] = []
-        self.cache_troubles: list[str] = []
-        """What went wrong with a cache that BuildKit did without."""
-
-    def hear(self, line: str) -> None:
-        """One line of stderr: a whole object, a part of one, or text."""
-        if self._pending or line == "{":
-            self._pending.append(line)
-            if line == "}":
-                whole, self._pending = "\n".join(self._pending), []
-                self._message(whole)
-        elif line.startswith("{") and line.endswith("}"):
-            self._message(line)
-        elif line.strip():
-            self._text = [*self._text[-_KEPT_TEXT:], line]
-
-    def _message(self, text: str) -> None:
-        try:
-            message = json.loads(text)
-        except ValueError:
-            self._text.append(text[:1000])
-            return
-        for vertex in message.get("vertexes") or ():
-            digest, name = vertex.get("digest", ""), str(vertex.get("name", ""))
-            self._going.pop(digest, None)
-            if vertex.get("started") and not vertex.get("completed"):
-                self._going[digest] = name
-            if digest not in self._names and not name.startswith(_HOUSEKEEPING) and vertex.get("started"):
-                self._names[digest] = name
-                self._progress(self._hide(f"CACHED {name}" if vertex.get("cached") else name))
-            error = vertex.get("error")
-            if error and name.startswith(buildcache.STEPS):
-                if not str(error).endswith(f"{self._place}: not found"):  # the first build has nothing to find
-                    self.cache_troubles.append(self._hide(str(error)))
-            elif error and "context canceled" not in error:
-                self._failed.append((digest, str(error)))
-                self._names.setdefault(digest, name)
-        for log in message.get("logs") or ():
-            with contextlib.suppress(binascii.Error, ValueError):
-                text = base64.b64decode(log.get("data", "")).decode(errors="replace")
-                kept = self._logs.setdefault(log.get("vertex", ""), [])
-                kept += text.rstrip("\n").split("\n")
-                del kept[:-_TAIL]
-
-    def _hide(self, text: str) -> str:
-        for value in self._hidden:
-            text = text.replace(value, "***")
-        return text
-
-    def note_silence(self) -> None:
-        """It is ended now because it says nothing: which step was going on? Its end will be told as any other's."""
-        going = dict(self._going)
-        own = {digest: name for digest, name in going.items() if not name.startswith(_HOUSEKEEPING)}
-        self._silent = next(reversed((own or going).items()), None)
-
-    def hung(self) -> BuildFailure:
-        """That it said nothing, and at which step. Raises BuilderError where no step was going on."""
-        silence = f"BuildKit said nothing for {self._order.inactivity:g} s"
-        if self._silent is None:
-            raise BuilderError(
-                f"{self._order.subject}: {silence}, and no step was going on, so the build was ended",
-                hint="see the engine's log; builder.inactivity in dsci.yaml says how long to wait",
-            )
-        digest, name = self._silent
-        return BuildFailure(
-            message=f"{silence} (builder.inactivity), so the build was ended",
-            hung=True,
-            step=self._hide(name),
-            tail=tuple(self._hide(line) for line in self._logs.get(digest, ())[-_TAIL:]),
-        )
-
-    def failure(self) -> BuildFailure:
-        """Why it stopped. Raises BuilderError when it was not the Dockerfile's doing."""
-        errors = [line for line in self._text if line.startswith("ERROR: ")]
-        said = self._hide((errors[-1] if errors else "\n".join(self._text[-5:])).removeprefix("ERROR: "))
-        if "no space left on device" in said:
-            raise BuilderError(f"{self._order.subject}: the disk is full: {said}", hint="see `docker system df`")
-        if not self._failed and _GONE.search(said):
-            raise BuilderError(f"{self._order.subject}: the Docker Engine went away: {said}", hint=_START)
-        if "failed to solve" not in said and not self._failed:
-            if "Cannot connect to the Docker daemon" in said or "error during connect" in said:
-                raise BuilderError("cannot reach the Docker Engine", hint=_START)
-            raise BuilderError(f"{self._order.subject}: buildx failed: {said or 'it said nothing'}", hint=_INSTALL)
-        digest, error = self._failed[-1] if self._failed else ("", "")
-        # Other lines end in a number too, such as an address with a port.
-        name = self._order.dockerfile.rpartition("/")[2]
-        found = [match for line in self._text if (match := _AT_LINE.match(line))]
-        lines = [int(match["line"]) for match in found if match["file"].rpartition("/")[2] == name]
-        return BuildFailure(
-            message=said.removeprefix("failed to solve: ").strip() or self._hide(error),
-            step=self._hide(self._names.get(digest, "")),
-            line=lines[-1] if lines else None,
-            tail=tuple(self._hide(line) for line in self._logs.get(digest, ())[-_TAIL:]),
-        )
