@@ -95,6 +95,20 @@ def test_a_release_is_verified_from_another_clone(family: Project, tmp_path: Pat
     assert "equal" in other.dsci("verify", "ml:0.1.0").stdout
 
 
+def test_a_variant_is_verified_by_its_own_tags(family: Project) -> None:
+    variants = "variants: {axes: {accelerator: [cpu, gpu]}, default: {accelerator: cpu}}"
+    dockerfile = "ARG ACCELERATOR\nFROM base\nARG ACCELERATOR\nRUN echo $ACCELERATOR > /srv/data/accelerator\n"
+    settings = f"reproducible: true\nimages: {{ml: {{{variants}}}}}\n"
+    family.commit("feat: two of it", {"dsci.yaml": settings, "images/ml/Dockerfile": dockerfile})
+    family.release()
+    digests = {}
+    for name, target in (("ml", "ml"), ("ml:0.1.0", "ml"), ("ml:gpu", "ml:gpu"), ("ml:0.1.0-gpu", "ml:gpu")):
+        (found,) = family.dsci("verify", name, "--json").json["targets"]
+        assert (found["target"], found["status"]) == (f"{target}@linux/amd64", "equal")
+        assert digests.setdefault(target, found["released"]) == found["released"]
+    assert digests["ml"] != digests["ml:gpu"]
+
+
 def test_layers_carry_no_time_but_the_last_commits(family: Project) -> None:
     family.release()
     assert family.registry is not None
