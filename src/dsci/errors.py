@@ -21,6 +21,11 @@ class DsciError(Exception):
         self.message = message
         self.hint = hint
 
+    def about(self, subject: str) -> None:
+        """Say what it happened to, unless the message does."""
+        if subject not in self.message:
+            self.message = f"{subject}: {self.message}"
+
 
 class ConfigError(DsciError):
     """The repository's settings or Dockerfiles say something dsci cannot act on (exit 2)."""

@@ -383,7 +383,7 @@ def test_engine_that_dies_in_the_middle(tiny: Project, tmp_path: Path) -> None:
         stdout, _ = process.communicate(timeout=120)
     ended = Ended(process.returncode, stdout, rest, list(process.args))  # type: ignore[arg-type]
     assert ended.code == BUILDER and "Failed: ml@" in ended.stdout, str(ended)
-    assert "ml@" in complaint(ended)
+    assert "ml@" in complaint(ended), str(ended)
     assert tiny.tags() == set() and tiny.images("base") == set()
     del tiny.environment["DOCKER_HOST"]
     again = released_in_the_end(tiny, base="0.1.0", ml="0.1.0")
@@ -535,7 +535,7 @@ def test_disk_full_here(tiny: Project, tmp_path: Path) -> None:
     """The state folder has no room for an image."""
     with _full_disk(tmp_path / "disk", "1m") as disk:
         tiny.state = disk
-        refused(tiny, "release", code=BUILDER, says=(str(disk), "space"))
+        refused(tiny, "release", code=BUILDER, says=(str(disk), "1.0 MB are free", "free room"))
         tiny.state = tmp_path / "state"
 
 
@@ -547,6 +547,7 @@ def test_state_folder_that_cannot_be_written(tiny: Project, tmp_path: Path) -> N
 
 def test_embedded_registry_on_a_full_disk(tiny: Project, tmp_path: Path) -> None:
     tiny.registry = None
+    tiny.commit("chore: whatever is free", {"dsci.yaml": "builder: {min_free_disk: 0}\n"})
     with _full_disk(tmp_path / "disk", "40m") as disk:
         tiny.state = disk
         ended = tiny.dsci("release", code=REGISTRY)

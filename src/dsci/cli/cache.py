@@ -56,7 +56,7 @@ class _Seen:
     now: int
 
 
-@click.group()
+@click.group(short_help="Show what dsci keeps in registries, and remove what nobody needs.")
 def cache() -> None:
     """Look after what dsci keeps beside the public tags: keyed images, receipts, indexes, build caches."""
 

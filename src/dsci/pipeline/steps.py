@@ -132,6 +132,7 @@ class Steps:
                     return self._find(target, item)
         except DsciError as error:
             detail = f"{error.message}\n{error.hint}".strip()
+            error.about(str(target))
             return Result(outcome=self._outcome(target, stage, Status.FAILED, began, detail), error=error)
 
     def _find(self, target: TargetId, item: PlannedTarget) -> Result:
