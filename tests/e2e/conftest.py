@@ -212,15 +212,32 @@ def real_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegi
     registry.stop()
 
 
+@pytest.fixture(autouse=True)
+def nothing_kept(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What `dsci build` leaves in the engine for its user goes with the test."""
+    yield
+    if request.node.get_closest_marker("engine") is None:
+        return
+    mine = f"reference=dsci.local/{prefix_of(request.node.name)}/*"
+    listing = ["docker", "images", "--filter", mine, "--format", "{{.Repository}}:{{.Tag}}"]
+    names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split()
+    if names:
+        subprocess.run(["docker", "rmi", "--force", *names], capture_output=True, check=True)
+
+
+def prefix_of(name: str) -> str:
+    """What a test of this name calls its images."""
+    return "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
+
+
 def make_project(tmp_path: Path, registry: RealRegistry, name: str) -> Project:
     """An empty repository with a bare remote, and a prefix of its own in the registry."""
-    prefix = "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
     project = Project(
         folder=tmp_path / "family",
         state=tmp_path / "state",
         registry=registry,
         remote=tmp_path / "origin.git",
-        prefix=prefix,
+        prefix=prefix_of(name),
     )
     project.folder.mkdir(parents=True)
     project.git("init", "--quiet", "--initial-branch=main")
