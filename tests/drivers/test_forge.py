@@ -293,7 +293,11 @@ SITUATIONS: dict[str, tuple[Callable[[ScriptedForge], object], int, int]] = {
     "the look is dropped": (dropped("GET"), 1, 1),
     "429": (status(429, Retry_After="3"), 2, 1),
     "429 without a time": (status(429), 2, 1),
-    "503 until a date": (status(503, Retry_After=formatdate(time.time() + 60, usegmt=True)), 2, 1),
+    "503 until a date": (
+        lambda server: status(503, Retry_After=formatdate(time.time() + 60, usegmt=True))(server),
+        2,
+        1,
+    ),
 }
 
 

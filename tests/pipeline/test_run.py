@@ -270,6 +270,6 @@ def test_an_error_of_one_target_is_its_own(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(Steps, "_build", build)
     work = play.run(monkeypatch)
-    assert [error.message for error in work.errors] == ["the engine fell over"]
+    assert [error.message for error in work.errors] == ["ml@linux/amd64: the engine fell over"]
     assert detail(work, "ml") == "the engine fell over\nlift it up" and detail(work, "deep") == "ml@linux/amd64 failed"
     assert short(work.outcomes)["test lone"] == "ok"
