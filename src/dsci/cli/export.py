@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dsci.cli.options import check_names
+from dsci.cli.options import named_tag
 from dsci.cli.wiring import Session
 from dsci.errors import ConfigError
 from dsci.model.reference import EMBEDDED
@@ -22,12 +22,9 @@ def export(context: click.Context, image: str, file: Path) -> None:
 
     In place of a tag the name of a variant will do: `ml:cuda12` is `ml:latest-cuda12`.
     """
-    name, _, tag = image.partition(":")
     with Session.of(context) as session:
         now = snapshot(session.source, session.git.head().commit)
-        check_names((name,), now.family)
-        for variant in now.family.named(image) if tag else (name,):
-            tag = f"latest{now.family.images[variant].suffix}"
+        name, tag = named_tag(image, now.family)
         reference = now.family.images[name].repository.tag(tag)
         if reference.repository.registry != EMBEDDED:
             raise ConfigError(f"{reference} is in a registry", hint=f"docker pull {reference}")

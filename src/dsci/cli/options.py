@@ -84,3 +84,15 @@ def check_names(names: Iterable[str], family: Family) -> frozenset[str]:
             )
         chosen |= found
     return frozenset(chosen)
+
+
+def named_tag(text: str, family: Family) -> tuple[str, str]:
+    """The image and the tag that `IMAGE[:TAG]` means: `ml:cuda12` is the newest release of that variant.
+
+    Raises ConfigError for a name that is no image of the family.
+    """
+    name, _, tag = text.partition(":")
+    check_names((name,), family)
+    for variant in family.named(text) if tag else (name,):
+        tag = f"latest{family.images[variant].suffix}"
+    return name, tag

@@ -10,7 +10,7 @@ import click
 from dsci.cli import render
 from dsci.cli.asking import print_json
 from dsci.cli.console import complain, harmless
-from dsci.cli.options import as_json, check_names, registry
+from dsci.cli.options import as_json, named_tag, registry
 from dsci.cli.wiring import Session
 from dsci.model.difference import LayerDifference
 from dsci.model.oci import Platform
@@ -37,14 +37,10 @@ def verify(
     named, layer by layer, with the likely cause and what is done about it, and the exit code is 1. It takes a release
     that was built with `reproducible: true`. In place of a tag the name of a variant will do, as for `dsci export`.
     """
-    name, _, tag = image.partition(":")
     wanted = frozenset(map(Platform.parse, platforms))
     with Session.of(context, registries=registries) as session:
         now = snapshot(session.source, session.git.head().commit)
-        check_names((name,), now.family)
-        variant = now.family.images.get(image)
-        if variant is not None:
-            tag = f"latest{variant.suffix}"
+        name, tag = named_tag(image, now.family)
         found = verifying.verify(session.world, session.hands, now, name, tag, wanted)
         if json:
             print_json(found)

@@ -69,13 +69,12 @@ def work_on(
         hands.console.say(hands.engine.version())
     elif not plan.releases and not plan.refs:
         return Work()
-    busy = [TargetId.parse(item.id) for item in plan.targets if item.action in ("build", "test")]
     building = {TargetId.parse(item.id).image for item in plan.targets if item.action == "build"}
     if any(now.family.images[name].reproducible for name in building):
         hands.engine.check_reproducible()
     shop = replace(
         workshop(world, hands, now, facts, private),
-        epochs=epochs_of(world.source.git, now, facts, busy),
+        epochs=epochs_of(world.source.git, now, facts, all_work(plan)),
         fresh=how.fresh,
         caches=_caches(hands, now, plan, how.means, private),
     )
