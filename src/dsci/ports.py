@@ -308,6 +308,12 @@ class Engine(Protocol):
     def remove_image(self, name: Reference) -> None:
         """Remove this name from the engine, if it is there."""
 
+    def discard(self, name: Reference) -> None:
+        """Have this name removed before long, together with others; what cannot be removed is warned of."""
+
+    def collect(self, *, wait: bool) -> None:
+        """Remove what was discarded now; with `wait` it is gone when this returns, as far as it can be."""
+
     def cancel(self) -> None:
         """End every container of this run; what waits for one sees it killed."""
 

@@ -478,6 +478,32 @@ def test_what_is_loaded_has_the_digest_that_was_built(engine: DockerEngine, run:
 
 
 @engine_needed
+def test_what_is_discarded_goes_together(engine: DockerEngine, run: Run) -> None:
+    names = [Reference.parse(f"dsci.local/test/tiny-{n}:dsci-x-{run.nonce}") for n in range(3)]
+    try:
+        for n, name in enumerate(names):
+            engine.load(TinyImage({"hello": f"{n} {run.nonce}\n"}), name)
+            engine.discard(name)
+        engine.discard(Reference.parse(f"dsci.local/test/never-there:dsci-x-{run.nonce}"))
+        assert [engine.image_id(name) is not None for name in names] == [True] * 3, "it takes its time"
+        engine.collect(wait=True)
+        assert [engine.image_id(name) for name in names] == [None] * 3
+    finally:
+        for name in names:
+            engine.remove_image(name)
+
+
+def test_what_cannot_be_discarded_is_warned_of_and_the_run_stays_known(tmp_path: Path, run: Run) -> None:
+    told: list[str] = []
+    gone = DockerEngine({"DOCKER_HOST": f"unix://{tmp_path}/none.sock"}, run, warn=told.append)
+    gone.discard(Reference.parse("dsci.local/test/x:dsci-x"))
+    assert told == []
+    gone.collect(wait=True)
+    assert len(told) == 1 and told[0].startswith("dsci.local/test/x:dsci-x may be left in the engine: cannot reach")
+    assert run.left_behind
+
+
+@engine_needed
 def test_a_layer_that_is_not_what_it_says_is_refused(engine: DockerEngine, run: Run) -> None:
     name = Reference.parse(f"dsci.local/test/bad:dsci-x-{run.nonce}")
     source = TinyImage({"hello": "hi\n"})
@@ -914,9 +940,14 @@ def test_sweep_takes_what_the_dead_left_and_nothing_else(
 
 @engine_needed
 def test_images_that_go_while_they_are_listed_stop_nobody(
-    engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
+    engine: DockerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from docker.errors import APIError
+
+    def die() -> None:
+        dead = Run(tmp_path / "state")
+        dead.left_behind = True
+        dead.close()
 
     said = ["failed to calculate size of image x: content digest sha256:0: not found"] * 2
     list_images = engine._client.api.images
@@ -928,7 +959,11 @@ def test_images_that_go_while_they_are_listed_stop_nobody(
 
     monkeypatch.setattr(engine._client.api, "images", images)
     engine.sweep()
+    assert said, "where nobody died nothing is listed: it takes the engine long"
+    die()
+    engine.sweep()
     assert not said
+    die()
     said += ["content digest sha256:0: not found"] * 100
     engine.sweep()
     assert said, "it gives up, and leaves the rest to the next run"

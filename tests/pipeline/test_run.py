@@ -102,7 +102,8 @@ class Stage:
             builder=SimpleNamespace(cancel=cancel),
             engine=SimpleNamespace(
                 cancel=lambda: None,
-                remove_image=remove,
+                discard=remove,
+                collect=lambda wait: None,
                 tag=lambda name, new: self.kept.add(name),
             ),
             registry=SimpleNamespace(resolve=lambda name: None),

@@ -233,9 +233,11 @@ class Session:
         from dsci.drivers.machine import ThisMachine
         from dsci.pipeline.world import Hands
 
+        engine = DockerEngine(os.environ, self.run, self._keychain, warn=self.console.warn)
+        self._closing.callback(engine.collect, wait=True)
         return Hands(
             registry=self.registry,
-            engine=DockerEngine(os.environ, self.run, self._keychain),
+            engine=engine,
             builder=self._buildx,
             machine=ThisMachine(self.run.scratch),
             console=self.console,

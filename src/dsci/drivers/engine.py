@@ -19,11 +19,12 @@ import re
 import tarfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dsci.drivers.enginediscards import Discards
 from dsci.drivers.enginetransfer import Transfer
 from dsci.drivers.keychain import Keychain
 from dsci.drivers.runs import LABEL, Run
@@ -63,8 +64,18 @@ _RUN_TAG = re.compile(r"\A.+:dsci-.*-([0-9a-f]{16})\Z")
 class DockerEngine:
     """One engine, asked lazily: nothing is contacted before it is needed. Implements `ports.Engine`."""
 
-    def __init__(self, environment: Mapping[str, str], run: Run, keychain: Keychain | None = None) -> None:
-        """`keychain` has what the engine shows to registries; without one it is a stranger to all of them."""
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        run: Run,
+        keychain: Keychain | None = None,
+        *,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """`keychain` has what the engine shows to registries; without one it is a stranger to all of them.
+
+        `warn` is told what could not be taken out of the engine.
+        """
         self._environment = environment
         self._run = run
         self._keychain = keychain
@@ -72,6 +83,12 @@ class DockerEngine:
         self._connecting = threading.Lock()
         self._stopped = threading.Event()
         self._info: Mapping[str, Any] = {}
+        self._sizes: dict[Reference, int] = {}
+        self._discards = Discards(
+            self._remove,
+            lambda name, error: warn(f"{name} may be left in the engine: {error.message}"),
+            run.images,
+        )
 
     @property
     def _client(self) -> docker.DockerClient:
@@ -184,9 +201,17 @@ class DockerEngine:
                 return None
 
     def image_size(self, name: Reference) -> int:
-        """What the image takes: content and unpacked layers. (An inspection tells only one of them, by store.)"""
-        with _talking():
-            return sum(int(image.get("Size") or 0) for image in self._client.api.images(name=str(name)))
+        """What the image takes: content and unpacked layers. (An inspection tells only one of them, by store.)
+
+        The engine measures for every such answer, so what it said of a name of this run is remembered.
+        """
+        size = self._sizes.get(name, 0)
+        if not size:
+            with _talking():
+                size = sum(int(image.get("Size") or 0) for image in self._client.api.images(name=str(name)))
+        if name.tag is not None and name.tag.endswith(self._run.nonce):
+            self._sizes[name] = size
+        return size
 
     def config(self, name: Reference) -> Mapping[str, object]:
         """The image's config object: Env, Entrypoint, Cmd, Labels, User …"""
@@ -207,17 +232,30 @@ class DockerEngine:
         who = self._keychain.credentials(to.repository) if self._keychain is not None else None
         try:
             with _talking():
-                transfer = Transfer(client=self._client.api, remove=self.remove_image, stopped=self._stopped)
+                # The image keeps its other name meanwhile: nothing is collected, and nobody has to be alone.
+                transfer = Transfer(client=self._client.api, remove=self._remove, stopped=self._stopped)
                 return transfer.push(name, to, who)
         except BuilderError as error:
             return error.message
 
     def remove_image(self, name: Reference) -> None:
         """Remove this name, if it is there; layers that other images use stay."""
+        with self._run.images:
+            self._remove(name)
+
+    def discard(self, name: Reference) -> None:
+        """See `ports.Engine`."""
+        self._discards.add(name)
+
+    def collect(self, *, wait: bool) -> None:
+        """See `ports.Engine`."""
+        self._discards.hurry(wait=wait)
+
+    def _remove(self, name: Reference) -> None:
         from docker.errors import ImageNotFound, NotFound
 
         try:
-            with _talking(), self._run.images, contextlib.suppress(ImageNotFound, NotFound):
+            with _talking(), contextlib.suppress(ImageNotFound, NotFound):
                 self._client.api.remove_image(str(name), force=True)
         except BuilderError:
             self._run.left_behind = True
@@ -289,6 +327,8 @@ class DockerEngine:
 
     def sweep(self) -> int:
         """Remove containers, volumes and image names of runs on this machine that are dead; gives how many."""
+        if not self._run.any_dead():
+            return 0  # The engine takes a second to list its images, where it has many.
         done: list[int] = []
         with _talking():
             containers = self._client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)

@@ -91,6 +91,10 @@ class Run:
                 if dead:
                     shutil.rmtree(self._folder / lock.stem, ignore_errors=True)
 
+    def any_dead(self) -> bool:
+        """Whether there are dead runs whose things may still be somewhere."""
+        return any(self.is_dead(lock.stem) for lock in self._folder.glob("*.lock"))
+
     def forget_dead(self) -> None:
         """Drop the locks of dead runs, once nothing of theirs is left anywhere."""
         for lock in sorted(self._folder.glob("*.lock")):

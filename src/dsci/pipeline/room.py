@@ -56,7 +56,11 @@ class Rooms:
             self._say("memory", f"{target} waits: {why}")
             return False
         promised = [self._took[other] for other in others if other in self._took]
-        if why := guard.short_of_disk(now, self._took.get(target), promised):
+        need = self._took.get(target)
+        if guard.short_of_disk(now, need, promised):
+            self._engine.collect(wait=True)
+            now = self._look()
+        if why := guard.short_of_disk(now, need, promised):
             self._tight[target] = why
             if others:
                 self._say(target, f"{target} waits: it {why}")

@@ -66,11 +66,12 @@ class Shelf:
             self._let_go(target)
 
     def clear(self) -> None:
-        """Everything goes, whoever wants it."""
+        """Everything goes, whoever wants it; it need not be waited for here."""
         with self._lock:
             gone, self._there = sorted(self._there), set()
         for target in gone:
             self._let_go(target)
+        self._shop.engine.collect(wait=False)
 
     def _let_go(self, target: TargetId) -> None:
         """Take this run's name of an image out of the engine, after giving it a lasting one if it is to stay."""
@@ -78,7 +79,7 @@ class Shelf:
         try:
             if target in self._images and self._keep(target):
                 self._shop.engine.tag(name, self._shop.kept_name(target))
-            self._shop.engine.remove_image(name)
         except DsciError as error:
             # What came of the work is not this clean-up's to say.
-            self._shop.console.warn(f"{name} may be left in the engine: {error.message}")
+            self._shop.console.warn(f"{self._shop.kept_name(target)} is not there: {error.message}")
+        self._shop.engine.discard(name)

@@ -111,7 +111,6 @@ class Steps:
         What failed, and what is dropped, has one use left: its own. A DsciError is told.
         """
         result = self._done(step, images)
-        # Taking images out takes the engine a while: it is done here, where nobody waits for it.
         if step.stage is Stage.BUILD:
             self.shelf.free(self.built_on(step.target))
         elif result.good:

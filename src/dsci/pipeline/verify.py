@@ -89,7 +89,7 @@ def _again(world: World, hands: Hands, then: Snapshot, release: Release, recipe:
                 result = _compared(hands, release, recipe, built)
     finally:
         for need in recipe.parents:
-            hands.engine.remove_image(shop.local_name(need))
+            hands.engine.discard(shop.local_name(need))
     status = "ok" if result.status == "equal" else "failed"
     hands.console.end(str(target), "verify", status, time.monotonic() - began, result.status)
     return result
