@@ -7,8 +7,10 @@ the how-manyeth such request, and answer in the registry's stead, before or afte
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -104,6 +106,12 @@ class ScriptedRegistry:
     def __exit__(self, *_: object) -> None:
         self.server.shutdown()
         self.server.server_close()
+        self.server.hang_up()
+
+    @property
+    def connections(self) -> int:
+        """How many there were so far."""
+        return len(self.server.accepted)
 
     def rule(self, method: str, path: str, answer: Any, first: int = 1, last: int = 1) -> Rule:
         self.rules.append(Rule(method, path, answer, first, last))
@@ -239,6 +247,21 @@ def error(status: int, code: str, message: str = "no") -> Answer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        self.accepted: list[socket.socket] = []
+        super().__init__(*arguments)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        found = super().get_request()
+        self.accepted.append(found[0])
+        return found
+
+    def hang_up(self) -> None:
+        """End what connections there are."""
+        for connection in self.accepted:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, *_: object) -> None:
         """Clients that hang up are what these tests are about."""

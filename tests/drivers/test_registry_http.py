@@ -308,6 +308,30 @@ class TestTemporaryFaults:
         client.push_image(IMAGE, repository(server), "1")
         assert is_complete(server)
 
+    def test_one_connection_serves_one_request_after_the_other(self, server: ScriptedRegistry, client: Client) -> None:
+        """Each new one costs a TLS handshake: answers without a body, and those nobody reads, must not end it."""
+        there = repository(server)
+        client.push_image(IMAGE, there, "1")
+        client.close()
+        before = server.connections
+        server.rule("GET", "/manifests/absent", error(404, "MANIFEST_UNKNOWN"), last=9)
+        for _ in range(3):
+            assert client.resolve(there.tag("1")) is not None and client.resolve(there.tag("none")) is None
+            assert client.manifest(there.tag("1")) is not None and client.manifest(there.tag("absent")) is None
+            assert not client.lacks(there, IMAGE.config)
+            client.push_blob(there, b"more", "text/plain")
+            client.tags(there)
+        assert server.connections == before + 1
+
+    def test_an_answer_that_nobody_wants_is_not_read_to_a_far_end(
+        self, server: ScriptedRegistry, client: Client
+    ) -> None:
+        there = repository(server)
+        server.rule("GET", "/manifests/1", Answer(404, body=b"x" * (1 << 20)))
+        before = server.connections
+        assert client.manifest(there.tag("1")) is None and client.resolve(there.tag("2")) is None
+        assert server.connections == before + 2
+
     def test_a_blob_is_asked_for_once_in_a_run(self, server: ScriptedRegistry, client: Client) -> None:
         images = [MemoryImage(b"common", bytes([number])) for number in range(5)]
         for number, image in enumerate(images):
@@ -410,6 +434,7 @@ class TestTemporaryFaults:
 
         def note(seen: Seen) -> Answer | None:
             sent.append(client.clock.monotonic())
+            time.sleep(0.05 if 8 < len(sent) < 16 else 0)  # so that the client has read what the eighth was told
             return Answer(429, {"Retry-After": "50"}) if len(sent) == 8 else None
 
         server.rule("HEAD", "/manifests/", note, last=99)

@@ -112,7 +112,7 @@ class Api:
             response = self._transport.exchange(method, url, home=url, headers=headers, body=body, redirects=False)
             if response.status_code not in (301, 302, 307, 308):
                 return self._read(response)
-            response.close()
+            self._transport.done(response)
             url = redirected(f"{method} {redact(url)}", url, response.headers.get("Location", ""))
         raise HttpError(f"{method} {redact(url)}: more than {REDIRECT_LIMIT} redirects")
 

@@ -148,7 +148,7 @@ class HttpRegistry:
     def _page(self, repository: Repository, url: str) -> tuple[list[str], str | None] | None:
         response = self._wire.request("GET", url, repository, (pull(repository),))
         if response.status_code == 404:
-            response.close()
+            self._transport.done(response)
             return None
         if response.status_code != 200:
             raise self._wire.failure(response, repository)
@@ -166,7 +166,7 @@ class HttpRegistry:
         response = self._ask("HEAD", reference)
         if is_trouble(response) or response.status_code in (401, 403):
             raise self._wire.failure(response, reference.repository)
-        response.close()
+        self._transport.done(response)
         if response.status_code == 404:
             return None
         if response.status_code == 200:
@@ -180,13 +180,13 @@ class HttpRegistry:
     def _get(self, reference: Reference) -> tuple[Descriptor, bytes] | None:
         response = self._ask("GET", reference)
         if response.status_code == 404:
-            response.close()
+            self._transport.done(response)
             return None
         if response.status_code != 200:
             raise self._wire.failure(response, reference.repository)
         where, kind = self._transport.name(response), media_type(response)
         if kind not in _TYPES:
-            response.close()
+            self._transport.done(response)
             raise RegistryError(f"{where}: {self._transport.scrub(kind) or 'nothing'} is no manifest", hint=PORTAL)
         content = self._transport.read(response, MANIFEST_LIMIT)
         digest = reference.digest or said_digest(response) or Digest.of(content)
@@ -295,7 +295,7 @@ class HttpRegistry:
             response = self._ask("HEAD", reference)
             if is_trouble(response) or response.status_code in (401, 403):
                 raise self._wire.failure(response, reference.repository)
-            response.close()
+            self._transport.done(response)
             text = response.headers.get("Last-Modified", "") if response.status_code == 200 else ""
             try:
                 return int(parsedate_to_datetime(text).timestamp())
@@ -312,7 +312,7 @@ class HttpRegistry:
         url = self._wire.url(repository, f"manifests/{digest}")
         response = self._wire.request("DELETE", url, repository, (remove(repository),))
         if response.status_code in (200, 202, 204, 404):
-            response.close()
+            self._transport.done(response)
             return response.status_code != 404
         failure = self._wire.failure(response, repository)
         codes = failure.codes if isinstance(failure, HttpError) else frozenset()
@@ -346,7 +346,7 @@ class HttpRegistry:
         where, said = self._transport.name(response), said_digest(response)
         if response.status_code not in (200, 201, 202, 204):
             raise self._refused(response, reference, manifest)
-        response.close()
+        self._transport.done(response)
         with self._lock:
             self._proven.add(repository)
         if said is not None and said.algorithm == manifest.digest.algorithm and said != manifest.digest:

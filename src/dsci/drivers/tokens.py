@@ -150,7 +150,7 @@ class Authorizer:
                 if is_trouble(response):
                     raise self._transport.failure(response)
                 posed = response.headers.get("WWW-Authenticate", "") if response.status_code == 401 else ""
-                response.close()
+                self._transport.done(response)
                 known = self._challenges.setdefault(base, Challenge.parse(posed))
         return known
 
@@ -203,7 +203,7 @@ class Authorizer:
                 redirects=False,
             )
             if response.status_code in (404, 405):  # a service from before OAuth2
-                response.close()
+                self._transport.done(response)
                 response = None
         if response is None:
             query = urlencode([*service, *(("scope", scope) for scope in asked)])

@@ -170,7 +170,7 @@ class Transport:
             keeps = method in ("GET", "HEAD") or response.status_code in (307, 308)
             if not keeps or not response.headers.get("Location"):
                 return response
-            response.close()
+            self.done(response)
             url = self.routes.follow(url, response.headers["Location"], "redirect")
         raise HttpError(f"{method} {redact(url)}: more than {REDIRECT_LIMIT} redirects")
 
@@ -222,6 +222,15 @@ class Transport:
                         f"{self.name(response)}: the answer took over {ANSWER_DEADLINE:g} s", temporary=True
                     )
         return bytes(content)
+
+    def done(self, response: requests.Response) -> None:
+        """Be done with an answer: its connection serves the next request, where little is left to be read of it."""
+        left = response.raw.length_remaining
+        if left is None or left > ANSWER_LIMIT:
+            response.close()
+            return
+        with contextlib.suppress(RegistryError):
+            self.read(response)
 
     def stream(self, response: requests.Response) -> Iterator[bytes]:
         """The answer's body as it arrives, as it is on the wire."""

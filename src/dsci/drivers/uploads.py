@@ -117,7 +117,7 @@ class Uploads:
     def cancel(self, location: str, repository: Repository) -> None:
         """Take an upload back. Registries purge what is left over, so a refusal does not matter."""
         with contextlib.suppress(RegistryError):
-            self._wire.request("DELETE", location, repository, (push(repository),)).close()
+            self._wire.transport.done(self._wire.request("DELETE", location, repository, (push(repository),)))
 
     def _upload(self, repository: Repository, blob: Descriptor, body: Body) -> None:
         if self._has(repository, blob):
@@ -135,7 +135,7 @@ class Uploads:
         response = self._wire.request("PUT", url, repository, (push(repository),), headers=headers, body=body)
         if response.status_code not in (201, 204):
             raise self._wire.failure(response, repository, restart=_RESTART)
-        response.close()
+        self._wire.transport.done(response)
         self._confirm(repository, blob)
 
     def _mount(self, source: Repository, blob: Descriptor, repository: Repository) -> str | None:
@@ -148,7 +148,7 @@ class Uploads:
             return self._wire.following(response)
         if response.status_code != 201:
             raise self._wire.failure(response, repository)
-        response.close()
+        self._wire.transport.done(response)
         self._confirm(repository, blob)
         return None
 
@@ -174,7 +174,7 @@ class Uploads:
         response = self._wire.request("HEAD", url, repository, (scope,))
         if is_trouble(response):
             raise self._wire.failure(response, repository)
-        response.close()
+        self._wire.transport.done(response)
         if media_type(response) in ("text/html", "application/xhtml+xml"):  # a login page that answers everything
             return 406, None
         return response.status_code, length(response)

@@ -51,7 +51,7 @@ class Wire:
             posed = response.headers.get("WWW-Authenticate", "")
             renewed = self._authorizer.renew(repository, scopes, posed, header)
             if renewed is not None:
-                response.close()
+                self.transport.done(response)
                 response = self._exchange(method, url, home, renewed, headers, body)
         return response
 
@@ -80,7 +80,7 @@ class Wire:
 
     def following(self, response: requests.Response) -> str:
         """Where an upload goes on. Source: distribution-spec, "Pushing a blob in chunks"."""
-        response.close()
+        self.transport.done(response)
         return self.transport.routes.follow(response.url, response.headers.get("Location"), "Location")
 
 
