@@ -3,7 +3,8 @@
     python benchmarks/builds.py --registry HOST:PORT [--rounds N] [--images N] [--family N]
 
 Both push to the same registry on loopback. A cold round builds contents that were never built before, for both; the
-base is in the engine. With suites, dsci also runs a structure suite in every image, which bake does not.
+base is in the engine. With suites, dsci also runs a structure suite in every image, which bake does not. Steps that do
+nothing show what each costs by itself; steps that work for a second are still short ones.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from measure import Series, environment, rounds, run
 
+#: What an image's own step does: next to nothing, or about a second's work of one core.
+_IDLE, _BUSY = "cat /note-* > /copy-%s", "seq 400000 | sort -R | gzip > /sorted-%s"
 _BASE = "FROM debian:bookworm-slim\n"
 _SUITE = "schemaVersion: 2.0.0\nfileExistenceTests:\n  - {name: note, path: /note-%s, shouldExist: true}\n"
 
@@ -25,7 +28,7 @@ _SUITE = "schemaVersion: 2.0.0\nfileExistenceTests:\n  - {name: note, path: /not
 class Family:
     """A repository of images that stand on each other in twos, and the bake file that says the same."""
 
-    def __init__(self, folder: Path, registry: str, count: int, *, suites: bool = False) -> None:
+    def __init__(self, folder: Path, registry: str, count: int, *, suites: bool = False, step: str = _IDLE) -> None:
         self.folder = folder
         self.prefix = f"{registry}/bench-{uuid.uuid4().hex[:8]}"
         self.names = [f"image-{n:02}" for n in range(count)]
@@ -39,7 +42,7 @@ class Family:
         for n, name in enumerate(self.names):
             above = self.names[(n - 1) // 2] if n else ""
             head = f"FROM {self.prefix}/{above}\n" if n else _BASE
-            files[f"images/{name}/Dockerfile"] = f"{head}COPY note /note-{name}\nRUN cat /note-{name} > /copy-{name}\n"
+            files[f"images/{name}/Dockerfile"] = f"{head}COPY note /note-{name}\nRUN {step % name}\n"
             if suites:
                 files[f"images/{name}/suites/structure.yaml"] = _SUITE % name
         files["dsci.yaml"] = f"registries: [{self.prefix}]\nbuilder: {{jobs: 2}}\n"
@@ -109,8 +112,13 @@ def nothing_to_do(scratch: Path, registry: str, images: int, count: int) -> None
 def cold(scratch: Path, registry: str, images: int, count: int) -> None:
     """Contents that were never built, by each; what dsci's own processes work for it, beside the docker client's."""
     print(f"Cold build and push, {images} images; medians of {count}\n")
-    for title, suites in (("without suites", False), ("with a suite in each image", True)):
-        family = Family(scratch / f"cold-{suites}", registry, images, suites=suites)
+    kinds = [
+        (f"{steps}, {suite}", step, suites)
+        for steps, step in (("idle steps", _IDLE), ("busy steps", _BUSY))
+        for suite, suites in (("no suites", False), ("suites", True))
+    ]
+    for n, (title, step, suites) in enumerate(kinds):
+        family = Family(scratch / f"cold-{n}", registry, images, suites=suites, step=step)
         found = {f"dsci release, {title}": Series(), "docker buildx bake --push": Series()}
         for _ in range(count):
             for argv, series in zip((_RELEASE, family.bake), found.values(), strict=True):
