@@ -303,7 +303,10 @@ class Engine(Protocol):
         volume: tuple[str, bytes] | None = None,
         network: bool = True,
     ) -> AbstractContextManager[Container]:
-        """Create a container, labelled as this run's. `volume` mounts a fresh volume at a path, filled from a tar."""
+        """Create a container, labelled as this run's. `volume` mounts a fresh volume at a path, filled from a tar.
+
+        Both are removed after the `with` block, by `collect` at the latest.
+        """
 
     def remove_image(self, name: Reference) -> None:
         """Remove this name from the engine, if it is there."""
@@ -312,7 +315,7 @@ class Engine(Protocol):
         """Have this name removed before long, together with others; what cannot be removed is warned of."""
 
     def collect(self, *, wait: bool) -> None:
-        """Remove what was discarded now; with `wait` it is gone when this returns, as far as it can be."""
+        """Remove now what is to go; with `wait` it is gone when this returns, as far as it can be."""
 
     def cancel(self) -> None:
         """End every container of this run; what waits for one sees it killed."""

@@ -50,8 +50,10 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 @pytest.fixture
-def engine(run: Run) -> DockerEngine:
-    return DockerEngine(os.environ, run)
+def engine(run: Run) -> Iterator[DockerEngine]:
+    engine = DockerEngine(os.environ, run)
+    yield engine
+    engine.collect(wait=True)
 
 
 @pytest.fixture

@@ -61,8 +61,10 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 @pytest.fixture
-def engine(run: Run) -> DockerEngine:
-    return DockerEngine(os.environ, run)
+def engine(run: Run) -> Iterator[DockerEngine]:
+    engine = DockerEngine(os.environ, run)
+    yield engine
+    engine.collect(wait=True)
 
 
 @pytest.fixture(scope="module")
@@ -530,6 +532,7 @@ def test_an_image_that_is_not_there(engine: DockerEngine, run: Run) -> None:
     for call in (lambda: engine.config(name), lambda: engine.tag(name, name), lambda: _enter(engine, name)):
         with pytest.raises(BuilderError, match=r"(?i)no such image"):
             call()
+    engine.collect(wait=True)
     assert realengine.containers(f"{LABEL}={run.id}") == set()
 
 
@@ -675,6 +678,7 @@ def test_exit_code_and_outputs_apart(engine: DockerEngine, run: Run, image: Refe
     # The engine's log is text: what is no UTF-8 comes as U+FFFD.
     assert (found.exit_code, found.stdout, found.stderr) == (3, "out\n\ufffd\0\x1b[31m".encode(), b"err\n")
     assert 0 < found.seconds < 30 and found.reason == ""
+    engine.collect(wait=True)
     assert realengine.containers(f"{LABEL}={run.id}") == set()
 
 
@@ -705,6 +709,7 @@ def test_a_command_that_cannot_start_says_why(
 ) -> None:
     found = ran(engine, image, command)
     assert found.exit_code is None and reason in found.reason and found.stdout == b"" == found.stderr
+    engine.collect(wait=True)
     assert realengine.containers(f"{LABEL}={run.id}") == set()
 
 
@@ -721,6 +726,7 @@ def test_what_ignores_sigterm_is_killed_in_time(engine: DockerEngine, run: Run, 
     assert time.monotonic() - began < 15
     assert found.exit_code is None and found.reason == "still running after 2 s, so it was killed"
     assert found.stdout == b"started\n"
+    engine.collect(wait=True)
     assert realengine.containers(f"{LABEL}={run.id}") == set()
 
 
@@ -803,6 +809,7 @@ def test_a_volume_that_anybody_may_read_and_write_where_it_says(
         stat = container.stat("/dsci/out/x")
         assert stat is not None and (stat.uid, stat.gid) == (1234, 5678)
         assert len(realengine.volumes(f"{LABEL}={run.id}")) == 1
+    engine.collect(wait=True)
     assert realengine.volumes(f"{LABEL}={run.id}") == set()
     assert docker("run", "--rm", "--entrypoint", "cat", str(image), "/dsci/suite/conftest.py") == "evil"
 
@@ -815,6 +822,7 @@ def test_whatever_happens_in_it_nothing_is_left(engine: DockerEngine, run: Run, 
             engine.container(image, platform=NATIVE, command=["x"], volume=("/v", tar_of({"a": "1"}))),
         ):
             raise error
+        engine.collect(wait=True)
         assert realengine.containers(f"{LABEL}={run.id}") == set() == realengine.volumes(f"{LABEL}={run.id}")
 
 
@@ -823,6 +831,7 @@ def test_a_volume_that_cannot_be_filled_leaves_nothing(engine: DockerEngine, run
     volume = ("/v", b"this is no tar" * 100)
     with pytest.raises(BuilderError), engine.container(image, platform=NATIVE, command=["x"], volume=volume):
         pass
+    engine.collect(wait=True)
     assert realengine.containers(f"{LABEL}={run.id}") == set() == realengine.volumes(f"{LABEL}={run.id}")
 
 

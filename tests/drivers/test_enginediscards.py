@@ -98,14 +98,28 @@ def test_with_nothing_to_do_nothing_is_waited_for() -> None:
     assert threading.active_count() == before
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_bug_ends_the_thread_and_nobody_waits_for_ever() -> None:
+def test_containers_go_at_once_and_before_images() -> None:
+    order: list[str] = []
+    place = Bin(lambda _: order.append("image"), pause=PATIENCE)
+    place.discards.add(name(1))
+    going, free = threading.Event(), threading.Event()
+    place.discards.soon(lambda: (order.append("first"), going.set(), free.wait(PATIENCE)))
+    assert going.wait(PATIENCE)
+    together = threading.Barrier(2)
+    for _ in range(2):
+        place.discards.soon(lambda: (together.wait(PATIENCE), order.append("more")))
+    place.discards.hurry(wait=False)
+    free.set()
+    place.discards.hurry(wait=True)
+    assert order == ["first", "more", "more", "image"]
+
+
+def test_a_bug_is_raised_where_it_is_waited_for() -> None:
     def remove(_: Reference) -> None:
         raise ZeroDivisionError
 
     place = Bin(remove, pause=PATIENCE)
     place.discards.add(name(1))
-    waiter = threading.Thread(target=lambda: place.discards.hurry(wait=True), daemon=True)
-    waiter.start()
-    waiter.join(PATIENCE)
-    assert not waiter.is_alive() and not place.alone.locked()
+    with pytest.raises(ZeroDivisionError):
+        place.discards.hurry(wait=True)
+    assert not place.alone.locked()

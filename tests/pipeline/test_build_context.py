@@ -590,6 +590,7 @@ def test_an_old_file_of_the_same_size_and_date_is_never_taken(repo: Repo, tmp_pa
                 with engine.container(name, platform=NATIVE, command=["x"]) as container:
                     assert container.read("/opt/tool", 100) == text.encode()
     finally:
+        engine.collect(wait=True)
         engine.remove_image(name)
         run.close()
 
@@ -633,6 +634,7 @@ def test_what_git_holds_is_what_the_image_holds(repo: Repo, tmp_path: Path) -> N
         }
         assert {(entry.uid, entry.gid) for entry in modes.values() if entry} == {(0, 0)}
     finally:
+        engine.collect(wait=True)
         engine.remove_image(name)
         run.close()
     assert realengine.processes(run.id) == []

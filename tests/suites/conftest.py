@@ -67,11 +67,18 @@ def run(tmp_path: Path) -> Iterator[Run]:
     run.close()
 
 
+@pytest.fixture
+def engine(run: Run) -> Iterator[DockerEngine]:
+    engine = DockerEngine(os.environ, run)
+    yield engine
+    engine.collect(wait=True)
+
+
 Subjects = Callable[..., Subject]
 
 
 @pytest.fixture
-def subject(run: Run) -> Subjects:
+def subject(engine: DockerEngine) -> Subjects:
     """Makes a subject of an image and a suite's files."""
 
     def make(
@@ -79,7 +86,7 @@ def subject(run: Run) -> Subjects:
     ) -> Subject:
         contents = {path: text.encode() if isinstance(text, str) else text for path, text in (files or {}).items()}
         return Subject(
-            engine=DockerEngine(os.environ, run),
+            engine=engine,
             image=image,
             platform=NATIVE,
             timeout=timeout,

@@ -68,7 +68,7 @@ def only(found: SuiteReport) -> Check:
     return check
 
 
-def test_every_way_a_test_can_end(subject: Subjects, python: Reference, run: Run) -> None:
+def test_every_way_a_test_can_end(subject: Subjects, python: Reference, run: Run, engine: DockerEngine) -> None:
     text = """
 import pytest
 
@@ -118,6 +118,7 @@ class TestClass:
     assert details["test_skipped"] == "not here" and details["test_skips"] == "after a look"
     assert details["test_good"] == ""
     assert found.problem.startswith("test_all::test_") and "more" in found.problem
+    engine.collect(wait=True)
     assert realengine.containers(f"{LABEL}={run.id}") == set() == realengine.volumes(f"{LABEL}={run.id}")
 
 
@@ -185,10 +186,13 @@ def test_two_modules_of_one_name(subject: Subjects, python: Reference) -> None:
     }
 
 
-def test_an_image_without_python_fails_by_name(subject: Subjects, bare: Reference, run: Run) -> None:
+def test_an_image_without_python_fails_by_name(
+    subject: Subjects, bare: Reference, run: Run, engine: DockerEngine
+) -> None:
     found = report(subject, bare, {"test_a.py": "def test_x(): pass\n"})
     assert only(found).verdict is FAIL and found.problem == "x/pytest"
     assert only(found).detail.startswith("the image has no Python, so pytest cannot run inside it")
+    engine.collect(wait=True)
     assert realengine.containers(f"{LABEL}={run.id}") == set() == realengine.volumes(f"{LABEL}={run.id}")
 
 
@@ -303,7 +307,7 @@ atexit.register(lambda: open("/dsci/out/junit.xml", "w").write("<testsuites><tes
     assert only(found).verdict is FAIL and "no record" in only(found).detail
 
 
-def test_a_test_that_does_not_end(subject: Subjects, python: Reference, run: Run) -> None:
+def test_a_test_that_does_not_end(subject: Subjects, python: Reference, run: Run, engine: DockerEngine) -> None:
     text = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -313,6 +317,7 @@ def test_endless(): time.sleep(600)
     found = report(subject, python, {"test_a.py": text}, timeout=4)
     assert only(found).verdict is FAIL and "still running after 4 s, so it was killed" in only(found).detail
     assert found.seconds < 30
+    engine.collect(wait=True)
     assert realengine.containers(f"{LABEL}={run.id}") == set() == realengine.volumes(f"{LABEL}={run.id}")
 
 

@@ -12,6 +12,8 @@ import pytest
 from tests import realengine
 from tests.suites.conftest import Subjects
 
+from dsci.drivers.engine import DockerEngine
+from dsci.drivers.runs import LABEL, Run
 from dsci.errors import BuilderError, ConfigError
 from dsci.model.family import Suite
 from dsci.model.reference import Reference
@@ -516,11 +518,10 @@ def test_os_expand(text: str, expanded: str) -> None:
 
 
 @pytest.mark.engine
-def test_nothing_is_left_behind(subject: Subjects, plain: Reference) -> None:
+def test_nothing_is_left_behind(subject: Subjects, plain: Reference, engine: DockerEngine, run: Run) -> None:
     made = subject(plain)
     text = document(commandTests="- {name: a, command: nope}", fileExistenceTests="- {name: b, path: /t}")
     list(structure.run(made, structure.parse(text, file="s.yaml")))
-    from dsci.drivers.runs import LABEL
-
-    label = f"{LABEL}={made.engine._run.id}"  # type: ignore[attr-defined]
+    engine.collect(wait=True)
+    label = f"{LABEL}={run.id}"
     assert realengine.containers(label) == set() == realengine.volumes(label)

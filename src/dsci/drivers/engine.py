@@ -281,18 +281,22 @@ class DockerEngine:
         volume: tuple[str, bytes] | None = None,
         network: bool = True,
     ) -> Iterator[EngineContainer]:
-        """Create a container of this run; it and its volume are removed at the end, whatever happened."""
+        """Create a container of this run; it and its volume are removed after the end, whatever happened.
+
+        Nobody waits for that before `collect`: it takes the engine longer than a check in the container.
+        """
         from docker.types import LogConfig, Mount
 
         labels = {LABEL: self._run.id}
-        with contextlib.ExitStack() as cleanup:
+        made: list[Callable[[], object]] = []
+        try:
             with _talking():
                 if self._stopped.is_set():
                     raise BuilderError("this run was stopped")
                 mounts = []
                 if volume is not None:
                     created = self._client.volumes.create(labels=labels)
-                    cleanup.callback(_quietly, lambda: created.remove(force=True))
+                    made.append(partial(created.remove, force=True))
                     # Not even what the image has at this path may mix with what is put there.
                     mounts.append(Mount(volume[0], created.name, type="volume", no_copy=True))
                 create = partial(
@@ -310,10 +314,18 @@ class DockerEngine:
                 )
                 with self._run.images:
                     container = create()
-                cleanup.callback(_quietly, lambda: container.remove(force=True, v=True))
+                made.append(partial(container.remove, force=True, v=True))
                 if volume is not None:
                     container.put_archive(volume[0], volume[1])
             yield EngineContainer(container, self._stopped)
+        finally:
+            if made:
+                self._discards.soon(partial(self._take_away, made[::-1]))
+
+    def _take_away(self, removals: Sequence[Callable[[], object]]) -> None:
+        for removal in removals:
+            if not _quietly(removal):
+                self._run.left_behind = True
 
     def cancel(self) -> None:
         """Kill this run's containers, and those that are just being started; whoever created them removes them."""
