@@ -8,6 +8,7 @@ engine. Suites and releases are other modules' work.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -18,7 +19,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from dsci.errors import ConfigError, RegistryError
+from dsci.errors import ConfigError, ConflictError, RegistryError
 from dsci.model import keys
 from dsci.model.caches import Cache
 from dsci.model.config import SecretSettings
@@ -214,7 +215,8 @@ def _keep(
     shop.console.step(str(target), f"push {source.descriptor.digest.short}")
     manifest = _send(shop, target, source, repository.tag(f"{keyed.tag}-{shop.nonce}"))
     if shop.registry.resolve(keyed) is None:
-        shop.registry.push_manifest(repository, manifest, source.descriptor.media_type, keyed.tag)
+        with contextlib.suppress(ConflictError):  # another run was faster by a moment: what stands there is looked at
+            shop.registry.push_manifest(repository, manifest, source.descriptor.media_type, keyed.tag)
     present = shop.registry.resolve(keyed)
     if present is None:
         raise RegistryError(
@@ -226,8 +228,7 @@ def _keep(
         return Built(descriptor=present)
     theirs = read_receipt(shop.registry, repository, key, keys.NO_SUITES)
     whole = not gone(shop.registry, repository, present.digest)
-    stands = (mine.image, mine.parents, mine.bases)
-    if whole and theirs is not None and (theirs.image, theirs.parents, theirs.bases) == stands:
+    if whole and theirs is not None and _ground(theirs) == _ground(mine):
         if order.reproducible and order.epoch == theirs.epoch:
             shop.console.warn(
                 f"{target}: this build came to {source.descriptor.digest}, the one before it to {present.digest}: "
@@ -295,6 +296,11 @@ def receipt(shop: Workshop, target: TargetId, image: Digest, digests: Mapping[Ta
     )
 
 
+def _ground(record: Receipt) -> object:
+    """What makes two receipts of one key say the same: the image, and what it stands on."""
+    return record.image, record.parents, record.bases
+
+
 def inputs_record(now: Snapshot, target: TargetId) -> dict[str, str]:
     """The names of a target's inputs and their ids, for `why`: files, arguments, settings."""
     image, node = now.family.images[target.image], now.family.nodes[target]
@@ -312,7 +318,13 @@ def write_receipt(shop: Workshop, target: TargetId, subject: Descriptor, record:
     for media_type, content in artifact.blobs:
         shop.registry.push_blob(repository, content, media_type)
     tag = keys.receipt_tag(record.key, record.suites)
-    shop.registry.push_manifest(repository, artifact.manifest, OCI_MANIFEST, tag)
+    try:
+        shop.registry.push_manifest(repository, artifact.manifest, OCI_MANIFEST, tag)
+    except ConflictError:
+        # Another run writes its own at this very moment. Of the same image on the same ground, either will do.
+        theirs = read_receipt(shop.registry, repository, record.key, record.suites)
+        if theirs is None or _ground(theirs) != _ground(record):
+            raise
 
 
 # ---------------------------------------------------------------------------------------------------- context
