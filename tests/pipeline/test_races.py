@@ -1,8 +1,11 @@
-"""Two runs that build and test the same at once: each writes under the same tags, and both go on."""
+"""Two that do the same at once: runs that write under the same tags, suites that find their image lost. All go on."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,13 +16,15 @@ from tests.drivers.scripted import Answer, ScriptedRegistry, Seen
 
 from dsci.drivers.keychain import Keychain
 from dsci.drivers.registry import HttpRegistry
-from dsci.errors import ConflictError
+from dsci.errors import BuilderError, ConflictError
 from dsci.model import keys
 from dsci.model.family import TargetId
 from dsci.model.oci import OCI_MANIFEST, Platform
 from dsci.model.receipt import Receipt, to_artifact
 from dsci.model.reference import Repository
+from dsci.model.report import SuiteReport
 from dsci.pipeline import build as building
+from dsci.pipeline import test as testing
 from dsci.pipeline.stock import read_receipt
 
 KEY = "k" * 64
@@ -40,6 +45,7 @@ class Race:
         self.server = server
         self.repository = Repository(server.host, "acme/app")
         self.registry = HttpRegistry(keychain=keychain)
+        self.registry.push_image(OURS, self.repository, "1")
         image = SimpleNamespace(repository=self.repository)
         self.shop: Any = SimpleNamespace(
             now=SimpleNamespace(family=SimpleNamespace(images={"app": image})),
@@ -92,3 +98,68 @@ def test_the_image_of_who_was_faster_by_a_moment_is_used(race: Race, monkeypatch
     order: Any = SimpleNamespace(epoch=0, labels={}, reproducible=False)
     kept = building._keep(race.shop, TARGET, OURS, {}, order)
     assert kept.adopted and kept.descriptor.digest == THEIRS.descriptor.digest
+
+
+class Forgetful:
+    """An engine that loses an image's layers, and gets them back only with a new load. Loading takes it a while."""
+
+    mode = "containerd"
+
+    def __init__(self, *, times: int = 1) -> None:
+        self.there, self.whole, self.times = True, False, times
+        self.loads = 0
+
+    def use(self) -> None:
+        """What a suite does with the image."""
+        if not self.there:
+            raise BuilderError("No such image", temporary=True)
+        if not self.whole:
+            raise BuilderError("snapshot does not exist", temporary=True)
+
+    def image_id(self, name: object) -> str | None:
+        return str(OURS.descriptor.digest) if self.there else None
+
+    def remove_image(self, name: object) -> None:
+        self.there = False
+
+    def load(self, source: object, name: object) -> None:
+        time.sleep(0.05)
+        self.loads += 1
+        self.there, self.whole = True, self.loads >= self.times
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_suites_side_by_side_load_a_lost_image_once(race: Race, private: bool) -> None:
+    engine = race.shop.engine = Forgetful()
+    race.shop.local_name = str
+    race.shop.private = {TARGET} if private else set()
+    loaded = testing._Loaded(race.shop, TARGET, OURS.descriptor)
+    together = threading.Barrier(3)
+
+    def suite(late: float) -> SuiteReport:
+        tries: list[int] = []
+
+        def run() -> SuiteReport:
+            tries.append(1)
+            if len(tries) == 1:
+                together.wait(5)
+                time.sleep(late)
+            engine.use()
+            return SuiteReport(target=str(TARGET), suite="s", checks=())
+
+        return loaded.use(run)
+
+    with ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(suite, late) for late in (0, 0.02, 0.03)]  # the later ones find it in mid-load
+    if private:
+        assert all(isinstance(one.exception(), BuilderError) for one in running) and engine.loads == 0
+    else:
+        assert all(one.result() for one in running) and engine.loads == 1
+
+
+def test_an_image_that_stays_lost_is_told(race: Race) -> None:
+    engine = race.shop.engine = Forgetful(times=9)
+    race.shop.local_name, race.shop.private = str, set()
+    with pytest.raises(BuilderError, match="snapshot"):
+        testing._Loaded(race.shop, TARGET, OURS.descriptor).use(lambda: engine.use())  # type: ignore[arg-type,func-returns-value]
+    assert engine.loads == 2

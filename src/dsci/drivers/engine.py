@@ -553,7 +553,7 @@ def _talking(where: str = "") -> Iterator[None]:
         raise BuilderError(
             f"the Docker Engine answered: {said[:500]}",
             hint=_DISK if "no space" in said else "see the engine's log",
-            temporary="snapshot" in said and "does not exist" in said,
+            temporary=("snapshot" in said and "does not exist" in said) or "no such image" in said.lower(),
         ) from None
     except (DockerException, requests.exceptions.RequestException, OSError) as error:
         why = _innermost(error)

@@ -6,7 +6,8 @@ it. When every suite passed, a receipt says so for ever; a failure leaves none, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from msgspec.structs import replace
@@ -24,8 +25,8 @@ from dsci.pipeline.transfer import RegistrySource
 from dsci.suites import run as suite_runner
 from dsci.suites.subject import Subject
 
+#: How often a lost image is loaded anew for one suite.
 _RELOADS = 2
-
 #: Suites of one target that run side by side; each check has a container of its own.
 _AT_ONCE = 3
 
@@ -61,6 +62,7 @@ def test(
     shop: Workshop, target: TargetId, image: Descriptor, digests: Mapping[TargetId, Digest]
 ) -> tuple[SuiteReport, ...]:
     """Run every suite of a target, and attach the receipt when all of them passed."""
+    loaded = _Loaded(shop, target, image)
 
     def one(suite: Suite) -> SuiteReport:
         shop.console.step(str(target), f"suite {suite.name}")
@@ -72,7 +74,7 @@ def test(
             read=lambda path: _read(shop, path),
             executable=lambda path: shop.now.tree[path].mode == EXECUTABLE,
         )
-        return _run(shop, target, image, suite, subject)
+        return loaded.use(lambda: suite_runner.run(suite, subject, target=str(target)))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         reports = tuple(pool.map(one, shop.now.family.suites(target)))
@@ -104,17 +106,37 @@ def _built(shop: Workshop, target: TargetId, image: Descriptor, digests: Mapping
     return receipt(shop, target, image.digest, digests, shop.epochs[target])
 
 
-def _run(shop: Workshop, target: TargetId, image: Descriptor, suite: Suite, subject: Subject) -> SuiteReport:
-    """One suite; again from a fresh load where the engine lost the image's layers to another run's clean-up."""
-    for _ in range(_RELOADS):
-        try:
-            return suite_runner.run(suite, subject, target=str(target))
-        except BuilderError as error:
-            if not error.temporary or target in shop.private:
-                raise
-        shop.engine.remove_image(shop.local_name(target))
-        ensure_local(shop, target, image)
-    return suite_runner.run(suite, subject, target=str(target))
+class _Loaded:
+    """A target's image in the engine, for suites side by side; loaded anew where its layers are lost.
+
+    The containerd image store may lose them to the clean-up of another run. They come back only with a new name, and
+    while one suite sees to that, the others find no image at all: whoever finds it lost waits, and goes on with what is
+    there then.
+    """
+
+    def __init__(self, shop: Workshop, target: TargetId, image: Descriptor) -> None:
+        self._shop, self._target, self._image = shop, target, image
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def use(self, suite: Callable[[], SuiteReport]) -> SuiteReport:
+        """Run a suite, again from a fresh load where that may help. Raises BuilderError where it did not."""
+        for _ in range(_RELOADS):
+            seen = self._count
+            try:
+                return suite()
+            except BuilderError as error:
+                if not error.temporary or self._target in self._shop.private:
+                    raise
+            self._again(seen)
+        return suite()
+
+    def _again(self, seen: int) -> None:
+        with self._lock:
+            if self._count == seen:
+                self._shop.engine.remove_image(self._shop.local_name(self._target))
+                ensure_local(self._shop, self._target, self._image)
+                self._count += 1
 
 
 def _read(shop: Workshop, path: str) -> bytes:
