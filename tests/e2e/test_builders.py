@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -17,6 +18,7 @@ import pytest
 from tests.e2e.conftest import Ended, Project, layers, make_project, outcomes, released
 from tests.faultyproxy import FaultyProxy
 from tests.lentbuildkit import LentBuildKit
+from tests.realengine import processes
 from tests.secondengine import Endpoint, second_engine
 
 pytestmark = pytest.mark.engine
@@ -214,6 +216,55 @@ def test_uncommitted_work_is_built_elsewhere_and_kept_here(family: Project, buil
     assert family.registry.writes() == before
     ran = buildx.docker("run", "--rm", f"dsci.local/{family.prefix}/ml:dev", "cat", "/etc/dirty", "/opt/model.txt")
     assert ran == "dirty\nv1\n"
+
+
+def test_a_step_that_hangs_elsewhere_is_ended_there(family: Project, buildx: Buildx, other: Endpoint) -> None:
+    buildx.remote("far", other)
+    files = {"dsci.yaml": "builder: {name: far, inactivity: 4s}\n"}
+    family.commit("feat: hangs", files | {"images/python/Dockerfile": "FROM base\nRUN echo begun; sleep 987\n"})
+    ended = family.dsci("build", "--no-keep", code=1)
+    assert "BuildKit (builder far) said nothing for 4 s" in ended.stderr and "sleep 987" in ended.stderr
+    assert _gone("sleep 987") and left_behind(family) == []
+
+
+def test_an_interruption_ends_what_goes_on_elsewhere(family: Project, buildx: Buildx, other: Endpoint) -> None:
+    buildx.remote("far", other)
+    family.commit("feat: slow", {"images/python/Dockerfile": "FROM base\nRUN echo begun; sleep 876\n"})
+    running = family.start("build", "--builder", "far", "--no-keep")
+    assert running.stderr is not None
+    for line in running.stderr:
+        if "sleep 876" in line:
+            break
+    time.sleep(1)
+    assert not _gone("sleep 876", patience=0)
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert _gone("sleep 876") and left_behind(family) == []
+
+
+def _gone(command: str, patience: float = 20) -> bool:
+    """Whether no step runs this any more, wherever it did: both engines are on this machine."""
+    end = time.monotonic() + patience
+    while processes(command):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def test_secrets_and_caches_go_to_a_builder_elsewhere(family: Project, buildx: Buildx, other: Endpoint) -> None:
+    buildx.remote("far", other)
+    text = "FROM base\nRUN --mount=type=secret,id=token cat /run/secrets/token > /dev/null && cat /run/secrets/token\n"
+    text += "RUN echo again && test ! -e /run/secrets/token && exit 7\n"
+    settings = "images: {python: {secrets: [{id: token, env: TOKEN}]}}\n"
+    family.commit("feat: a secret", {"images/python/Dockerfile": text, "dsci.yaml": settings})
+    family.environment["TOKEN"] = "canary-of-the-far-builder"
+    ended = family.dsci("build", "--builder", "far", "--no-keep", "--cache", "local", code=1)
+    assert "exit code: 7" in ended.stderr and "canary" not in ended.stderr + ended.stdout
+    caches = family.state / "dsci" / "cache"
+    assert [path.parent.name for path in caches.glob("*/*/now")] == ["base-linux-amd64"]
+    assert b"canary" not in b"".join(path.read_bytes() for path in family.state.rglob("*") if path.is_file())
 
 
 def test_the_builder_of_another_docker_context(family: Project, buildx: Buildx, other: Endpoint) -> None:

@@ -116,6 +116,11 @@ class Handed:
     def settle(self, name: Reference, descriptor: Descriptor) -> ImageSource:
         """The folder has this image now, and nothing else. Raises BuilderError where it has not."""
         folder = self._folders[str(name)]
+        if not _path(folder, descriptor.digest).is_file():
+            raise BuilderError(
+                f"the builder tells of {descriptor.digest}, and does not give it",
+                hint="it takes BuildKit 0.11 or newer",
+            )
         manifest = b"".join(_read(folder, descriptor))
         parsed = Manifest.from_bytes(manifest)
         blobs = {blob.digest: blob for blob in (descriptor, parsed.config, *parsed.layers)}
@@ -155,6 +160,7 @@ def _write(folder: Path, source: ImageSource, others: Iterable[Path]) -> None:
             path = _path(folder, blob.digest)
             if any(_link(_path(other, blob.digest), path) for other in others):
                 continue
+            path.parent.mkdir(exist_ok=True)
             with source.open(blob) as stream, path.open("xb") as file:
                 for chunk in verified(chunks(stream), blob, str(path)):
                     file.write(chunk)
