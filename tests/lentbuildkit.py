@@ -1,4 +1,4 @@
-"""The BuildKit inside an engine, lent to whoever dials a socket: what buildx calls a `remote` builder.
+"""The BuildKit inside an engine, lent to whoever dials a socket or a port: what buildx calls a `remote` builder.
 
 An engine lends its connection to BuildKit where it is asked for an upgrade (`POST /grpc`).
 
@@ -17,21 +17,29 @@ _UPGRADE = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgra
 
 
 class LentBuildKit:
-    """A socket behind which an engine's BuildKit is, until it is closed. Its path has to be short."""
+    """A socket, or a free port of an address, behind which an engine's BuildKit is until it is closed.
 
-    def __init__(self, path: Path, endpoint: str) -> None:
-        self.path = path
-        self.address = f"unix://{path}"
+    The path of a socket has to be short.
+    """
+
+    def __init__(self, where: Path | str, endpoint: str) -> None:
+        self.path = where if isinstance(where, Path) else None
         self._engine = urlsplit(endpoint)
         self._open: list[socket.socket] = []
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
+        if isinstance(where, Path):
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(where))
+            self.address = f"unix://{where}"
+        else:
+            self._listener = socket.create_server((where, 0))
+            self.address = f"tcp://{where}:{self._listener.getsockname()[1]}"
         self._listener.listen()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
         """Hang up, in the middle of whatever is going on; nobody is let in any more."""
-        self.path.unlink(missing_ok=True)
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
         for each in (self._listener, *self._open):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import pytest
 from tests.e2e.conftest import Ended, Project, layers, make_project, outcomes, released
 from tests.faultyproxy import FaultyProxy
 from tests.lentbuildkit import LentBuildKit
-from tests.realengine import processes
+from tests.realengine import docker, image, processes
 from tests.secondengine import Endpoint, second_engine
 
 pytestmark = pytest.mark.engine
@@ -272,6 +273,32 @@ def test_the_builder_of_another_docker_context(family: Project, buildx: Buildx, 
     ended = family.dsci("release", "--json", "--builder", "there")
     assert "builder there (docker driver" in ended.stderr and len(released(ended)) == 3
     assert {name: manifest(family, name) for name in built(ended)} == built(ended)
+
+
+def test_a_builder_in_a_container_is_woken_up(family: Project, buildx: Buildx, other: Endpoint) -> None:
+    """buildx's own container driver, to the last call; behind its `buildctl dial-stdio` is the BuildKit of an engine.
+
+    The image that usually has a BuildKit in it cannot be had everywhere.
+    """
+    gateway = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+    lent = LentBuildKit(gateway, other)
+    host, _, port = lent.address.removeprefix("tcp://").partition(":")
+    dial = f"#!/bin/bash\n[ $1 = dial-stdio ] || exit 0\nexec 3<>/dev/tcp/{host}/{port}\ncat <&3 &\ncat >&3\n"
+    text = (
+        'FROM debian:bookworm-slim\nCOPY --chmod=755 buildctl /usr/bin/\nENTRYPOINT ["bash", "-c", "sleep infinity"]\n'
+    )
+    with image(text, {"buildctl": dial}) as name, contextlib.closing(lent):
+        buildx.docker(
+            "buildx", "create", "--driver", "docker-container", "--driver-opt", f"image={name}", "--name", "box"
+        )
+        try:
+            assert "inactive" in buildx.docker("buildx", "inspect", "box")
+            ended = family.dsci("release", "--json", "--builder", "box")
+        finally:
+            buildx.docker("buildx", "rm", "box")
+    assert "built by builder box (docker-container driver)" in ended.stderr and len(released(ended)) == 3
+    assert {name: manifest(family, name) for name in built(ended)} == built(ended)
+    assert {receipt["engine"] for receipt in receipts(family, "ml")} == {"builder box (docker-container driver)"}
 
 
 def test_settings_name_builders_and_the_command_line_has_the_last_word(

@@ -57,7 +57,7 @@ class Bridge:
             "grpc.max_receive_message_length": -1,
             "grpc.max_metadata_size": 1 << 20,
         }
-        self._channel = grpc.insecure_channel(f"unix:{self._line.path}", options=list(options.items()))
+        self._channel = grpc.insecure_channel(self._line.address, options=list(options.items()))
         self.gone = False
         """Whether the engine has ended, or hung up."""
         self._id = secrets.token_hex(16)
