@@ -397,20 +397,25 @@ def test_an_index_needs_every_platform(family: Project, buildx: Buildx, other: E
     """One platform fails, the other stands under its key; nothing is claimed or named until both are there."""
     assert family.registry is not None
     broken = {"images/note/Dockerfile": "FROM scratch\nARG TARGETARCH\nCOPY only-$TARGETARCH /arch\n"}
-    files = broken | {"images/note/only-amd64": "x\n", "dsci.yaml": BOTH}
+    files = broken | {"images/note/only-amd64": "x\n", "dsci.yaml": BOTH, "images/user/Dockerfile": "FROM note\n"}
     family.commit("feat: both", files)
     ended = family.dsci("release", "--json", code=1)
     status = {item["subject"]: item["status"] for item in ended.json["outcomes"] if item["stage"] == "build"}
     assert status["note@linux/amd64"] == "ok" and status["note@linux/arm64"] == "failed"
+    assert status["user@linux/amd64"] == "ok" and status["user@linux/arm64"] == "blocked"
     assert released(ended).keys() == {"base", "python", "ml"}, "the gate is the lineage's"
-    assert family.images("note") == set() and not [tag for tag in family.tags() if tag.startswith("note")]
+    for name in ("note", "user"):
+        assert family.images(name) == set() and not [tag for tag in family.tags() if tag.startswith(name)]
     family.commit("fix(note): both", {"images/note/only-arm64": "x\n"})
     again = family.release()
-    assert released(again) == {"note": "0.1.0"}
-    assert len(family.registry.manifest(f"{family.prefix}/note", "0.1.0")["manifests"]) == 2
+    assert released(again) == {"note": "0.1.0", "user": "0.1.0"}
+    for name in ("note", "user"):
+        assert len(family.registry.manifest(f"{family.prefix}/{name}", "0.1.0")["manifests"]) == 2
 
 
-BOTH = "gate: lineage\nimages: {note: {platforms: [linux/amd64, linux/arm64]}}\n"
+BOTH = "gate: lineage\nimages:\n" + "".join(
+    f"  {name}: {{platforms: [linux/amd64, linux/arm64]}}\n" for name in ("note", "user")
+)
 
 
 # ----------------------------------------------------------------------------------------------- the classic store
