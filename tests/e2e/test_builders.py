@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,18 @@ def test_secrets_and_caches_go_to_a_builder_elsewhere(family: Project, buildx: B
     assert b"canary" not in b"".join(path.read_bytes() for path in family.state.rglob("*") if path.is_file())
 
 
+def test_the_embedded_registry_takes_what_a_builder_elsewhere_made(
+    family: Project, buildx: Buildx, other: Endpoint
+) -> None:
+    buildx.remote("far", other)
+    alone = replace(family, registry=None)
+    ended = alone.dsci("release", "--json", "--builder", "far")
+    assert len(released(ended)) == 3 and set(outcomes(ended).values()) == {"ok"}
+    alone.commit("fix(ml): next", {"images/ml/model.txt": "v2\n"})
+    assert released(alone.dsci("release", "--json", "--builder", "far")) == {"ml": "0.1.1"}
+    assert left_behind(family) == []
+
+
 def test_the_builder_of_another_docker_context(family: Project, buildx: Buildx, other: Endpoint) -> None:
     buildx.docker("context", "create", "there", "--docker", f"host={other}")
     ended = family.dsci("release", "--json", "--builder", "there")
@@ -466,6 +479,16 @@ def test_builders_that_are_not_there(family: Project, buildx: Buildx, other: End
     # Where nothing is to be built nobody is asked.
     family.release()
     assert family.dsci("release", "--json", "--builder", "far").json["outcomes"] == []
+
+
+def test_what_was_claimed_earlier_is_finished_before_anybody_is_refused(family: Project, buildx: Buildx) -> None:
+    assert family.registry is not None
+    family.release()
+    family.registry.delete_tag(f"{family.prefix}/ml", "0.1.0", named=False)
+    family.commit("fix(ml): next", {"images/ml/model.txt": "v2\n"})
+    ended = family.dsci("release", "--builder", "nobody", code=4)
+    assert "there is no builder 'nobody'" in ended.stderr and "· build" not in ended.stderr
+    assert "0.1.0" in family.images("ml") and family.tags() == {f"{name}-v0.1.0" for name in ("base", "ml", "python")}
 
 
 @pytest.fixture

@@ -64,7 +64,12 @@ class KnownBuilders:
 
     def _inspect(self, name: str, *flags: str) -> Builder:
         timeout = _WAKING if flags else _ASKING
-        ended = process.run(["docker", "buildx", "inspect", *flags, "--", name], timeout=timeout, env=self._environment)
+        ended = process.run(
+            ["docker", "buildx", "inspect", *flags, "--", name],
+            timeout=timeout,
+            env=self._environment,
+            hint=f"the builder {name} does not answer: see `docker buildx inspect --bootstrap {name}`",
+        )
         if ended.returncode == 0:
             return builders.read(ended.stdout.decode(errors="replace"), name)
         said = line(ended.stderr.decode(errors="replace").replace("ERROR: ", ""), _SHOWN)

@@ -149,7 +149,8 @@ def _pages(world: World, hands: Hands, now: Snapshot, facts: Facts, tally: _Tall
 def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan, tally: _Tally, how: How) -> bool:
     """Carry a plan out; False when its claim was lost and the plan must be made anew."""
     wanted = [item for item in plan.releases if not item.claimed]
-    shop = prepare(world, hands, now, facts, plan, how=how)
+    # What was claimed earlier is finished also where nothing new can be built.
+    shop = prepare(world, hands, now, facts, plan, how=how) if not facts.unconverged else None
     _preflight(world, hands, now, plan)
     if facts.unconverged:
         pending = [item.claim for item in facts.unconverged]
@@ -157,6 +158,7 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
         if detail := world.source.git.claim({}, recorded(now, pending)).detail:
             hands.console.warn(detail)
         _converge(hands, now, pending, facts.claims, tally)
+    shop = shop or prepare(world, hands, now, facts, plan, how=how)
     work = work_on(world, hands, shop, facts, plan, how=how)
     tally.outcomes += work.outcomes
     tally.suites += work.suites

@@ -103,6 +103,7 @@ def work_on(
         memory=size(builder.memory),
         disk=size(builder.min_free_disk),
         took=how.took,
+        elsewhere=lambda target: shop.builders.of(target.platform) is not None,
     )
     return Runner(
         shop,
