@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal, Protocol
 
+from dsci.model.builders import Builder as BuilderAbout
 from dsci.model.caches import Cache
 from dsci.model.claims import Tag
 from dsci.model.commits import Commit
@@ -104,6 +105,7 @@ class Pin:
 
     name: str
     source: str
+    """An image that the builder finds itself, or one that it is handed (`Handed.place`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +160,10 @@ class BuildOrder:
     """Where steps of earlier builds are found, and those of this one kept. A build never fails for its sake."""
     inactivity: float = INACTIVITY
     """Seconds without a word from BuildKit after which the build is ended."""
+    builder: str | None = None
+    """The builder that is asked, by the name that buildx has for it; None is the engine's own."""
+    on: tuple[Reference, ...] = ()
+    """The local names of the images that it stands on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,13 +189,44 @@ class Builder(Protocol):
     ) -> AbstractContextManager[ImageSource | BuildFailure]:
         """Build with the tar that `context` writes; the source is valid inside the `with` block.
 
-        Unless `order.load` says no, the image is then also in the engine under `order.local_name`. Raises BuilderError
+        Unless `order.load` says no, the image is then also in the engine under `order.local_name`; what a builder
+        elsewhere makes is not, and lies in `Handed` under that name until it is removed there. Raises BuilderError
         when BuildKit itself is not to be had, and when it hangs while no step is going on; a failing Dockerfile is a
         `BuildFailure`, and so is a step that says nothing for `order.inactivity` seconds.
         """
 
+    def saved(self, name: Reference, *, classic: bool) -> AbstractContextManager[ImageSource]:
+        """A local image of the engine as a source, valid inside the `with` block; `classic` is the engine's store."""
+
     def cancel(self, subject: str | None = None) -> None:
         """End every build that is going on or will be, or those of one target that are going on; they fail."""
+
+
+class KnownBuilders(Protocol):
+    """The builders that buildx knows."""
+
+    @property
+    def own(self) -> str:
+        """The name that buildx has for the engine's own builder."""
+
+    def about(self, name: str) -> BuilderAbout:
+        """A builder, all of whose nodes can be reached. Raises BuilderError where there is none, or they cannot."""
+
+
+class Handed(Protocol):
+    """Images that lie at hand for builders that do not see the engine's, by their local names."""
+
+    def image(self, name: Reference) -> ImageSource | None:
+        """The image that lies there under this name."""
+
+    def place(self, name: Reference) -> str:
+        """The same, as `Pin.source` has it. Raises BuilderError where there is none."""
+
+    def take(self, name: Reference, source: ImageSource) -> None:
+        """Have an image there under this name, in place of another one."""
+
+    def remove(self, name: Reference) -> None:
+        """Remove it, if it is there."""
 
 
 # ------------------------------------------------------------------------------------------------------------ engine

@@ -1,11 +1,10 @@
 """A line to the BuildKit inside an engine, the one that buildx uses: the frontend is asked, and nothing is built.
 
-An engine lends its connection to BuildKit where it is asked for an upgrade (`POST /grpc`). On that a build is opened
-in which questions can be put to the frontend for Dockerfiles; it answers with the graph of steps that it would have
-BuildKit take. At the end the build is cancelled, as Ctrl-C would cancel it.
+On that line (`tests.lentbuildkit`) a build is opened in which questions can be put to the frontend for Dockerfiles; it
+answers with the graph of steps that it would have BuildKit take. At the end the build is cancelled, as Ctrl-C would
+cancel it.
 
-Sources: https://github.com/moby/moby/blob/v26.1.5/api/server/router/grpc/grpc.go,
-https://github.com/moby/buildkit/blob/v0.13.1/api/services/control/control.proto (`Solve`),
+Sources: https://github.com/moby/buildkit/blob/v0.13.1/api/services/control/control.proto (`Solve`),
 https://github.com/moby/buildkit/blob/v0.13.1/frontend/gateway/pb/gateway.proto (`Ping`, `Solve`)
 """
 
@@ -14,20 +13,17 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import grpc
 import pytest
+from tests.lentbuildkit import LentBuildKit
 from tests.oracle.wire import Message, encode
 from tests.realengine import docker
 
-_UPGRADE = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 _BRIDGE = "/moby.buildkit.v1.frontend.LLBBridge"
 _LIMIT = 120.0
 
@@ -55,17 +51,13 @@ class Bridge:
 
     def __init__(self, folder: Path, endpoint: str | None = None) -> None:
         """`folder` takes a socket, so that its path has to be short; `endpoint` is another engine than the tests'."""
-        self._engine = urlsplit(endpoint or _endpoint())
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(folder / "grpc"))
-        self._listener.listen()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._line = LentBuildKit(folder / "grpc", endpoint or _endpoint())
         options = {
             "grpc.default_authority": "localhost",
             "grpc.max_receive_message_length": -1,
             "grpc.max_metadata_size": 1 << 20,
         }
-        self._channel = grpc.insecure_channel(f"unix:{folder / 'grpc'}", options=list(options.items()))
+        self._channel = grpc.insecure_channel(self._line.address, options=list(options.items()))
         self.gone = False
         """Whether the engine has ended, or hung up."""
         self._id = secrets.token_hex(16)
@@ -76,7 +68,7 @@ class Bridge:
         """Cancel the build and hang up."""
         self._build.cancel()
         self._channel.close()
-        self._listener.close()
+        self._line.close()
 
     def solve(self, options: Mapping[str, str], inputs: Mapping[str, bytes]) -> Solved:
         """Ask the frontend for Dockerfiles, with options as `--opt` has them. Raises Refused."""
@@ -115,32 +107,6 @@ class Bridge:
                 assert time.monotonic() < end, "BuildKit opens no build"
             time.sleep(0.02)
 
-    def _accept(self) -> None:
-        """Give every connection that comes in one to BuildKit."""
-        while True:
-            try:
-                ours, _ = self._listener.accept()
-            except OSError:
-                return
-            theirs = self._dial()
-            for source, target in ((ours, theirs), (theirs, ours)):
-                threading.Thread(target=_pump, args=(source, target), daemon=True).start()
-
-    def _dial(self) -> socket.socket:
-        if self._engine.scheme == "unix":
-            connection = socket.socket(socket.AF_UNIX)
-            connection.connect(self._engine.path)
-        else:
-            connection = socket.create_connection((self._engine.hostname, self._engine.port))
-        connection.sendall(_UPGRADE)
-        answer = b""
-        while not answer.endswith(b"\r\n\r\n"):
-            byte = connection.recv(1)
-            assert byte, f"the engine hung up: {answer!r}"
-            answer += byte
-        assert answer.startswith(b"HTTP/1.1 101 "), answer
-        return connection
-
 
 def _endpoint() -> str:
     """Where the docker command finds its engine."""
@@ -149,16 +115,6 @@ def _endpoint() -> str:
     if not plain and not endpoint.startswith("unix://"):
         pytest.skip(f"the way to the engine is neither a socket nor plain TCP: {endpoint}")
     return endpoint
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Carry everything over, until one side hangs up."""
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        source.close()
 
 
 def _refused(error: grpc.RpcError) -> Refused:

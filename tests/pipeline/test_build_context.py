@@ -134,6 +134,8 @@ def given(
             git=repository,
             engine=SimpleNamespace(mode="containerd"),  # type: ignore[arg-type]
             builder=builder,  # type: ignore[arg-type]
+            handed=SimpleNamespace(),  # type: ignore[arg-type]
+            known=SimpleNamespace(),  # type: ignore[arg-type]
             registry=SimpleNamespace(),  # type: ignore[arg-type]
             console=SimpleNamespace(step=lambda *_: None),  # type: ignore[arg-type]
             epochs=dict.fromkeys(now.family.nodes, epoch),

@@ -18,6 +18,7 @@ from dsci.drivers.keychain import Keychain
 from dsci.drivers.registry import HttpRegistry
 from dsci.errors import BuilderError, ConflictError
 from dsci.model import keys
+from dsci.model.builders import Builders
 from dsci.model.family import TargetId
 from dsci.model.oci import OCI_MANIFEST, Platform
 from dsci.model.receipt import Receipt, to_artifact
@@ -51,9 +52,11 @@ class Race:
             now=SimpleNamespace(family=SimpleNamespace(images={"app": image})),
             registry=self.registry,
             engine=SimpleNamespace(mode="classic"),
+            builders=Builders(),
             console=SimpleNamespace(step=lambda *_: None, warn=lambda text: None),
             keys={TARGET: KEY},
             nonce="0" * 16,
+            handed=SimpleNamespace(image=lambda name: None),
         )
 
     def others(self, tag: str, manifest: bytes) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from dsci.errors import BuilderError
+from dsci.model.builders import Builders
 from dsci.model.family import TargetId
 from dsci.model.oci import OCI_MANIFEST, Descriptor, Digest, Platform
 from dsci.model.report import Check, Outcome, SuiteReport, Verdict
@@ -100,6 +101,8 @@ class Stage:
             private=frozenset(),
             unpinned={},
             builder=SimpleNamespace(cancel=cancel),
+            builders=Builders(),
+            handed=SimpleNamespace(image=lambda name: None, remove=lambda name: None),
             engine=SimpleNamespace(
                 cancel=lambda: None,
                 discard=remove,

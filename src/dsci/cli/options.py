@@ -8,6 +8,8 @@ from typing import Any, get_args
 import click
 
 from dsci.errors import ConfigError
+from dsci.model.builders import Builders
+from dsci.model.builders import parse as parse_builders
 from dsci.model.config import CacheType
 from dsci.model.event import Trigger
 from dsci.model.family import Family
@@ -70,7 +72,22 @@ cache = click.option(
     help="Where build steps are kept in this run, instead of what dsci.yaml says.",
 )
 
+builder = click.option(
+    "--builder",
+    "builders",
+    metavar="[OS/ARCH=]NAME",
+    multiple=True,
+    envvar="DSCI_BUILDER",
+    help="The buildx builder that builds, for all platforms or for one, instead of the engine itself. May be repeated; "
+    "also $DSCI_BUILDER, with blanks between them.",
+)
+
 as_json = click.option("--json", is_flag=True, help="Print the result as JSON.")
+
+
+def builders_of(words: Iterable[str]) -> Builders | None:
+    """What `--builder` says; None where it says nothing. Raises ConfigError."""
+    return parse_builders(words) if words else None
 
 
 def check_names(names: Iterable[str], family: Family) -> frozenset[str]:

@@ -86,9 +86,11 @@ def work(
         session.console.warn(f"uncommitted changes in {', '.join(touched)} are not part of this plan")
     if left.has_work:
         session.announce(left)
+    shop = working.prepare(session.world, session.hands, now, facts, left, how=how, tests=tests)
+    if left.has_work:
         prove_rights(session.registry, left)
     bring = frozenset(target.image for target in chosen) if how.keep else frozenset()
-    done = working.work_on(session.world, session.hands, now, facts, left, how=how, tests=tests, bring=bring)
+    done = working.work_on(session.world, session.hands, shop, facts, left, how=how, tests=tests, bring=bring)
     report = Report(
         plan=left,
         outcomes=tuple(done.outcomes),

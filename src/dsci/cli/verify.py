@@ -10,7 +10,7 @@ import click
 from dsci.cli import render
 from dsci.cli.asking import print_json
 from dsci.cli.console import complain, harmless
-from dsci.cli.options import as_json, named_tag, registry
+from dsci.cli.options import as_json, builder, builders_of, named_tag, registry
 from dsci.cli.wiring import Session
 from dsci.model.difference import LayerDifference
 from dsci.model.oci import Platform
@@ -25,10 +25,17 @@ _SHOWN = 10
 @click.argument("image", metavar="IMAGE[:TAG]")
 @registry
 @as_json
+@builder
 @click.option("--platform", "platforms", metavar="OS/ARCH", multiple=True, help="Only this platform. May be repeated.")
 @click.pass_context
 def verify(
-    context: click.Context, /, image: str, registries: tuple[str, ...], json: bool, platforms: tuple[str, ...]
+    context: click.Context,
+    /,
+    image: str,
+    registries: tuple[str, ...],
+    json: bool,
+    builders: tuple[str, ...],
+    platforms: tuple[str, ...],
 ) -> None:
     """Build a released IMAGE[:TAG] (`latest` by default) again, and prove that it is what its sources give.
 
@@ -41,7 +48,7 @@ def verify(
     with Session.of(context, registries=registries) as session:
         now = snapshot(session.source, session.git.head().commit)
         name, tag = named_tag(image, now.family)
-        found = verifying.verify(session.world, session.hands, now, name, tag, wanted)
+        found = verifying.verify(session.world, session.hands, now, name, tag, wanted, builders_of(builders))
         if json:
             print_json(found)
         else:

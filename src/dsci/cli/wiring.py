@@ -239,6 +239,8 @@ class Session:
             registry=self.registry,
             engine=engine,
             builder=self._buildx,
+            builders=self._buildx.builders,
+            handed=self._buildx.handed,
             machine=ThisMachine(self.run.scratch),
             console=self.console,
             forge=self.forge,

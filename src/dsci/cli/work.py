@@ -13,7 +13,7 @@ import click
 from dsci.cli import measured, render
 from dsci.cli import share as sharing
 from dsci.cli.console import complain
-from dsci.cli.options import as_json, cache, check_names, event, images, registry
+from dsci.cli.options import as_json, builder, builders_of, cache, check_names, event, images, registry
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
 from dsci.model.config import CacheType
@@ -38,6 +38,7 @@ fail_fast = click.option("--fail-fast", is_flag=True, help="Begin nothing any mo
 @event
 @jobs
 @fail_fast
+@builder
 @cache
 @no_speculate
 @click.option("--keep", is_flag=True, help="Leave the images that were built in the engine.")
@@ -50,6 +51,7 @@ def release(
     json: bool,
     jobs: int | None,
     fail_fast: bool,
+    builders: tuple[str, ...],
     cache: CacheType | None,
     no_speculate: bool,
     keep: bool,
@@ -67,7 +69,15 @@ def release(
             session.world,
             session.hands,
             session.request(),
-            how=_how(session, jobs=jobs, keep=keep, fail_fast=fail_fast, no_speculate=no_speculate, cache=cache),
+            how=_how(
+                session,
+                jobs=jobs,
+                keep=keep,
+                fail_fast=fail_fast,
+                no_speculate=no_speculate,
+                builders=builders,
+                cache=cache,
+            ),
             announce=session.announce,
             trouble=errors.append,
         )
@@ -81,6 +91,7 @@ def release(
 @sharing.options
 @jobs
 @fail_fast
+@builder
 @cache
 @click.option("--keep/--no-keep", default=None, help="Leave the images in the engine (the default without --plan).")
 @click.option("--force", is_flag=True, help="Build even what is there already.")
@@ -105,6 +116,7 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
 @sharing.options
 @jobs
 @fail_fast
+@builder
 @cache
 @no_speculate
 @click.option("--keep/--no-keep", default=False, help="Leave the images in the engine.")
@@ -131,7 +143,7 @@ def _begin(
         return
     assert plan_file is not None
     with Session.of(context, registries=options["registries"]) as session:
-        given = {name: options[name] for name in ("jobs", "fail_fast", "no_speculate", "cache")}
+        given = {name: options[name] for name in ("jobs", "fail_fast", "no_speculate", "builders", "cache")}
         how = _how(session, keep=bool(keep), fresh=options["no_cache"], **given)
         report, errors = sharing.work(session, only, plan_file, how=how, tests=options["tests"], rerun=options["rerun"])
         _finish(session, report, errors, json=options["json"], folder=options["folder"])
@@ -144,6 +156,7 @@ def _how(
     keep: bool,
     fail_fast: bool,
     no_speculate: bool,
+    builders: tuple[str, ...],
     cache: CacheType | None,
     fresh: bool = False,
 ) -> How:
@@ -157,6 +170,7 @@ def _how(
         seconds=measured.seconds(known),
         took={target: each.took for target, each in known.items() if each.took},
         means=session.means(cache),
+        builders=builders_of(builders),
     )
 
 
@@ -168,6 +182,7 @@ def _local(
     json: bool,
     jobs: int | None,
     fail_fast: bool,
+    builders: tuple[str, ...],
     cache: CacheType | None,
     no_speculate: bool,
     keep: bool,
@@ -188,6 +203,17 @@ def _local(
             session.console.warn(text)
         if plan.has_work:
             session.announce(plan)
+        how = _how(
+            session,
+            jobs=jobs,
+            keep=keep,
+            fail_fast=fail_fast,
+            no_speculate=no_speculate,
+            builders=builders,
+            cache=cache,
+            fresh=no_cache,
+        )
+        shop = working.prepare(session.world, session.hands, now, facts, plan, how=how, tests=tests)
         bring = chosen if keep else frozenset()
         if session.event.foreign:
             session.console.say(releasing.FOREIGN)
@@ -197,23 +223,14 @@ def _local(
         work = working.work_on(
             session.world,
             session.hands,
-            now,
+            shop,
             facts,
             plan,
-            how=_how(
-                session,
-                jobs=jobs,
-                keep=keep,
-                fail_fast=fail_fast,
-                no_speculate=no_speculate,
-                cache=cache,
-                fresh=no_cache,
-            ),
+            how=how,
             tests=tests,
             bring=bring,
             private=private,
         )
-        shop = working.workshop(session.world, session.hands, now, facts)
         local = [f"{target} is in the engine as {shop.kept_name(target)}" for target in work.images] if keep else []
         report = Report(
             plan=plan,

@@ -20,6 +20,7 @@ from dsci.ports import BuildFailure, BuildOrder, Progress
 INSTALL = "install the buildx plugin: https://github.com/docker/buildx#installing"
 START_DOCKER = "start Docker, or point DOCKER_HOST or `docker context use` at a running engine"
 
+_ENGINE = ("the Docker Engine", START_DOCKER)
 _TAIL = 30
 _KEPT_TEXT = 200
 #: Steps that BuildKit takes for itself, not for the Dockerfile.
@@ -101,7 +102,8 @@ class Story:
 
     def hung(self) -> BuildFailure:
         """That it said nothing, and at which step. Raises BuilderError where no step was going on."""
-        silence = f"BuildKit said nothing for {self._order.inactivity:g} s"
+        who = f"BuildKit (builder {self._order.builder})" if self._order.builder else "BuildKit"
+        silence = f"{who} said nothing for {self._order.inactivity:g} s"
         if self._silent is None:
             raise BuilderError(
                 f"{self._order.subject}: {silence}, and no step was going on, so the build was ended",
@@ -121,17 +123,21 @@ class Story:
         said = self._hide((errors[-1] if errors else "\n".join(self._text[-5:])).removeprefix("ERROR: "))
         if "no space left on device" in said:
             raise BuilderError(f"{self._order.subject}: the disk is full: {said}", hint="see `docker system df`")
+        name = self._order.builder
+        who, advice = (f"the builder {name}", f"see `docker buildx inspect {name}`") if name else _ENGINE
         if not self._failed and _GONE.search(said):
-            raise BuilderError(f"{self._order.subject}: the Docker Engine went away: {said}", hint=START_DOCKER)
+            raise BuilderError(f"{self._order.subject}: {who} went away: {said}", hint=advice)
         if "failed to solve" not in said and not self._failed:
+            if name is not None:
+                raise BuilderError(f"{self._order.subject}: {who} failed: {said or 'it said nothing'}", hint=advice)
             if "Cannot connect to the Docker daemon" in said or "error during connect" in said:
                 raise BuilderError("cannot reach the Docker Engine", hint=START_DOCKER)
             raise BuilderError(f"{self._order.subject}: buildx failed: {said or 'it said nothing'}", hint=INSTALL)
         digest, error = self._failed[-1] if self._failed else ("", "")
         # Other lines end in a number too, such as an address with a port.
-        name = self._order.dockerfile.rpartition("/")[2]
+        file = self._order.dockerfile.rpartition("/")[2]
         found = [match for line in self._text if (match := _AT_LINE.match(line))]
-        lines = [int(match["line"]) for match in found if match["file"].rpartition("/")[2] == name]
+        lines = [int(match["line"]) for match in found if match["file"].rpartition("/")[2] == file]
         return BuildFailure(
             message=said.removeprefix("failed to solve: ").strip() or self._hide(error),
             step=self._hide(self._names.get(digest, "")),

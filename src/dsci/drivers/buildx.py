@@ -1,10 +1,12 @@
 """BuildKit, through `docker buildx build`: one order in, one image or one failure out.
 
-The context is a tar on stdin, so no stale file can slip in; every name in the Dockerfile is pinned from outside and no
-Dockerfile is ever changed. With the containerd image store the image stays in the engine, or is exported once as an OCI
-layout; its digest is the one that is tested and published. With the classic store it is what `docker save` gives, for
-which dsci writes the manifest (rule 12 of the semantics). What BuildKit says is heard by `buildstory`, what came of it
-is `builtimage`'s; what to build, and where it goes, is decided elsewhere.
+A builder is the engine's own, or one elsewhere that sees nothing of the engine: that one is handed what the image
+stands on as OCI layouts, and hands the image back as one. The context is a tar on stdin, so no stale file can slip in;
+every name in the Dockerfile is pinned from outside and no Dockerfile is ever changed. In the engine's containerd image
+store the image stays, or it is exported once as an OCI layout; its digest is the one that is tested and published. With
+the classic store it is what `docker save` gives, for which dsci writes the manifest (rule 12 of the semantics). What
+BuildKit says is heard by `buildstory`, what came of it is `builtimage`'s and `handed`'s; what to build, by whom, and
+where it goes, is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -24,11 +26,14 @@ from typing import Any, BinaryIO
 
 from dsci.drivers import buildcache, process
 from dsci.drivers.buildcache import field as _field
+from dsci.drivers.builders import KnownBuilders
 from dsci.drivers.buildstory import INSTALL, Story
 from dsci.drivers.builtimage import Kept, SavedImage, told
+from dsci.drivers.handed import Handed
 from dsci.drivers.ocitar import OciTar
 from dsci.drivers.runs import Run
 from dsci.errors import BuilderError
+from dsci.model.reference import Reference
 from dsci.ports import BuildFailure, BuildOrder, ImageSource, Progress
 
 #: Named contexts need buildx 0.8; `type=oci` with a name and `--progress=rawjson` need 0.12.
@@ -47,7 +52,7 @@ _NOT_STARTED = re.compile(r"unable to start container process: .*(?:waiting for 
 
 
 class Buildx:
-    """The buildx of the docker command on PATH, building in the engine that the docker command uses."""
+    """The buildx of the docker command on PATH, building in the engine that the docker command uses, or elsewhere."""
 
     def __init__(
         self, environment: Mapping[str, str], run: Run, *, warn: Callable[[str], None] = lambda text: None
@@ -60,6 +65,8 @@ class Buildx:
         self._environment = {name: value for name, value in environment.items() if name not in dropped}
         self._environment["BUILDX_METADATA_PROVENANCE"] = "disabled"
         self._run = run
+        self.builders = KnownBuilders(self._environment)
+        self.handed = Handed(run)
         self._warn = warn
         self._troubles = 0
         self._checked = False
@@ -94,29 +101,31 @@ class Buildx:
         """Build, load the image into the engine if it is wanted there, and give it as a source to publish from."""
         if not self._checked:
             self.check()
-        with self._lock:
-            self._count += 1
-            folder = self._run.scratch / f"build-{self._count}"
-        folder.mkdir()
-        try:
+        with self._folder() as folder:
             failure = self._solve_with_cache(order, context, progress, folder)
             if failure is not None and _NOT_STARTED.search(failure.message) and not self._stopped:
                 progress("runc could not start the step: trying it once more")
                 failure = self._solve_with_cache(order, context, progress, folder)
             if failure is not None:
                 yield failure
+            elif order.builder is not None:
+                yield self.handed.settle(order.local_name, told(folder / "metadata.json"))
             elif order.classic:
-                yield self._saved(order, folder)
+                yield self._saved(order.local_name, folder)
             elif not order.layout:
-                yield Kept(told(folder / "metadata.json"), partial(self._save, order, folder))
+                yield Kept(told(folder / "metadata.json"), partial(self._save, order.local_name, folder))
             else:
                 tar = folder / "image.tar"
                 if order.load:
                     with self._run.images:
                         self._docker("load", "--quiet", "--input", str(tar))
                 yield OciTar(tar)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def saved(self, name: Reference, *, classic: bool) -> Iterator[ImageSource]:
+        """A local image of the engine as a source."""
+        with self._folder() as folder:
+            yield self._saved(name, folder) if classic else OciTar(self._save(name, folder))
 
     def cancel(self, subject: str | None = None) -> None:
         """End builds that go on, all or those of a target: the docker command tells BuildKit, which stops the steps."""
@@ -125,6 +134,18 @@ class Buildx:
             for builder, builds in self._running.items():
                 if subject in (None, builds):
                     _signal(builder, signal.SIGTERM)
+
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """A folder of its own for one build."""
+        with self._lock:
+            self._count += 1
+            folder = self._run.scratch.absolute() / f"build-{self._count}"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     # ------------------------------------------------------------------------------------------------- solving
 
@@ -173,7 +194,8 @@ class Buildx:
         folder: Path,
         cache: Sequence[str] = (),
     ) -> BuildFailure | None:
-        argv = ["docker", "buildx", "build", *self._flags(order, folder), *cache, "-"]
+        docker, name = self._command(order)
+        argv = [*docker, "buildx", "build", f"--builder={name}", *self._flags(order, folder), *cache, "-"]
         hidden = self._hidden(order)
         if isinstance(hidden, BuildFailure):
             return hidden
@@ -184,6 +206,7 @@ class Buildx:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=self._environment,
+            cwd=self.handed.root if order.builder is not None else None,
             start_new_session=True,
         )
         assert builder.stdin is not None and builder.stderr is not None
@@ -217,25 +240,37 @@ class Buildx:
             self._trouble(f"{order.subject}: {'; '.join(story.cache_troubles)}")
         return None
 
-    def _flags(self, order: BuildOrder, folder: Path) -> list[str]:
-        name = str(order.local_name)
-        wanted = ["type=image", f"name={name}", "oci-mediatypes=true"]
+    def _command(self, order: BuildOrder) -> tuple[list[str], str]:
+        """The docker command and buildx's name for who builds. A docker context's builder is only had through it."""
+        if order.builder is None:
+            return ["docker"], self.builders.own
+        if self.builders.about(order.builder).driver == "docker":
+            return ["docker", "--context", order.builder], order.builder
+        return ["docker"], order.builder
+
+    def _output(self, order: BuildOrder, folder: Path) -> str:
+        """What is made of the image, and where it is put."""
+        name = f"name={order.local_name}"
+        # Taken by no other kind of output of the docker driver: https://github.com/moby/buildkit/issues/4230
+        times = ["rewrite-timestamp=true"] if order.reproducible else []
+        if order.builder is not None:
+            place = self.handed.begin(order.local_name, self.handed.folders(order.on))
+            return ",".join(["type=oci", "tar=false", _field(f"dest={place}"), name, *times])
         if order.classic:
-            wanted = ["type=docker", f"name={name}"]
-        elif order.layout:
-            wanted = ["type=oci", _field(f"dest={folder / 'image.tar'}"), f"name={name}"]
-            # Taken by no other kind of output of the docker driver: https://github.com/moby/buildkit/issues/4230
-            wanted += ["rewrite-timestamp=true"] if order.reproducible else []
-        context = self._environment.get("DOCKER_CONTEXT", "") if not self._environment.get("DOCKER_HOST") else ""
+            return f"type=docker,{name}"
+        if order.layout:
+            return ",".join(["type=oci", _field(f"dest={folder / 'image.tar'}"), name, *times])
+        return f"type=image,{name},oci-mediatypes=true"
+
+    def _flags(self, order: BuildOrder, folder: Path) -> list[str]:
         flags = [
-            f"--builder={context or self._current_context()}",
             f"--file={order.dockerfile}",
             f"--platform={order.platform}",
             f"--network={order.network}",
             "--progress=rawjson",
             "--provenance=false",
             "--sbom=false",
-            f"--output={','.join(wanted)}",
+            f"--output={self._output(order, folder)}",
             f"--metadata-file={folder / 'metadata.json'}",
             f"--build-arg=SOURCE_DATE_EPOCH={order.epoch}",
         ]
@@ -268,27 +303,20 @@ class Buildx:
             values += [line.strip() for line in value.splitlines()]
         return sorted({value for value in values if len(value) >= _SHORTEST}, key=len, reverse=True)
 
-    def _current_context(self) -> str:
-        """The builder that lives in the engine itself: it is named like the docker context."""
-        if self._environment.get("DOCKER_HOST"):
-            return "default"
-        ended = process.run(["docker", "context", "show"], timeout=30, env=self._environment)
-        return ended.stdout.decode(errors="replace").strip() or "default"
-
     # ------------------------------------------------------------------------------------------- classic store
 
-    def _saved(self, order: BuildOrder, folder: Path) -> ImageSource:
+    def _saved(self, name: Reference, folder: Path) -> ImageSource:
         """What `docker save` gives, under a manifest that dsci writes once: that digest is published."""
-        tar = self._save(order, folder)
+        tar = self._save(name, folder)
         try:
             return SavedImage(tar, folder)
         except OSError as error:
-            raise BuilderError(f"{order.subject}: the image cannot be kept in {folder}: {error.strerror}") from None
+            raise BuilderError(f"{name}: the image cannot be kept in {folder}: {error.strerror}") from None
 
-    def _save(self, order: BuildOrder, folder: Path) -> Path:
+    def _save(self, name: Reference, folder: Path) -> Path:
         """The image as a tar, as the engine gives it."""
         tar = folder / "saved.tar"
-        self._docker("save", "--output", str(tar), str(order.local_name))
+        self._docker("save", "--output", str(tar), str(name))
         return tar
 
     def _docker(self, *arguments: str) -> None:

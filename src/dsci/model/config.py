@@ -14,7 +14,7 @@ import msgspec
 import semver
 
 from dsci.errors import ConfigError
-from dsci.model import commits, pins, tags, variants
+from dsci.model import builders, commits, pins, tags, variants
 from dsci.model.location import Location
 from dsci.model.numbers import calendar
 from dsci.model.oci import OciError, Platform
@@ -197,6 +197,9 @@ class BuilderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     jobs: int = 2
     """How many targets are built or tested at once."""
+    name: str | dict[str, str] = ""
+    """A builder that buildx knows and that builds instead of the engine; or builders by platform:
+    `{linux/arm64: NAME}`."""
     network: Literal["default", "none", "host"] = "default"
     speculate: bool = True
     """Whether an image may be built while the suites of what it stands on still run."""
@@ -315,6 +318,7 @@ def _check(settings: Settings, location: Location) -> None:
         ) from None
     if not 1 <= settings.builder.jobs <= 256:
         raise ConfigError(f"{location.at('builder', 'jobs')}: builder.jobs: must be 1 to 256")
+    _at(location, ("builder", "name"), lambda: builders.settled(settings.builder.name))
     _cache(settings.cache, location, ("cache",))
     _duration(settings.builder.inactivity, location, ("builder", "inactivity"))
     for name, text in (("memory", settings.builder.memory), ("min_free_disk", settings.builder.min_free_disk)):

@@ -55,6 +55,10 @@ class Recipe:
     """Every stage name in the file, in lower case."""
     secrets: tuple[str, ...]
     """The ids of the secrets that are mounted, sorted."""
+    runs: tuple[Platform, ...]
+    """The platforms on which its stages execute something, as far as the file tells, sorted."""
+    knows_builder: bool
+    """Whether what it is made of may depend on the platform of whoever builds it (`BUILDPLATFORM` and the like)."""
     warnings: tuple[DockerfileWarning, ...]
 
 
@@ -68,6 +72,8 @@ UNREADABLE = Recipe(
     copies=(),
     stage_names=(),
     secrets=(),
+    runs=(),
+    knows_builder=False,
     warnings=(),
 )
 
@@ -104,6 +110,8 @@ def resolve(
         copies=tuple(sorted(walk.copies)),
         stage_names=tuple(graph.names),
         secrets=tuple(sorted(walk.secrets)),
+        runs=tuple(sorted(walk.runs)),
+        knows_builder=any(name.startswith("BUILD") for name in walk.args & graph.predefined.keys() - args.keys()),
         warnings=tuple(sorted(walk.warnings)),
     )
 

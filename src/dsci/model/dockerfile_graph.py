@@ -208,7 +208,7 @@ class Graph:
         """Give the arguments before the first FROM their values."""
         overridden = self.predefined.keys() & self.given.keys()
         self.globals.update(self.predefined | {name: self.given[name] for name in overridden})
-        self.origins.update({name: frozenset({name}) for name in overridden})
+        self.origins.update({name: frozenset({name}) for name in self.predefined})
         for arg in self.dockerfile.args:
             for name, default in arg.pairs:
                 origins = frozenset({name})

@@ -70,6 +70,13 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """RUN: something is executed."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
     """What BuildKit expands of other instructions. It decides nothing here but whether the file is legal."""
 
@@ -87,7 +94,7 @@ class OnBuild:
     """Why they cannot run. That harms nobody until something stands on this stage."""
 
 
-Step = Arg | Env | Copy | Mount | Words | OnBuild
+Step = Arg | Env | Copy | Mount | Run | Words | OnBuild
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +206,7 @@ def _steps(instruction: Instruction, escape: str) -> tuple[Step, ...]:
         case "STOPSIGNAL" | "USER" | "WORKDIR":
             return (Words(place=place, words=(instruction.rest,)),)
         case "RUN":
-            return tuple(_mount(text, place) for text in instruction.flag_values("mount"))
+            return (Run(place=place), *(_mount(text, place) for text in instruction.flag_values("mount")))
         case "ONBUILD":
             return (_on_build(instruction, escape),)
     return ()

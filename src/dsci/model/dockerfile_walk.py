@@ -16,7 +16,7 @@ from typing import assert_never
 
 from dsci.model.dockerfile_graph import Base, Graph
 from dsci.model.dockerfile_lexer import Place
-from dsci.model.dockerfile_parser import Arg, Copy, Env, Mount, OnBuild, Stage, Words
+from dsci.model.dockerfile_parser import Arg, Copy, Env, Mount, OnBuild, Run, Stage, Words
 from dsci.model.dockerfile_shell import Expansion, ShellError
 from dsci.model.oci import Platform
 
@@ -73,6 +73,8 @@ class Walk:
     sources: dict[tuple[str, Platform | None], Source] = field(default_factory=dict)
     copies: set[CopySource] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
+    runs: set[Platform] = field(default_factory=set)
+    """The platforms on which something is executed."""
     warnings: set[DockerfileWarning] = field(default_factory=set)
 
     def run(self, stage: Stage) -> None:
@@ -102,6 +104,8 @@ class Walk:
                     self._copy(step, variables, closed)
                 case Mount():
                     self._mount(step, variables, closed)
+                case Run():
+                    self.runs.add(graph.root(index).platform or graph.platform)
                 case Words():
                     for word in step.words:
                         graph.expand(word, variables, step.place, open_ended=not closed)

@@ -57,9 +57,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     """SOURCE_DATE_EPOCH of the build, in seconds."""
     store: str = ""
-    """The engine's image store that built it: `containerd` or `classic`."""
+    """The engine's image store that built it: `containerd` (builders elsewhere, too) or `classic`."""
     engine: str = ""
-    """The engine that built it, with its version: another BuildKit may write other bytes."""
+    """The engine or the builder that built it, with its version: another BuildKit may write other bytes."""
 
 
 #: Made once, on import: receipts are read in threads, and msgspec does not bear two that meet a type first.

@@ -2,8 +2,8 @@
 
 The context is written as a tar straight from Git; every sibling and base the Dockerfile names is pinned to the content
 that the plan's key was computed from. The result is pushed under a tag of this run and then, if nobody was faster,
-under its key: the first writer wins and everybody uses what stands there (rule 11). Dirty targets never leave the
-engine. Suites and releases are other modules' work.
+under its key: the first writer wins and everybody uses what stands there (rule 11). A builder elsewhere
+is handed the siblings as layouts. Dirty targets never leave this machine. Suites and releases are other modules' work.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import msgspec
 
 from dsci.errors import ConfigError, ConflictError, RegistryError
 from dsci.model import keys
+from dsci.model.builders import Builders
 from dsci.model.caches import Cache
 from dsci.model.config import SecretSettings
 from dsci.model.family import TargetId
 from dsci.model.inputs import ContextFile
-from dsci.model.oci import ANY, OCI_MANIFEST, Descriptor, Digest, Manifest
+from dsci.model.oci import ANY, OCI_MANIFEST, Descriptor, Digest, Manifest, Platform
 from dsci.model.receipt import BaseUsed, Receipt, to_artifact
 from dsci.model.reference import EMBEDDED, Reference, Repository
 from dsci.model.room import Took
@@ -43,7 +44,9 @@ from dsci.ports import (
     Console,
     Engine,
     Git,
+    Handed,
     ImageSource,
+    KnownBuilders,
     Pin,
     Registry,
 )
@@ -66,6 +69,8 @@ class Workshop:
     git: Git
     engine: Engine
     builder: Builder
+    handed: Handed
+    known: KnownBuilders
     registry: Registry
     console: Console
     unpinned: Mapping[TargetId, str]
@@ -75,12 +80,14 @@ class Workshop:
     fresh: bool = False
     """Whether what is built is built without what BuildKit remembers of earlier builds."""
     network: str = "default"
+    builders: Builders = field(default_factory=Builders)
+    """Who builds for which platform, where it is not the engine itself."""
     caches: Mapping[TargetId, Cache] = field(default_factory=dict)
     """Where the steps of builds are kept, for those targets that have such a place."""
     inactivity: float = INACTIVITY
     """How long a build may say nothing, in seconds."""
     private: frozenset[TargetId] = frozenset()
-    """Targets that never leave the engine: uncommitted work, what may not be pushed, and all that stands on them."""
+    """Targets that never leave this machine: uncommitted work, what may not be pushed, and all that stands on them."""
     nonce: str
     """What tells this run's names in the engine and the registry from those of another run at the same time."""
 
@@ -89,6 +96,11 @@ class Workshop:
         content = self.keys[target] or self.now.sources.full[target]
         state = "private-" if target in self.private else ""
         return self._local(target).tag(f"dsci-{state}{content[:32]}-{self.nonce}")
+
+    def made_by(self, platform: Platform) -> str:
+        """What builds for a platform, for receipts and messages."""
+        builder = self.builders.of(platform)
+        return str(self.known.about(builder)) if builder else self.engine.version()
 
     def kept_name(self, target: TargetId) -> Reference:
         """The name under which an image stays in the engine, for whoever asked to have it."""
@@ -112,7 +124,7 @@ class Built:
 
 
 def build(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) -> Built | BuildFailure:
-    """Build a target whose parents' images are in the engine, and put it under its key unless it is private.
+    """Build a target whose parents' images its builder sees, and put it under its key unless it is private.
 
     Raises BuilderError, RegistryError and ConfigError (an input that cannot be sent); a failing Dockerfile is a value.
     """
@@ -135,6 +147,12 @@ def build(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) 
 def _took(shop: Workshop, target: TargetId, order: BuildOrder, image: ImageSource) -> Took:
     """What the engine has of a new image beside its parent's, and the size of what was exported, if anything was."""
     parent = shop.now.family.nodes[target].parent
+    if order.builder is not None:
+        beneath = shop.handed.image(shop.local_name(parent)) if parent is not None else None
+        layers = Manifest.from_bytes(image.manifest).layers
+        shared = Manifest.from_bytes(beneath.manifest).layers if beneath is not None else ()
+        there = {layer.digest for layer in shared}
+        return Took(engine=0, scratch=sum(layer.size for layer in layers if layer.digest not in there))
     whole = shop.engine.image_size(shop.local_name(target))
     below = shop.engine.image_size(shop.local_name(parent)) if parent is not None else 0
     own = max(0, whole - below)
@@ -149,9 +167,8 @@ def order_of(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest
     """What BuildKit is asked for; `digests` are those of the siblings that the target needs."""
     node, image = shop.now.family.nodes[target], shop.now.family.images[target.image]
     inside = shop.now.inputs[target].in_context(image.dockerfile)
-    pins = [
-        Pin(name=name, source=f"docker-image://{shop.local_name(sibling)}") for name, sibling in node.siblings.items()
-    ]
+    builder = shop.builders.of(target.platform)
+    pins = [Pin(name=name, source=_sibling(shop, sibling, builder)) for name, sibling in node.siblings.items()]
     own = shop.pins[target]
     for name, base in {base.name: base for base in node.bases if base.reference.digest is None}.items():
         pinned = own.get((str(base.reference), ANY if base.reference in node.shared else base.platform))
@@ -172,7 +189,9 @@ def order_of(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest
         secrets=tuple(_secret(shop, secret) for secret in image.secrets),
         local_name=shop.local_name(target),
         epoch=shop.epochs[target],
-        classic=shop.engine.mode == "classic",
+        builder=builder,
+        on=tuple(shop.local_name(need) for need in node.needs),
+        classic=builder is None and shop.engine.mode == "classic",
         layout=image.reproducible or image.repository.registry == EMBEDDED,
         network=shop.network,
         reproducible=image.reproducible,
@@ -180,6 +199,12 @@ def order_of(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest
         cache=shop.caches.get(target),
         inactivity=shop.inactivity,
     )
+
+
+def _sibling(shop: Workshop, sibling: TargetId, builder: str | None) -> str:
+    """A sibling's image as its builder finds it: in the engine, or among what a builder elsewhere is handed."""
+    name = shop.local_name(sibling)
+    return f"docker-image://{name}" if builder is None else shop.handed.place(name)
 
 
 def base_of(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) -> dict[str, str]:
@@ -250,9 +275,10 @@ def _send(shop: Workshop, target: TargetId, source: ImageSource, to: Reference) 
     """Push an image under this run's own tag; gives its manifest.
 
     The engine sends what the registry lacks straight from its store. Where it cannot, or the registry then names
-    something else, dsci sends all of it.
+    something else, dsci sends all of it; and what a builder elsewhere made.
     """
-    if shop.engine.mode == "containerd" and to.repository.registry != EMBEDDED:
+    elsewhere = shop.builders.of(target.platform) is not None
+    if shop.engine.mode == "containerd" and to.repository.registry != EMBEDDED and not elsewhere:
         why = shop.engine.push(shop.local_name(target), to)
         sent = shop.registry.manifest(to) if not why else None
         if sent is not None and sent[0].digest == source.descriptor.digest:
@@ -291,8 +317,8 @@ def receipt(shop: Workshop, target: TargetId, image: Digest, digests: Mapping[Ta
         ),
         inputs=inputs_record(shop.now, target),
         epoch=epoch,
-        store=shop.engine.mode,
-        engine=shop.engine.version(),
+        store="containerd" if shop.builders.of(target.platform) else shop.engine.mode,
+        engine=shop.made_by(target.platform),
     )
 
 

@@ -26,7 +26,7 @@ from dsci.pipeline import observe as observing
 from dsci.pipeline.claim import claims_of, common_base, push, recorded, refreshed, source_of, synchronise
 from dsci.pipeline.run import Work
 from dsci.pipeline.snapshot import Snapshot
-from dsci.pipeline.work import How, all_work, work_on, workshop
+from dsci.pipeline.work import How, all_work, prepare, work_on, workshop
 from dsci.pipeline.world import Hands, World
 
 #: How often a lost claim is planned anew (rule 20).
@@ -117,7 +117,8 @@ def _rehearse(
     hands.console.say(FOREIGN)
     if plan.has_work:
         announce(plan)
-    work = work_on(world, hands, now, facts, plan, how=how, private=all_work(plan))
+    shop = prepare(world, hands, now, facts, plan, how=how)
+    work = work_on(world, hands, shop, facts, plan, how=how, private=all_work(plan))
     for error in work.errors:
         trouble(error)
     return Report(
@@ -148,6 +149,8 @@ def _pages(world: World, hands: Hands, now: Snapshot, facts: Facts, tally: _Tall
 def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan, tally: _Tally, how: How) -> bool:
     """Carry a plan out; False when its claim was lost and the plan must be made anew."""
     wanted = [item for item in plan.releases if not item.claimed]
+    # What was claimed earlier is finished also where nothing new can be built.
+    shop = prepare(world, hands, now, facts, plan, how=how) if not facts.unconverged else None
     _preflight(world, hands, now, plan)
     if facts.unconverged:
         pending = [item.claim for item in facts.unconverged]
@@ -155,7 +158,8 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
         if detail := world.source.git.claim({}, recorded(now, pending)).detail:
             hands.console.warn(detail)
         _converge(hands, now, pending, facts.claims, tally)
-    work = work_on(world, hands, now, facts, plan, how=how)
+    shop = shop or prepare(world, hands, now, facts, plan, how=how)
+    work = work_on(world, hands, shop, facts, plan, how=how)
     tally.outcomes += work.outcomes
     tally.suites += work.suites
     tally.errors += work.errors

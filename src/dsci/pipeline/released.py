@@ -147,7 +147,7 @@ def _recipe(world: World, hands: Hands, then: Snapshot, release: Release, target
         receipt=receipt,
         pins=_pins(world, then, release.claim, target, receipt),
         parents={need: _parent(registry, then, receipt, need) for need in node.needs},
-        notes=_notes(hands, then, target, receipt),
+        notes=_notes(then, target, receipt),
     )
 
 
@@ -212,7 +212,7 @@ def _parent(registry: Registry, then: Snapshot, receipt: Receipt, need: TargetId
     return found
 
 
-def _notes(hands: Hands, then: Snapshot, target: TargetId, receipt: Receipt) -> tuple[str, ...]:
+def _notes(then: Snapshot, target: TargetId, receipt: Receipt) -> tuple[str, ...]:
     """What may make a difference and is nobody's fault; what surely does is a ConfigError."""
     record = inputs_record(then, target)
     made = {name: oid for name, oid in receipt.inputs.items() if name.startswith("generated ")}
@@ -226,6 +226,4 @@ def _notes(hands: Hands, then: Snapshot, target: TargetId, receipt: Receipt) -> 
     notes: list[str] = []
     if receipt.source_key != then.sources.full[target]:
         notes.append("this dsci reads the commit's sources otherwise than the one that released it")
-    if receipt.engine and receipt.engine != hands.engine.version():
-        notes.append(f"it was released by {receipt.engine}; this is {hands.engine.version()}")
     return tuple(notes)

@@ -5,7 +5,7 @@ A build for which there is no room waits for others to end. One that would wait 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 
 from dsci.errors import BuilderError
@@ -26,13 +26,18 @@ class Rooms:
         memory: int,
         disk: int,
         took: Mapping[TargetId, Took],
+        elsewhere: Callable[[TargetId], bool] = lambda target: False,
     ) -> None:
-        """`memory` is what a build is reckoned with, `disk` what has to be left in any case; both in bytes."""
+        """`memory` is what a build is reckoned with, `disk` what has to be left in any case; both in bytes.
+
+        What is built `elsewhere` takes no memory here.
+        """
         self._machine = machine
         self._engine = engine
         self._console = console
         self._memory, self._disk = memory, disk
         self._took = took
+        self._elsewhere = elsewhere
         self._tight: dict[TargetId, str] = {}
         self._said: set[object] = set()
 
@@ -52,7 +57,8 @@ class Rooms:
         """Whether a build has room beside those that are going on; if not, why is told once."""
         guard, now, others = self._guard, self._look(), list(going)
         self._tight.pop(target, None)
-        if why := guard.short_of_memory(now, len(others)):
+        here = [other for other in others if not self._elsewhere(other)]
+        if not self._elsewhere(target) and (why := guard.short_of_memory(now, len(here))):
             self._say("memory", f"{target} waits: {why}")
             return False
         promised = [self._took[other] for other in others if other in self._took]

@@ -1,4 +1,5 @@
-"""The images of a run in the engine: brought in when they are wanted, and taken out after their last use.
+"""The images of a run, in the engine and at hand for builders elsewhere: brought there when they are wanted, and taken
+out after their last use.
 
 An image is wanted by its own target until that has ended, and by every target that is built on it. Names are this
 run's own, so taking one out never takes what another run or a person has.
@@ -50,8 +51,21 @@ class Shelf:
     def bring(self, target: TargetId, image: Descriptor) -> None:
         """Have an image in the engine under its local name, once and checked. Raises DsciError."""
         self.note(target)
-        if target not in self._only_here:
+        if target not in self._only_here or testing.at_hand(self._shop, target, image) is not None:
             testing.ensure_local(self._shop, target, image)
+
+    def hand(self, target: TargetId, image: Descriptor) -> None:
+        """Have an image at hand for a builder elsewhere: as one left it, or from the engine or its registry."""
+        self.note(target)
+        shop, name = self._shop, self._shop.local_name(target)
+        if testing.at_hand(shop, target, image) is not None:
+            return
+        shop.console.step(str(target), f"hand {image.digest.short} to a builder elsewhere")
+        if target not in self._only_here:
+            shop.handed.take(name, testing.in_registry(shop, target, image))
+            return
+        with shop.builder.saved(name, classic=shop.engine.mode == "classic") as source:
+            shop.handed.take(name, source)
 
     def free(self, targets: Iterable[TargetId]) -> None:
         """One use less of each of these; what nobody wants any more goes."""
@@ -82,4 +96,5 @@ class Shelf:
         except DsciError as error:
             # What came of the work is not this clean-up's to say.
             self._shop.console.warn(f"{self._shop.kept_name(target)} is not there: {error.message}")
+        self._shop.handed.remove(name)
         self._shop.engine.discard(name)

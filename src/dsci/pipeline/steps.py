@@ -61,6 +61,7 @@ class Steps:
         self._rooms = rooms
         self._tests = tests
         self._wanted = bring
+        self._kept = keep
         self._dropped: set[TargetId] = set()
         uses = [*self._planned, *(need for target in self._planned for need in self.built_on(target))]
         # What is private and only tested comes from its registry like any other image.
@@ -69,9 +70,13 @@ class Steps:
             shop,
             good,
             uses,
-            lambda target: keep and (target.image in bring or not bring),
+            self._stays,
             only_here=shop.private & made,
         )
+
+    def _stays(self, target: TargetId) -> bool:
+        """Whether an image is to stay in the engine."""
+        return self._kept and (target.image in self._wanted or not self._wanted)
 
     @property
     def targets(self) -> Iterable[TargetId]:
@@ -97,7 +102,7 @@ class Steps:
         return asked and bool(self._shop.now.family.suites(target))
 
     def built_on(self, target: TargetId) -> tuple[TargetId, ...]:
-        """The targets whose images its build wants in the engine."""
+        """The targets whose images its build wants where its builder sees them."""
         return tuple(self._shop.now.family.nodes[target].needs) if self.builds(target) else ()
 
     def drop(self, target: TargetId) -> None:
@@ -155,8 +160,9 @@ class Steps:
             return Result(outcome=self._outcome(target, "build", Status.FAILED, began, problem))
         if (refusal := self._rooms.refusal(target)) is not None:
             raise refusal
+        have = self.shelf.hand if self._shop.builders.of(target.platform) else self.shelf.bring
         for need in self.built_on(target):
-            self.shelf.bring(need, images[need])
+            have(need, images[need])
         self.shelf.note(target)
         if target in self._dropped:
             return Result()
@@ -165,6 +171,8 @@ class Steps:
             dockerfile = self._shop.now.family.images[target.image].dockerfile
             detail = building.failure_text(dockerfile, result)
             return Result(outcome=self._outcome(target, "build", Status.FAILED, began, detail))
+        if self._shop.builders.of(target.platform) and self._stays(target):
+            self.shelf.bring(target, result.descriptor)
         detail = "an image of this key was there already, and is used" if result.adopted else ""
         outcome = self._outcome(target, "build", Status.OK, began, detail)
         outcome = replace(outcome, digest=str(result.descriptor.digest), took=result.took)

@@ -1,7 +1,8 @@
 """Testing one target: the inherited suites, inside the very image that ships.
 
-The image is brought into the engine by digest if it is not there, and its identity is checked before anything runs in
-it. When every suite passed, a receipt says so for ever; a failure leaves none, so the next run tests again.
+The image is brought into the engine by digest if it is not there, from where a builder elsewhere left it or from its
+registry, and its identity is checked before anything runs in it. When every suite passed, a receipt says so for ever; a
+failure leaves none, so the next run tests again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dsci.model.tree import EXECUTABLE, FILE
 from dsci.pipeline.build import Workshop, receipt, write_receipt
 from dsci.pipeline.stock import read_receipt
 from dsci.pipeline.transfer import RegistrySource
+from dsci.ports import ImageSource
 from dsci.suites import run as suite_runner
 from dsci.suites.subject import Subject
 
@@ -34,25 +36,38 @@ _AT_ONCE = 3
 def ensure_local(shop: Workshop, target: TargetId, image: Descriptor) -> None:
     """Have a target's image in the engine, and be sure that it is this one. Raises BuilderError when it is not."""
     name = shop.local_name(target)
-    if shop.engine.image_id(name) in _identities(shop, target, image):
+    source = at_hand(shop, target, image)
+    if shop.engine.image_id(name) in _identities(shop, target, image, source):
         return
     shop.console.step(str(target), f"load {image.digest.short} into the engine")
-    repository = shop.now.family.images[target.image].repository
     # Not fetched by the engine itself: it skips the blob of a layer whose files it has from elsewhere, and no child can
     # be made of the image then.
-    shop.engine.load(RegistrySource(shop.registry, repository, image.digest), name)
+    shop.engine.load(source or in_registry(shop, target, image), name)
     found = shop.engine.image_id(name)
-    if found not in _identities(shop, target, image):
+    if found not in _identities(shop, target, image, source):
         raise BuilderError(
             f"{target}: the engine shows {found} where {image.digest} was loaded",
             hint="what is tested must be what ships: see the engine's log, then try again",
         )
 
 
-def _identities(shop: Workshop, target: TargetId, image: Descriptor) -> tuple[str, ...]:
+def at_hand(shop: Workshop, target: TargetId, image: Descriptor) -> ImageSource | None:
+    """A target's image as a builder elsewhere left it, if it is this one: another run's may be used in its place."""
+    laid = shop.handed.image(shop.local_name(target))
+    return laid if laid is not None and laid.descriptor.digest == image.digest else None
+
+
+def in_registry(shop: Workshop, target: TargetId, image: Descriptor) -> ImageSource:
+    """A target's image as it is in its repository."""
+    return RegistrySource(shop.registry, shop.now.family.images[target.image].repository, image.digest)
+
+
+def _identities(shop: Workshop, target: TargetId, image: Descriptor, laid: ImageSource | None) -> tuple[str, ...]:
     """The id the engine gives this image: the manifest's digest, or on the classic store the config's (rule 12)."""
     if shop.engine.mode == "containerd":
         return (str(image.digest),)
+    if laid is not None:
+        return (str(Manifest.from_bytes(laid.manifest).config.digest),)
     repository = shop.now.family.images[target.image].repository
     found = shop.registry.manifest(repository.at(image.digest))
     return (str(Manifest.from_bytes(found[1]).config.digest),) if found else ()
@@ -71,7 +86,7 @@ def test(
             image=shop.local_name(target),
             platform=target.platform,
             timeout=suite.timeout,
-            read=lambda path: _read(shop, path),
+            read=lambda path: read(shop, path),
             executable=lambda path: shop.now.tree[path].mode == EXECUTABLE,
         )
         return loaded.use(lambda: suite_runner.run(suite, subject, target=str(target)))
@@ -126,10 +141,15 @@ class _Loaded:
             try:
                 return suite()
             except BuilderError as error:
-                if not error.temporary or self._target in self._shop.private:
+                if not error.temporary or not self._at_hand():
                     raise
             self._again(seen)
         return suite()
+
+    def _at_hand(self) -> bool:
+        """Whether there is somewhere to load it from: what never left the engine is lost for good."""
+        shop, target = self._shop, self._target
+        return target not in shop.private or at_hand(shop, target, self._image) is not None
 
     def _again(self, seen: int) -> None:
         with self._lock:
@@ -139,7 +159,7 @@ class _Loaded:
                 self._count += 1
 
 
-def _read(shop: Workshop, path: str) -> bytes:
+def read(shop: Workshop, path: str) -> bytes:
     """A suite's file. Raises ConfigError for a link: a change of what it leads to would go unnoticed."""
     if shop.now.tree[path].mode not in (FILE, EXECUTABLE):
         raise ConfigError(f"{path} is a link or a submodule, and a suite takes files only", hint="put the file there")

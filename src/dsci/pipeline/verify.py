@@ -13,31 +13,57 @@ from dataclasses import replace
 
 from msgspec import structs
 
+from dsci.model.builders import Builders
 from dsci.model.oci import Platform
 from dsci.model.receipt import BaseUsed
 from dsci.model.verification import Verification, Verified
-from dsci.pipeline import contents
+from dsci.pipeline import able, contents
 from dsci.pipeline.build import Workshop, failure_text, order_of, write_context
 from dsci.pipeline.released import Recipe, Release, find, recipes
 from dsci.pipeline.snapshot import Snapshot, snapshot
-from dsci.pipeline.test import ensure_local
+from dsci.pipeline.test import ensure_local, in_registry
 from dsci.pipeline.transfer import RegistrySource
 from dsci.pipeline.world import Hands, World
 from dsci.ports import BuildFailure, ImageSource
 
 
 def verify(
-    world: World, hands: Hands, now: Snapshot, name: str, tag: str, platforms: Collection[Platform] = ()
+    world: World,
+    hands: Hands,
+    now: Snapshot,
+    name: str,
+    tag: str,
+    platforms: Collection[Platform] = (),
+    builders: Builders | None = None,
 ) -> Verification:
     """Build a released tag of an image again, on these platforms or all, and compare.
 
     `now` is HEAD's snapshot. Raises what `released` raises for what cannot be proven at all, and BuilderError where
-    this engine cannot build it, before any work.
+    the engine or a builder cannot build it, before any work. `builders` says who builds, instead of HEAD's settings.
     """
     release = find(world.source.git, hands.registry, now, name, tag)
     then = snapshot(world.source, release.claim.tag.commit)
     wanted = recipes(world, hands, then, release, platforms)
-    hands.engine.check_reproducible()
+    shop = Workshop(
+        now=then,
+        pins={recipe.target: recipe.pins for recipe in wanted},
+        keys=dict.fromkeys(then.family.nodes),
+        suites={},
+        git=world.source.git,
+        engine=hands.engine,
+        builder=hands.builder,
+        handed=hands.handed,
+        known=hands.builders,
+        registry=hands.registry,
+        console=hands.console,
+        unpinned={},
+        epochs={recipe.target: recipe.receipt.epoch for recipe in wanted},
+        fresh=True,
+        network=then.settings.builder.network,
+        builders=able.chosen(hands, now, builders),
+        nonce=hands.nonce,
+    )
+    able.check(shop, [recipe.target for recipe in wanted], (), world.source.platform)
     hands.engine.sweep()
     hands.console.say(f"{release.reference} is claimed by {release.claim.tag.name}")
     return Verification(
@@ -47,36 +73,26 @@ def verify(
         digest=str(release.digest),
         git_tag=release.claim.tag.name,
         commit=release.claim.tag.commit,
-        targets=tuple(_again(world, hands, then, release, recipe) for recipe in wanted),
+        targets=tuple(_again(shop, hands, release, recipe) for recipe in wanted),
     )
 
 
-def _again(world: World, hands: Hands, then: Snapshot, release: Release, recipe: Recipe) -> Verified:
+def _again(shop: Workshop, hands: Hands, release: Release, recipe: Recipe) -> Verified:
     """Build one platform on its parents, and compare."""
     target, began = recipe.target, time.monotonic()
-    shop = Workshop(
-        now=then,
-        pins={target: recipe.pins},
-        keys=dict.fromkeys(then.family.nodes),
-        suites={},
-        git=world.source.git,
-        engine=hands.engine,
-        builder=hands.builder,
-        registry=hands.registry,
-        console=hands.console,
-        unpinned={},
-        epochs={target: recipe.receipt.epoch},
-        fresh=True,
-        network=then.settings.builder.network,
-        nonce=hands.nonce,
-    )
+    if recipe.receipt.engine not in ("", made_by := shop.made_by(target.platform)):
+        note = f"it was released by {recipe.receipt.engine}; this is {made_by}"
+        recipe = replace(recipe, notes=(*recipe.notes, note))
+    elsewhere = shop.builders.of(target.platform) is not None
+    digests = {need: parent.digest for need, parent in recipe.parents.items()}
     hands.console.begin(str(target), "verify")
-    order = replace(
-        order_of(shop, target, {need: parent.digest for need, parent in recipe.parents.items()}), load=False
-    )
     try:
         for need, parent in recipe.parents.items():
-            ensure_local(shop, need, parent)
+            if elsewhere:
+                shop.handed.take(shop.local_name(need), in_registry(shop, need, parent))
+            else:
+                ensure_local(shop, need, parent)
+        order = replace(order_of(shop, target, digests), load=False)
         with hands.builder.build(
             order,
             lambda stream: write_context(shop, target, order.dockerfile, stream),
@@ -88,7 +104,9 @@ def _again(world: World, hands: Hands, then: Snapshot, release: Release, recipe:
             else:
                 result = _compared(hands, release, recipe, built)
     finally:
+        shop.handed.remove(shop.local_name(target))
         for need in recipe.parents:
+            shop.handed.remove(shop.local_name(need))
             hands.engine.discard(shop.local_name(need))
     status = "ok" if result.status == "equal" else "failed"
     hands.console.end(str(target), "verify", status, time.monotonic() - began, result.status)

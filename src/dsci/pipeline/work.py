@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from dsci.errors import RegistryError
 from dsci.model import caches
+from dsci.model.builders import Builders
 from dsci.model.caches import Cache, Means
 from dsci.model.config import seconds, size
 from dsci.model.facts import Facts
@@ -18,6 +19,7 @@ from dsci.model.plan import Plan
 from dsci.model.reference import Repository
 from dsci.model.room import Took
 from dsci.model.schedule import Step
+from dsci.pipeline import able
 from dsci.pipeline.build import Workshop
 from dsci.pipeline.epochs import epochs_of
 from dsci.pipeline.room import Rooms
@@ -46,12 +48,28 @@ class How:
     """What their builds took of the disk."""
     means: Means = field(default_factory=Means)
     """What there is to keep build steps with."""
+    builders: Builders | None = None
+    """Who builds for which platform, instead of what the settings say."""
+
+
+def prepare(
+    world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan, *, how: How, tests: bool = True
+) -> Workshop:
+    """What work on a plan needs, before any of it is begun, and before a right is proven.
+
+    Raises BuilderError and ConfigError where whoever is to build or to test something cannot.
+    """
+    builds = [TargetId.parse(item.id) for item in plan.targets if item.action == "build"]
+    builders = able.chosen(hands, now, how.builders) if builds else Builders()
+    shop = workshop(world, hands, now, facts, builders)
+    able.check(shop, builds, all_work(plan) if tests else (), world.source.platform)
+    return shop
 
 
 def work_on(
     world: World,
     hands: Hands,
-    now: Snapshot,
+    shop: Workshop,
     facts: Facts,
     plan: Plan,
     *,
@@ -60,24 +78,23 @@ def work_on(
     bring: frozenset[str] = frozenset(),
     private: frozenset[TargetId] = frozenset(),
 ) -> Work:
-    """Build and test the plan's targets; `bring` names images to be in the engine at the end.
+    """Build and test the plan's targets in a workshop that was prepared for it.
 
-    Raises BuilderError, before any work, where the engine cannot build what is to be reproducible.
+    `bring` names images to be in the engine at the end.
     """
+    now = shop.now
     if bring or any(item.action in ("build", "test") for item in plan.targets):
         hands.engine.sweep()
         hands.console.say(hands.engine.version())
     elif not plan.releases and not plan.refs:
         return Work()
-    building = {TargetId.parse(item.id).image for item in plan.targets if item.action == "build"}
-    if any(now.family.images[name].reproducible for name in building):
-        hands.engine.check_reproducible()
     shop = replace(
-        workshop(world, hands, now, facts, private),
+        shop,
+        private=private,
         epochs=epochs_of(world.source.git, now, facts, all_work(plan)),
         fresh=how.fresh,
-        caches=_caches(hands, now, plan, how.means, private),
     )
+    shop = replace(shop, caches=_caches(shop, plan, how.means))
     builder = now.settings.builder
     rooms = Rooms(
         hands.machine,
@@ -86,6 +103,7 @@ def work_on(
         memory=size(builder.memory),
         disk=size(builder.min_free_disk),
         took=how.took,
+        elsewhere=lambda target: shop.builders.of(target.platform) is not None,
     )
     return Runner(
         shop,
@@ -106,23 +124,22 @@ def all_work(plan: Plan) -> frozenset[TargetId]:
     return frozenset(TargetId.parse(item.id) for item in plan.targets if item.action in ("build", "test"))
 
 
-def _caches(
-    hands: Hands, now: Snapshot, plan: Plan, means: Means, private: frozenset[TargetId]
-) -> Mapping[TargetId, Cache]:
+def _caches(shop: Workshop, plan: Plan, means: Means) -> Mapping[TargetId, Cache]:
     """The caches of what is to be built; which they are, and why, is told once."""
     builds = [TargetId.parse(item.id) for item in plan.targets if item.action == "build"]
-    if not builds:
-        return {}
-    means = replace(means, exports=hands.engine.mode == "containerd")
-    family = now.family
+    family = shop.now.family
     choices = {
         target: caches.choose(
-            now.settings, family.images[target.image], family.nodes[target], means, private=target in private
+            shop.now.settings,
+            family.images[target.image],
+            family.nodes[target],
+            replace(means, exports=shop.builders.of(target.platform) is not None or shop.engine.mode == "containerd"),
+            private=target in shop.private,
         )
         for target in builds
     }
     for line in caches.told(choices.values()):
-        hands.console.say(line)
+        shop.console.say(line)
     return {target: choice.cache for target, choice in choices.items() if choice.cache is not None}
 
 
@@ -147,9 +164,7 @@ def private_targets(hands: Hands, now: Snapshot, facts: Facts, plan: Plan) -> fr
     return frozenset(private | now.family.descendants(private))
 
 
-def workshop(
-    world: World, hands: Hands, now: Snapshot, facts: Facts, private: frozenset[TargetId] = frozenset()
-) -> Workshop:
+def workshop(world: World, hands: Hands, now: Snapshot, facts: Facts, builders: Builders | None = None) -> Workshop:
     """Everything that work on a snapshot's targets needs, but for what only building needs."""
     return Workshop(
         now=now,
@@ -160,10 +175,12 @@ def workshop(
         git=world.source.git,
         engine=hands.engine,
         builder=hands.builder,
+        handed=hands.handed,
+        known=hands.builders,
+        builders=builders or Builders(),
         registry=hands.registry,
         console=hands.console,
         network=now.settings.builder.network,
         inactivity=seconds(now.settings.builder.inactivity),
-        private=private,
         nonce=hands.nonce,
     )

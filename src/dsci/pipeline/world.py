@@ -9,7 +9,7 @@ from dsci.model.oci import Digest, Platform
 from dsci.model.reference import Reference
 from dsci.pipeline.remote import Remote
 from dsci.pipeline.snapshot import Source
-from dsci.ports import Builder, Console, Engine, Forge, Machine, Registry
+from dsci.ports import Builder, Console, Engine, Forge, Handed, KnownBuilders, Machine, Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,8 @@ class Hands:
     registry: Registry
     engine: Engine
     builder: Builder
+    builders: KnownBuilders
+    handed: Handed
     machine: Machine
     console: Console
     forge: Callable[[str], Forge | None]

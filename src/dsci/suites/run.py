@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dsci.errors import ConfigError
 from dsci.model.family import Suite
@@ -26,6 +26,16 @@ def run(suite: Suite, subject: Subject, *, target: str) -> SuiteReport:
         detail = f"{error.message}\n{error.hint}".strip()
         checks.append(Check(name=suite.name, verdict=Verdict.FAILED, detail=detail))
     return SuiteReport(target=target, suite=suite.name, checks=tuple(checks), seconds=time.monotonic() - began)
+
+
+def executes(suite: Suite, read: Callable[[str], bytes]) -> bool:
+    """Whether a suite runs something in the image; others only look at it. One that cannot be read runs nothing."""
+    if suite.kind != "structure":
+        return True
+    try:
+        return bool(structure.parse(read(suite.path).decode("utf-8", errors="replace"), file=suite.path).command_tests)
+    except ConfigError:
+        return False
 
 
 def _checks(suite: Suite, subject: Subject) -> Iterator[Check]:
