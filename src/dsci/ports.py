@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import BinaryIO, Literal, Protocol
+
+import msgspec
 
 from dsci.model.caches import Cache
 from dsci.model.claims import Tag
@@ -98,16 +99,14 @@ class Registry(Protocol):
 # ----------------------------------------------------------------------------------------------------------- builder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
+class Pin(msgspec.Struct, frozen=True, kw_only=True):
     """What a name in a Dockerfile stands for in this build: `--build-context name=source`."""
 
     name: str
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildSecret:
+class BuildSecret(msgspec.Struct, frozen=True, kw_only=True):
     """A secret of a build: its id, and the environment variable or the file that has its value.
 
     The value goes from there to BuildKit and nowhere else; the pipeline never holds it.
@@ -122,8 +121,7 @@ class BuildSecret:
 INACTIVITY = 900.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildOrder:
+class BuildOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a builder needs to build one target, decided beforehand."""
 
     subject: str
@@ -134,8 +132,8 @@ class BuildOrder:
     """The Dockerfile's path in the repository, for messages."""
     stage: str | None
     platform: Platform
-    args: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, str] = msgspec.field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     pins: tuple[Pin, ...] = ()
     secrets: tuple[BuildSecret, ...] = ()
     local_name: Reference
@@ -160,8 +158,7 @@ class BuildOrder:
     """Seconds without a word from BuildKit after which the build is ended."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildFailure:
+class BuildFailure(msgspec.Struct, frozen=True, kw_only=True):
     """Why BuildKit stopped: the step, its last lines, and where it stands in the Dockerfile."""
 
     message: str
@@ -195,8 +192,7 @@ class Builder(Protocol):
 # ------------------------------------------------------------------------------------------------------------ engine
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
     """What a container did: exit code (None when it had to be killed), output kept apart, seconds."""
 
     exit_code: int | None
@@ -207,8 +203,7 @@ class Ran:
     """Why there is no exit code, or why the container could not start."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileEntry:
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A path in an image, as the first header of its tar stream tells it."""
 
     kind: Literal["file", "directory", "symlink", "other"]
@@ -236,8 +231,7 @@ class Container(Protocol):
         """A file's content after the run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnginePlace:
+class EnginePlace(msgspec.Struct, frozen=True, kw_only=True):
     """Where an engine keeps what it has."""
 
     root: str
@@ -337,8 +331,7 @@ class Machine(Protocol):
 # --------------------------------------------------------------------------------------------------------------- git
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, kw_only=True):
     """Where the repository stands."""
 
     commit: str
@@ -352,8 +345,7 @@ class Head:
     """The URL of the remote, without credentials."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagObject:
+class TagObject(msgspec.Struct, frozen=True, kw_only=True):
     """A deterministic annotated tag to be made: same fields, same object id."""
 
     name: str
@@ -362,15 +354,14 @@ class TagObject:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """How a claim ended: `won` all, or the names somebody else holds (with their object ids).
 
     A claim that was won has a `detail` only where its record could not be written.
     """
 
     won: bool
-    taken: Mapping[str, str] = field(default_factory=dict)
+    taken: Mapping[str, str] = msgspec.field(default_factory=dict)
     detail: str = ""
 
 
@@ -462,8 +453,7 @@ class Git(Protocol):
 # ------------------------------------------------------------------------------------------------------------- forge
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForgeRelease:
+class ForgeRelease(msgspec.Struct, frozen=True, kw_only=True):
     """The page that a forge shows for a claimed version."""
 
     tag: str

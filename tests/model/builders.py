@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import semver
+from msgspec.structs import replace
 
 from dsci.model import commits, config, discover, edges, inputs, keys
 from dsci.model.claims import Released, Tag, TagFormat
@@ -70,8 +70,7 @@ def target(text: str) -> TargetId:
     return TargetId.parse(text if "@" in text else f"{text}@linux/amd64")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shot:
+class Shot(msgspec.Struct, frozen=True, kw_only=True):
     """A commit, read."""
 
     settings: Settings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from builders import ARM64, HEAD, STACK, Shot, change, changed_receipt, image_di
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from sampling import examples
 
 from dsci.errors import ConfigError, ConflictError

@@ -14,13 +14,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
+from msgspec.structs import replace
 
 from dsci import ci
 from dsci.cli import render
@@ -49,8 +50,7 @@ if TYPE_CHECKING:
     from dsci.pipeline.world import Hands
 
 
-@dataclass(kw_only=True)
-class Session:
+class Session(msgspec.Struct, kw_only=True, dict=True):
     """One call of dsci."""
 
     folder: Path

@@ -13,21 +13,24 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from dsci.errors import BuilderError, DsciError
 
 _CHUNK = 1 << 18
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True, kw_only=True):
     """A program that ended by itself. Its output stays out of the repr: it may hold a secret."""
 
     returncode: int
-    stdout: bytes = field(repr=False)
-    stderr: bytes = field(repr=False)
+    stdout: bytes
+    stderr: bytes
+
+    def __repr__(self) -> str:
+        return f"Completed(returncode={self.returncode})"
 
 
 def run(

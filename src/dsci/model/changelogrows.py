@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import semver
 
 #: What dsci writes stands between these.
@@ -24,8 +24,7 @@ _WIDTH = 300
 UNRELEASED = "unreleased"
 
 
-@dataclass(kw_only=True)
-class Section:
+class Section(msgspec.Struct, kw_only=True):
     """A part of a changelog: a version's, `[Unreleased]`'s, or with an empty name any other."""
 
     name: str

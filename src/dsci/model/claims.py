@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
+import msgspec
 import semver
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model.config import VersioningSettings
@@ -29,8 +30,7 @@ BESIDE = ".dsci"
 _ONE, _MANY = "v{version}", "{image}-v{version}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tag:
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
     """A Git tag as Git tells it."""
 
     name: str
@@ -42,18 +42,17 @@ class Tag:
     """Whether HEAD can reach its commit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Released:
+class Released(msgspec.Struct, frozen=True, kw_only=True):
     """A version that a Git tag claims. What dsci wrote into the tag's message is read back here."""
 
     group: str
     version: semver.Version
     tag: Tag
-    digests: Mapping[str, Digest] = field(default_factory=dict)
+    digests: Mapping[str, Digest] = msgspec.field(default_factory=dict)
     """The index digest of each member of the group; empty for a tag that dsci did not make."""
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The content key of each target."""
-    bases: Mapping[tuple[str, Platform], Digest] = field(default_factory=dict)
+    bases: Mapping[tuple[str, Platform], Digest] = msgspec.field(default_factory=dict)
     """What the external bases were."""
     moved: tuple[str, ...] = ()
     """Its direct dependencies that moved since the stable release before it, and how far; one line each."""
@@ -71,8 +70,7 @@ class Released:
         return bool(self.digests)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class Named(msgspec.Struct, frozen=True, kw_only=True):
     """What the name of a Git tag says."""
 
     group: str
@@ -84,8 +82,7 @@ class Named:
     """Whether it lies beside a tag that was made by hand."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Template:
+class _Template(msgspec.Struct, frozen=True, kw_only=True):
     """A shape of Git tags, taken apart: what stands before, between and behind its fields."""
 
     before: str

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.model.text import plain
 
@@ -69,11 +69,10 @@ TYPES: Mapping[str, Bump] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """How messages are read."""
 
-    types: Mapping[str, Bump] = field(default_factory=lambda: TYPES)
+    types: Mapping[str, Bump] = msgspec.field(default_factory=lambda: TYPES)
     """What each type is worth, in lower case."""
     prefix: re.Pattern[str] | None = None
     """What is taken from the start of a subject before it is read."""
@@ -105,8 +104,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return plain(self.message.lstrip().partition("\n")[0]).strip()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that a message says was done."""
 
     type: str
@@ -117,8 +115,7 @@ class Statement:
     bump: Bump
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What a commit's message says."""
 
     statements: tuple[Statement, ...]

@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model.dockerfile_shell import ShellError, heredocs
@@ -26,8 +27,7 @@ _SPACE = re.compile(r"[\t\v\f\r ]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A line of a Dockerfile."""
 
     path: str
@@ -38,8 +38,7 @@ class Place:
         return ConfigError(f"{self.path}:{self.line}: {message}", hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(msgspec.Struct, frozen=True):
     """An instruction: its keyword in capitals, its flags without quotes, and the rest of its line."""
 
     place: Place
@@ -112,8 +111,7 @@ class Instruction:
         return tuple(word for word in words if word)
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(msgspec.Struct, frozen=True):
     """A Dockerfile as text: what its directives say, and the instructions in it."""
 
     path: str

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model import dockerfile_lexer as lexer
@@ -33,24 +34,21 @@ _WITH_LISTS = frozenset({"CMD", "ENTRYPOINT", "RUN", "SHELL", "VOLUME"})
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arg:
+class Arg(msgspec.Struct, frozen=True, kw_only=True):
     """ARG: names with their defaults."""
 
     place: Place
     pairs: tuple[tuple[str, str | None], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Env:
+class Env(msgspec.Struct, frozen=True, kw_only=True):
     """ENV: names with their values."""
 
     place: Place
     pairs: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copy:
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
     """COPY or ADD: what is taken, and from which stage or image; None is the build context."""
 
     place: Place
@@ -60,8 +58,7 @@ class Copy:
     """Whether it is ADD, which takes URLs too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """RUN --mount: its fields, and the stage or image it shows; None is the build context."""
 
     place: Place
@@ -69,16 +66,14 @@ class Mount:
     fields: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class Words(msgspec.Struct, frozen=True, kw_only=True):
     """What BuildKit expands of other instructions. It decides nothing here but whether the file is legal."""
 
     place: Place
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnBuild:
+class OnBuild(msgspec.Struct, frozen=True, kw_only=True):
     """ONBUILD: steps that run in the stages and images that stand on this one."""
 
     place: Place
@@ -90,8 +85,7 @@ class OnBuild:
 Step = Arg | Env | Copy | Mount | Words | OnBuild
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage as it is written: nothing in it is expanded."""
 
     index: int
@@ -108,8 +102,7 @@ class Stage:
         return self.place.line
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dockerfile:
+class Dockerfile(msgspec.Struct, frozen=True, kw_only=True):
     """A Dockerfile: its global arguments and its stages, at least one."""
 
     path: str

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import re2
 
 #: Characters of text and values that one Dockerfile may cost; Dockerfiles themselves end at a quarter of it.
@@ -34,8 +34,7 @@ class ShellError(ValueError):
     """A word that the shell of Dockerfiles refuses."""
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(msgspec.Struct):
     """What is left to spend on expansions."""
 
     left: int = BUDGET
@@ -47,8 +46,7 @@ class Budget:
             raise ShellError(f"its variables expand to more than {BUDGET} characters")
 
 
-@dataclass(frozen=True, slots=True)
-class Expansion:
+class Expansion(msgspec.Struct, frozen=True):
     """A word after expansion, with the names of the variables it found and of those it did not."""
 
     text: str
@@ -107,8 +105,7 @@ def _words(text: str, *, verbatim: bool) -> list[str]:
     return [word for word in words if word]
 
 
-@dataclass(slots=True)
-class _Lexer:
+class _Lexer(msgspec.Struct):
     """One pass over one text. Without variables, `$NAME` stays what it is; verbatim, quotes and escapes stay too."""
 
     text: str
@@ -118,9 +115,9 @@ class _Lexer:
     verbatim: bool = False
     open_ended: bool = False
     at: int = 0
-    found: set[str] = field(default_factory=set)
-    missing: set[str] = field(default_factory=set)
-    pieces: list[tuple[str, bool]] = field(default_factory=list)
+    found: set[str] = msgspec.field(default_factory=set)
+    missing: set[str] = msgspec.field(default_factory=set)
+    pieces: list[tuple[str, bool]] = msgspec.field(default_factory=list)
     """The text's outermost pieces, each with whether whitespace in it separates words."""
 
     def read(self) -> str:

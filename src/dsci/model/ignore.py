@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from posixpath import normpath
 
+import msgspec
 import re2
 
 from dsci.errors import ConfigError
@@ -40,20 +40,19 @@ _OPTIONS.log_errors = False
 _OPTIONS.never_capture = True
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """One pattern: what it matches, and whether it takes files back in."""
 
     exception: bool
     matches: Callable[[str], bool]
 
 
-@dataclass(frozen=True, slots=True)
 class Ignore:
     """The rules of one `.dockerignore`; without rules nothing is ignored."""
 
-    rules: tuple[Rule, ...] = ()
-    _directories: dict[str, tuple[bool, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    def __init__(self, rules: tuple[Rule, ...] = ()) -> None:
+        self.rules = rules
+        self._directories: dict[str, tuple[bool, ...]] = {}
 
     @classmethod
     def parse(cls, text: str) -> Ignore:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from dsci.model import config, lock
 from dsci.model.dockerfile import Recipe
@@ -26,8 +27,7 @@ T = TypeVar("T", bound=Hashable)
 _WILDCARD = re.compile(r"[*?\[\\]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class ContextFile:
+class ContextFile(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """A file, link or submodule of a build context: its path inside it, where it comes from, what it is."""
 
     path: str
@@ -36,8 +36,7 @@ class ContextFile:
     entry: TreeEntry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """The input filter of one image."""
 
     context: str

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from dsci.model.dockerfile import Recipe
 from dsci.model.family import Family, Image, Suite, TargetId
@@ -36,8 +37,7 @@ _TAG_LENGTH = 40
 Pins = Mapping[TargetId, Mapping[tuple[str, Platform], Digest]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceKeys:
+class SourceKeys(msgspec.Struct, frozen=True, kw_only=True):
     """The keys that Git alone gives."""
 
     own: Mapping[TargetId, str]

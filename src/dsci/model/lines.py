@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+import msgspec
 import semver
 
 _MAINTENANCE = re.compile(
@@ -19,8 +19,7 @@ _MAINTENANCE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, kw_only=True):
     """What a branch may release of one group."""
 
     branch: str = ""

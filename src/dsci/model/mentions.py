@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.model.commits import Commit
 from dsci.model.text import line, plain
@@ -40,8 +41,7 @@ _LINE_LIMIT = 2000
 _LINES_LIMIT = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mentions:
+class Mentions(msgspec.Struct, frozen=True, kw_only=True):
     """What stands in a message; `#12` and `!12` as they are written."""
 
     requests: tuple[str, ...]

@@ -10,11 +10,11 @@ Sources: https://semver.org, https://calver.org/#scheme
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import ClassVar
 
+import msgspec
 import semver
 
 from dsci.errors import ConfigError
@@ -26,8 +26,7 @@ _IDENTIFIER = r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 _PRERELEASE = rf"(?:-(?P<prerelease>{_IDENTIFIER}(?:\.{_IDENTIFIER})*))?"
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(msgspec.Struct, frozen=True):
     """A part of a calendar version: which date it is, and how it is written."""
 
     what: str

@@ -12,8 +12,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from dsci.errors import DsciError
 
@@ -64,8 +65,7 @@ class OciError(DsciError):
     exit_code = 5
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(msgspec.Struct, frozen=True, order=True):
     """A content digest such as `sha256:…`; only algorithms that the specification registers."""
 
     algorithm: str
@@ -93,8 +93,7 @@ class Digest:
         return f"{self.algorithm}:{self.hex}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Platform:
+class Platform(msgspec.Struct, frozen=True, order=True):
     """An operating system and a processor, spelled in the one way that compares equal."""
 
     os: str
@@ -157,15 +156,14 @@ class Platform:
 ANY = Platform("any", "any")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Descriptor:
+class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     """A pointer to content: what it is, its digest, its size in bytes."""
 
     media_type: str
     digest: Digest
     size: int
     platform: Platform | None = None
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(cls, media_type: str, content: bytes, platform: Platform | None = None) -> Descriptor:
@@ -203,12 +201,11 @@ class Descriptor:
         return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
+class Index(msgspec.Struct, frozen=True, kw_only=True):
     """An image index: one manifest per platform, and the facts of a release as annotations."""
 
     manifests: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The index as bytes that are the same for the same value, whoever writes them."""
@@ -240,13 +237,12 @@ class Index:
         return next((item for item in self.manifests if item.platform == platform), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """An image manifest: a config and its layers, base layer first."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Manifest:

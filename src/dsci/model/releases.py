@@ -7,9 +7,9 @@ refused by name.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConflictError
 from dsci.model import tags as tags_model

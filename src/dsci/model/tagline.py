@@ -10,11 +10,12 @@ Source: https://github.com/docker/metadata-action#tags-input
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import NoReturn, TypeVar
 
+import msgspec
 import re2
 import semver
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import tagexpression as expression
@@ -63,8 +64,7 @@ def _attributes(text: str) -> dict[str, str]:
     return given
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(msgspec.Struct, frozen=True):
     """A line with its attributes, on the way to a rule."""
 
     text: str

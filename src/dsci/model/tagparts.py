@@ -7,11 +7,11 @@ parts defined here; `tagrule` puts them together to names.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import re2
 import semver
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be tagged: a commit, and the version released of it where there is one."""
 
     sha: str
@@ -34,7 +33,7 @@ class Subject:
     version: semver.Version | None = None
     git_tag: str = ""
     """The Git tag of the release."""
-    event: Event = field(default_factory=Event)
+    event: Event = msgspec.field(default_factory=Event)
     """What set the run off; only what follows a ref depends on it."""
 
     @property
@@ -75,8 +74,7 @@ OF_RUN = frozenset(Field) - OF_VERSION - {Field.TEXT, Field.SHA}
 FOREIGN = frozenset({Field.TAG, Field.MATCH, Field.PUSHED_TAG, Field.BRANCH, Field.BASE_REF, Field.PR})
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """A text or a field of a rule, with what the field needs to know."""
 
     field: Field
@@ -87,8 +85,7 @@ class Part:
     """How much of a commit's id is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     """A regular expression (RE2) on a Git tag, and which of its groups counts."""
 
     pattern: str

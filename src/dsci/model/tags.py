@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import msgspec
 import semver
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import tagline, tagrecord, tagtemplate
@@ -43,8 +44,7 @@ _USUAL = frozenset(DEFAULT_RULES)
 _LATEST = "latest"
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+class Other(msgspec.Struct, frozen=True):
     """Another version that is claimed, and the Git tag that claims it."""
 
     version: semver.Version

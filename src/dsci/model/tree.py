@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
+
+import msgspec
 
 FILE = "100644"
 EXECUTABLE = "100755"
@@ -14,8 +15,7 @@ SUBMODULE = "160000"
 FOLDER = "40000"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TreeEntry:
+class TreeEntry(msgspec.Struct, frozen=True, order=True):
     """One entry of a Git tree: its mode and its object id (a commit id for a submodule)."""
 
     mode: str

@@ -8,8 +8,8 @@ alone, and, where versions are dates, from the day on which it is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import semver
 
 from dsci.model.claims import Released
@@ -23,8 +23,7 @@ from dsci.model.weigh import Weighed, weigh
 _ANY_BRANCH = Line()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a group is released, as what, and why."""
 
     group: str

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+
+import msgspec
 
 from dsci.errors import HistoryError
 from dsci.model import config, keys, version
@@ -98,17 +99,16 @@ def observe(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Versions:
+class _Versions(msgspec.Struct, frozen=True, kw_only=True):
     """What Git says of versions; the fields are those of `Facts`."""
 
     claims: Mapping[str, tuple[Released, ...]]
     history: History
     asked: Released | None = None
     names: frozenset[str] = frozenset()
-    lines: Mapping[str, Line] = field(default_factory=dict)
-    own_changes: Mapping[TargetId, str] = field(default_factory=dict)
-    moved: Mapping[str, tuple[Moved, ...]] = field(default_factory=dict)
+    lines: Mapping[str, Line] = msgspec.field(default_factory=dict)
+    own_changes: Mapping[TargetId, str] = msgspec.field(default_factory=dict)
+    moved: Mapping[str, tuple[Moved, ...]] = msgspec.field(default_factory=dict)
     problems: Sequence[str] = ()
 
     @classmethod

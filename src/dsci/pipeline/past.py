@@ -7,7 +7,8 @@ is the model's to say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model import commits as commits_model
@@ -55,8 +56,7 @@ def as_it_was(then: Earlier, now: Snapshot, target: TargetId) -> TargetId | None
     return next((each for each in found if each in then.own), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(msgspec.Struct, frozen=True, kw_only=True):
     """What happened since each group's last stable release; the fields are those of `Facts`."""
 
     since: Mapping[str, tuple[Change, ...]]

@@ -8,8 +8,9 @@ is told as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
+
+import msgspec
 
 from dsci.errors import ConflictError, HistoryError
 from dsci.model import cut, version
@@ -33,11 +34,10 @@ class Remote(Enum):
     FETCH = "the same, and what this clone lacks"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Told:
+class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What the remote says."""
 
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Its tags: name to object id, unpeeled."""
     warnings: tuple[str, ...] = ()
     """Why that may not be all."""

@@ -7,9 +7,9 @@ is listed and hashed. The work tree's changes can be laid over it, for local bui
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import config, discover, dockerfile, edges, family, inputs, keys, lock, members
@@ -24,8 +24,7 @@ from dsci.model.tree import SYMLINK, Tree, TreeEntry, below
 from dsci.ports import Git
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
+class Source(msgspec.Struct, frozen=True, kw_only=True):
     """How a repository is read: what its folders and files do not say themselves."""
 
     git: Git
@@ -37,8 +36,7 @@ class Source:
     """The branch that is released, where the caller knows it; else the one that is checked out."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A commit (and perhaps the work tree's changes over it) as images, inputs and source keys."""
 
     settings: Settings
@@ -48,9 +46,9 @@ class Snapshot:
     files: Mapping[TargetId, tuple[ContextFile, ...]]
     generated: Mapping[TargetId, tuple[ContextFile, ...]]
     sources: SourceKeys
-    locked: lock.Bases = field(default_factory=dict)
+    locked: lock.Bases = msgspec.field(default_factory=dict)
     """What dsci.lock pins."""
-    dirty: Mapping[TargetId, str] = field(default_factory=dict)
+    dirty: Mapping[TargetId, str] = msgspec.field(default_factory=dict)
     changed: frozenset[str] = frozenset()
     """Paths whose content comes from the work tree."""
 
@@ -103,8 +101,7 @@ def snapshot(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Earlier:
+class Earlier(msgspec.Struct, frozen=True, kw_only=True):
     """Some images of an earlier commit, each for itself: what they were made of, not what they stood on."""
 
     tree: Tree
