@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 import msgspec
 
-from dsci.model.caches import Cache
 from dsci.model.claims import Tag
 from dsci.model.commits import Commit
 from dsci.model.oci import Descriptor, Digest, Platform
 from dsci.model.reference import Reference, Repository
-from dsci.model.room import Room
 from dsci.model.tree import Tree, TreeEntry
+
+if TYPE_CHECKING:
+    from dsci.model.caches import Cache
+    from dsci.model.room import Room
 
 # ---------------------------------------------------------------------------------------------------------- registry
 

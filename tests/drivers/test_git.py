@@ -19,7 +19,9 @@ from pathlib import Path
 import pytest
 from tests.drivers.repository import CLEAN, Repo
 
+from dsci.drivers import gitprogram
 from dsci.drivers.git import IDENTITY, LEDGER, GitRepository
+from dsci.drivers.gitprogram import Program
 from dsci.errors import ConfigError, ConflictError, HistoryError
 from dsci.model.tree import EXECUTABLE, FILE, SUBMODULE, SYMLINK, TreeEntry
 from dsci.ports import TagObject
@@ -1064,6 +1066,30 @@ def test_what_stands_here_only_is_pushed_by_a_later_claim(world: World) -> None:
     assert world.remote.refs() == {}
     clone.git("remote", "add", "origin", f"file://{world.remote.folder}")
     assert repository.claim(tags).won and world.remote.refs() == tags
+
+
+# ------------------------------------------------------------------------------------------------ begun beforehand
+
+
+def test_what_was_begun_answers_once(repo: Repo) -> None:
+    repo.commit("feat: a", {"a": "1"})
+    repo.git("tag", "a-v1")
+    program = Program(repo.folder)
+    program.begin(*gitprogram.VERSIONS, *gitprogram.HEAD)
+    repository = GitRepository(repo.folder, program=program)
+    assert repository.head().branch == "main"
+    time.sleep(0.2)
+    repo.git("tag", "a-v2")
+    assert [tag.name for tag in repository.tags()] == ["a-v1"]
+    assert [tag.name for tag in repository.tags()] == ["a-v1", "a-v2"]
+    repository.close()
+
+
+def test_what_was_begun_in_vain_is_told_when_it_is_asked(tmp_path: Path) -> None:
+    program = Program(tmp_path / "nowhere")
+    program.begin(*gitprogram.VERSIONS, *gitprogram.HEAD)
+    with pytest.raises(HistoryError, match="there is no folder"):
+        GitRepository(tmp_path / "nowhere", program=program).head()
 
 
 # ---------------------------------------------------------------------------------------------------- the ledger

@@ -1,13 +1,12 @@
 """The composition root: arguments and environment in, a world of drivers out.
 
 Everything is made lazily, so that a command touches only what it needs: `dsci plan` of a released family never speaks
-to the engine.
+to the engine. What is not light is imported where it is made, so that Git can be asked before all of it is there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import re
@@ -24,30 +23,28 @@ import msgspec
 from msgspec.structs import replace
 
 from dsci import ci
-from dsci.cli import render
 from dsci.cli.console import PlainConsole
-from dsci.drivers.git import GitRepository
+from dsci.drivers import gitprogram
 from dsci.errors import BuilderError, ConfigError, RegistryError
-from dsci.model.caches import Means
-from dsci.model.config import CacheType
 from dsci.model.event import Event, Trigger
-from dsci.model.facts import Request
-from dsci.model.oci import Descriptor, Digest, OciError, Platform
-from dsci.model.plan import Plan
-from dsci.model.reference import DOCKER_HUB, EMBEDDED, Reference, Repository
-from dsci.pipeline.bases import resolve_in
-from dsci.pipeline.remote import Remote
-from dsci.pipeline.snapshot import Source
-from dsci.pipeline.world import World
-from dsci.ports import Console, Forge, ImageSource, Registry
 
 if TYPE_CHECKING:
     from dsci.drivers.buildx import Buildx
+    from dsci.drivers.git import GitRepository
     from dsci.drivers.keychain import Keychain
     from dsci.drivers.layout import LayoutRegistry
     from dsci.drivers.registry import HttpRegistry
     from dsci.drivers.runs import Run
-    from dsci.pipeline.world import Hands
+    from dsci.model.caches import Means
+    from dsci.model.config import CacheType
+    from dsci.model.facts import Request
+    from dsci.model.oci import Descriptor, Digest, Platform
+    from dsci.model.plan import Plan
+    from dsci.model.reference import Reference, Repository
+    from dsci.pipeline.remote import Remote
+    from dsci.pipeline.snapshot import Source
+    from dsci.pipeline.world import Hands, World
+    from dsci.ports import Console, Forge, ImageSource, Registry
 
 
 class Session(msgspec.Struct, kw_only=True, dict=True):
@@ -104,14 +101,28 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
     def announce(self, plan: Plan) -> None:
         """Show a plan on stderr before it is carried out. Raises BuilderError when it needs what is not there."""
+        from dsci.cli import render
+
         self.console.say(render.plan(plan) + "\n")
         if any(item.action == "build" for item in plan.targets):
             self._buildx.check()
 
+    def begin(self) -> None:
+        """Let Git begin with what versions are made from, before it is asked."""
+        self._program.begin(*gitprogram.VERSIONS, *gitprogram.HEAD)
+
+    @cached_property
+    def _program(self) -> gitprogram.Program:
+        program = gitprogram.Program(self.folder)
+        self._closing.callback(program.close)
+        return program
+
     @cached_property
     def git(self) -> GitRepository:
         """The repository."""
-        repository = GitRepository(self.folder)
+        from dsci.drivers.git import GitRepository
+
+        repository = GitRepository(self.folder, program=self._program)
         self._closing.callback(repository.close)
         return repository
 
@@ -142,11 +153,16 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
     def request(self, **options: Any) -> Request:
         """What is wanted, beside what set the run off."""
+        from dsci.model.facts import Request
+
         return Request(event=self.event, **options)
 
     @cached_property
     def source(self) -> Source:
         """How the repository is read."""
+        from dsci.model.oci import Platform
+        from dsci.pipeline.snapshot import Source
+
         native = Platform.parse(f"linux/{platform.machine() or 'amd64'}")
         return Source(
             git=self.git,
@@ -158,6 +174,8 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
     def means(self, wanted: CacheType | None) -> Means:
         """What there is to keep build steps with; `wanted` is said on the command line. Raises ConfigError."""
+        from dsci.model.caches import Means
+
         token, address = os.environ.get("ACTIONS_RUNTIME_TOKEN"), os.environ.get("ACTIONS_RESULTS_URL")
         return Means(
             wanted=wanted,
@@ -290,6 +308,8 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     @property
     def remote(self) -> Remote:
         """What may be asked of the Git remote. Raises UsageError for what excludes itself."""
+        from dsci.pipeline.remote import Remote
+
         if self.fetch and self.alone:
             raise click.UsageError("--fetch and --offline exclude each other.")
         return Remote.OFFLINE if self.alone else Remote.FETCH if self.fetch else Remote.ASK
@@ -297,6 +317,8 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     @cached_property
     def world(self) -> World:
         """Whom facts are asked of."""
+        from dsci.pipeline.world import World
+
         return World(
             source=self.source,
             registry=self.registry if not self.offline else None,
@@ -308,6 +330,10 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
     def resolve(self, reference: Reference, wanted: Platform) -> Digest | None:
         """A base's platform manifest now: through the engine's mirrors first, then from its own registry."""
+        from dsci.model.oci import OciError
+        from dsci.model.reference import DOCKER_HUB, Reference, Repository
+        from dsci.pipeline.bases import resolve_in
+
         for url in self._mirrors if reference.repository.registry == DOCKER_HUB else ():
             scheme, _, host = url.rstrip("/").rpartition("://")
             registry = self._http((host,) if scheme == "http" else ())
@@ -336,6 +362,8 @@ def _payload() -> object:
     path = Path(os.environ.get("GITHUB_EVENT_PATH", "") or os.devnull)
     with contextlib.suppress(OSError, ValueError):
         if path.is_file() and path.stat().st_size <= _PAYLOAD_LIMIT:
+            import json
+
             return json.loads(path.read_bytes())
     return None
 
@@ -348,6 +376,8 @@ class Routes:
         self._remote = remote
 
     def _of(self, repository: Repository) -> Registry:
+        from dsci.model.reference import EMBEDDED
+
         return self.embedded if repository.registry == EMBEDDED else self._remote()
 
     def resolve(self, reference: Reference) -> Descriptor | None:
@@ -386,6 +416,8 @@ class Routes:
 
     def mount(self, source: Repository, blob: Descriptor, repository: Repository) -> bool:
         """See `ports.Registry`; content does not cross from one kind of registry to the other this way."""
+        from dsci.model.reference import EMBEDDED
+
         if (source.registry == EMBEDDED) != (repository.registry == EMBEDDED):
             return False
         return self._of(repository).mount(source, blob, repository)

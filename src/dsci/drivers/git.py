@@ -3,62 +3,32 @@
 Everything that Git tells is foreign text: paths may hold any byte but NUL, names may look like options, messages may
 look like anything. Answers are therefore split at NULs, arguments are lists, and object ids are checked before use.
 Nothing is fetched or deepened except what the caller asks for by name, and no work tree is ever changed.
-What goes over the network runs through GitPython, but for one look at the remote that must not wait for anybody;
-transports that could run programs are refused by Git itself.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import secrets
 import shlex
 import stat
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import TypedDict
 
-from dsci.drivers import cures, process
+from dsci.drivers import cures, gitprogram
 from dsci.drivers.gitobjects import Objects
-from dsci.errors import ConfigError, ConflictError, DsciError, HistoryError
+from dsci.drivers.gitprogram import Program, without_credentials
+from dsci.errors import ConfigError, ConflictError, HistoryError
 from dsci.model.claims import Tag
 from dsci.model.commits import LAST_DATE, Commit
 from dsci.model.tree import EXECUTABLE, FILE, SYMLINK, Tree, TreeEntry
 from dsci.ports import Claimed, Head, TagObject
 
-_GIT = ("git", "-c", "core.quotePath=false")
-_TIMEOUT = 300.0
-_NETWORK_TIMEOUT = 120
 _HISTORY_TIMEOUT = 3600
 _OID = re.compile(r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
-#: Up to the last @ of the host part: passwords may hold one too.
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
-#: Whole buffers instead of one write a commit. Source: https://git-scm.com/docs/git#Documentation/git.txt-codeGITFLUSHcode
-_BUFFERED = {"GIT_FLUSH": "0"}
 #: What the user's own settings for `git log` must not change.
 _PLAIN = ("--root", "--no-show-signature", "--no-relative", "--ignore-submodules=none", f"-O{os.devnull}")
-#: What Git sets for its hooks and for `git rebase --exec`. It speaks of another repository, another index or other
-#: refs than those of the folder that dsci was called for.
-_ELSEWHERE = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_CONFIG",
-    "GIT_DIR",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_INTERNAL_SUPER_PREFIX",
-    "GIT_NAMESPACE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_QUARANTINE_PATH",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_SHALLOW_FILE",
-    "GIT_WORK_TREE",
-)
 _FETCH = (
     "--no-tags",
     "--no-prune",
@@ -76,36 +46,18 @@ LEDGER = "dsci-ledger"
 _LEDGER_TRIES = 12
 
 
-class _How(TypedDict):
-    """What `process` asks for beside the arguments."""
-
-    timeout: float
-    env: Mapping[str, str]
-    cwd: Path
-    kind: type[DsciError]
-    hint: str
-
-
 class GitRepository:
     """One repository, found from a folder upwards. Implements `ports.Git`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, program: Program | None = None) -> None:
+        """`program` is that of this folder, where some questions were begun already."""
         self._folder = folder
-        self._dropped = tuple(name for name in _ELSEWHERE if name in os.environ)
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if name not in _ELSEWHERE},
-            "LC_ALL": "C",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_OPTIONAL_LOCKS": "0",
-            # History as it was committed, and not as this clone was told to see it.
-            "GIT_NO_REPLACE_OBJECTS": "1",
-            "GIT_GRAFT_FILE": os.devnull,
-        }
+        self._program = program or Program(folder)
+        self._run, self._text = self._program.run, self._program.text
         self._head: Head | None = None
-        self._origin: str | None = None
-        """The remote's name, for messages, once HEAD was read."""
         self._bare = False
-        self._objects = Objects(folder, self._environment, lambda: self._origin)
+        self._shallow: bool | None = None
+        self._objects = Objects(self._program)
         self._lock = threading.Lock()
         self._trees: dict[str, Tree] = {}
 
@@ -122,28 +74,36 @@ class GitRepository:
             raise HistoryError(
                 f"there is no folder {self._folder}", hint="go into a Git repository, or name one with -C"
             )
-        found = self._run("rev-parse", "--is-bare-repository", check=False)
-        if found.returncode != 0:
-            said = found.stderr.decode(errors="replace").strip()
+        found = self._run(*gitprogram.PLACE, check=False)
+        bare, _, rest = found.stdout.decode(errors="surrogateescape").partition("\n")
+        self._bare = bare == "true"
+        shallow, _, root = rest.partition("\n")
+        said = found.stderr.decode(errors="replace").strip()
+        if not bare:
             if "dubious ownership" in said:
                 raise HistoryError(
                     f"Git does not trust {self._folder}: it belongs to another user",
                     hint=cures.trust(said) or f"git config --global --add safe.directory {self._folder.absolute()}",
                 )
-            told = [name for name in ("GIT_CEILING_DIRECTORIES", *self._dropped) if os.environ.get(name)]
+            told = [name for name in ("GIT_CEILING_DIRECTORIES", *self._program.unset) if os.environ.get(name)]
             raise HistoryError(
                 f"{self._folder} is not in a Git repository",
                 hint="dsci takes everything from Git: run `git init`, add your Dockerfiles and commit"
                 + (f"; it looked with {told[0]} set: unset it, or name the folder with -C" if told else ""),
             )
-        self._bare = found.stdout.strip() == b"true"
-        root = self._text("rev-parse", "--absolute-git-dir" if self._bare else "--show-toplevel")
-        stands = self._run("log", "-1", "--no-show-signature", "--format=%H %ct", check=False)
+        if self._bare:
+            root = self._text("rev-parse", "--absolute-git-dir")
+        elif found.returncode != 0:
+            raise HistoryError(
+                f"git rev-parse failed: {said[-1000:]}", hint="go into the work tree, or name it with -C"
+            )
+        self._shallow = shallow == "true"
+        stands = self._run(*gitprogram.STANDS, check=False)
         if stands.returncode != 0:
-            raise self._nowhere(root, stands.stderr.decode(errors="replace").strip())
+            raise self._nowhere(root.strip(), stands.stderr.decode(errors="replace").strip())
         sha, when = stands.stdout.decode().strip("\n").split(" ")
-        branch = self._run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.decode(errors="replace")
-        remote = self._origin = self._remote_name(branch.strip())
+        branch = self._run(*gitprogram.BRANCH, check=False).stdout.decode(errors="replace")
+        remote = self._program.origin = self._remote_name(branch.strip())
         url = self._run("remote", "get-url", remote, check=False).stdout.decode(errors="replace") if remote else ""
         main = f"refs/remotes/{remote}/HEAD"
         default = self._run("symbolic-ref", "--quiet", main, check=False).stdout if remote else b""
@@ -152,8 +112,8 @@ class GitRepository:
             when=_date(when),
             branch=branch.strip() or None,
             default_branch=default.decode(errors="replace").strip().removeprefix(f"refs/remotes/{remote}/") or None,
-            root=root,
-            origin=_CREDENTIALS.sub("", url.strip()) or None,
+            root=root.strip(),
+            origin=without_credentials(url.strip()) or None,
         )
 
     def _nowhere(self, root: str, said: str) -> HistoryError:
@@ -174,7 +134,9 @@ class GitRepository:
 
     def is_shallow(self) -> bool:
         """Whether history is cut off."""
-        return self._text("rev-parse", "--is-shallow-repository") == "true"
+        if self._shallow is None:
+            self._shallow = self._text("rev-parse", "--is-shallow-repository") == "true"
+        return self._shallow
 
     def boundary(self) -> frozenset[str]:
         """The commits whose parents a shallow clone does not know; empty where history is whole."""
@@ -199,7 +161,7 @@ class GitRepository:
         here = {name.removeprefix("refs/heads/"): oid for name, oid in listed.items()}
         if remote is None:
             return here
-        listed = _listed(self._network("ls-remote", "--heads", "--refs", "--", remote))
+        listed = _listed(self._program.network("ls-remote", "--heads", "--refs", "--", remote))
         there = {f"{remote}/{name.removeprefix('refs/heads/')}": oid for name, oid in listed.items()}
         wanted = "".join(f"{_checked(oid)}\n" for oid in there.values()).encode()
         checked = self._text("cat-file", "--batch-check", stdin=wanted).split("\n") if there else []
@@ -217,17 +179,17 @@ class GitRepository:
         remote = self.remote()
         if remote is not None:
             refs = f"+refs/heads/*:refs/remotes/{remote}/*"
-            self._network("fetch", *_FETCH, "--", remote, refs, timeout=_HISTORY_TIMEOUT)
+            self._program.network("fetch", *_FETCH, "--", remote, refs, timeout=_HISTORY_TIMEOUT)
 
     def tag_refs(self) -> Mapping[str, str]:
         """All tags, whatever they name: name to object id, unpeeled. Raises HistoryError for one that is damaged."""
-        listed = self._run("for-each-ref", "refs/tags", "--format=%(objectname)%09%(refname)")
+        listed = self._run(*gitprogram.TAG_REFS)
         broken = cures.broken_tag(listed.stderr.decode(errors="surrogateescape"))
         if broken:
             path = Path(self._folder, self._text("rev-parse", "--git-path", broken)).absolute()
             raise HistoryError(
                 f"the Git tag {broken.removeprefix('refs/tags/')} is damaged: Git passes over it",
-                hint=f"rm {shlex.quote(str(path))}{cures.again(self._origin)}",
+                hint=f"rm {shlex.quote(str(path))}{cures.again(self._program.origin)}",
             )
         return _listed(listed.stdout.decode(errors="surrogateescape"))
 
@@ -243,8 +205,9 @@ class GitRepository:
         return self._objects.blob(_checked(oid))
 
     def close(self) -> None:
-        """End the reader of objects."""
+        """End the reader of objects, and what was begun and never asked for."""
         self._objects.close()
+        self._program.close()
 
     def dirty(self) -> Mapping[str, TreeEntry | None]:
         """Paths whose work tree differs from HEAD, untracked ones included; None for a path that is gone."""
@@ -303,12 +266,9 @@ class GitRepository:
 
     def tags(self) -> tuple[Tag, ...]:
         """Every tag that names a commit, with its own message when it is annotated."""
-        form = "%(refname:lstrip=2)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(*objecttype)%00%(contents)%00"
-        merging = ("for-each-ref", "refs/tags", "--merged=HEAD", "--format=%(refname:lstrip=2)")
-        with ThreadPoolExecutor(1) as pool:
-            later = pool.submit(self._run, *merging)
-            fields = self._run("for-each-ref", "refs/tags", f"--format={form}").stdout.split(b"\0")
-            merged = later.result().stdout
+        self._program.begin(gitprogram.MERGED_TAGS)
+        fields = self._run(*gitprogram.TAGS).stdout.split(b"\0")
+        merged = self._run(*gitprogram.MERGED_TAGS).stdout
         reachable = {line.decode(errors="surrogateescape") for line in merged.split(b"\n")}
         tags: list[Tag] = []
         for n in range(0, len(fields) - 1, 6):
@@ -333,7 +293,7 @@ class GitRepository:
         if since:
             base = self._run("merge-base", "--octopus", "HEAD", *map(_checked, since), check=False)
             exclude = ["--not", base.stdout.decode().split()[0]] if base.returncode == 0 else []
-        mark = secrets.token_hex(8)
+        mark = os.urandom(8).hex()
         log = [
             "log",
             "-z",
@@ -349,7 +309,7 @@ class GitRepository:
         ]
         commits: list[Commit] = []
         names: dict[str, str] = {}  # A path or a name comes again and again: each is kept once.
-        for record in process.records([*_GIT, *log], mark.encode(), **self._how(env=_BUFFERED)):
+        for record in self._program.records(*log, mark=mark):
             text = record.decode(errors="surrogateescape")
             sha, parents, when, author, message, rest = text.split("\0", 5)
             if not text.isascii():
@@ -406,8 +366,9 @@ class GitRepository:
         return self._remote_name(self.head().branch or "")
 
     def _remote_name(self, branch: str) -> str | None:
-        names = self._text("remote").split()
-        own = self._run("config", f"branch.{branch}.remote", check=False).stdout.decode().strip() if branch else ""
+        names = self._text(*gitprogram.REMOTES).split()
+        asked = names and branch
+        own = self._run("config", f"branch.{branch}.remote", check=False).stdout.decode().strip() if asked else ""
         if own in names:
             return own
         return "origin" if "origin" in names else names[0] if len(names) == 1 else None
@@ -417,7 +378,7 @@ class GitRepository:
         remote = self.remote()
         if remote is None:
             return {}
-        return _listed(self._network("ls-remote", "--tags", "--refs", "--", remote))
+        return _listed(self._program.network("ls-remote", "--tags", "--refs", "--", remote))
 
     def ask_remote(self, seconds: float) -> Mapping[str, str]:
         """The same, if the remote answers within `seconds` and without a question to a person."""
@@ -426,14 +387,15 @@ class GitRepository:
             return {}
         ended = self._run("ls-remote", "--tags", "--refs", "--", remote, check=False, timeout=seconds)
         if ended.returncode != 0:
-            raise self._refused("ls-remote", ended.stderr.decode(errors="replace"))
+            raise self._program.refused("ls-remote", ended.stderr.decode(errors="replace"))
         return _listed(ended.stdout.decode(errors="surrogateescape"))
 
     def fetch_history(self) -> None:
         """Bring, into a shallow clone, the history that it was cut off from; no new tags."""
         remote = self.remote()
         if remote is not None and self.is_shallow():
-            self._network("fetch", "--unshallow", *_FETCH, "--", remote, timeout=_HISTORY_TIMEOUT)
+            self._shallow = None
+            self._program.network("fetch", "--unshallow", *_FETCH, "--", remote, timeout=_HISTORY_TIMEOUT)
 
     def fetch_tags(self, names: Sequence[str]) -> None:
         """Bring these tags, and no others. Raises ConflictError where one stands here with other content."""
@@ -449,7 +411,7 @@ class GitRepository:
                     hint=f"the remote's tag is the claim: git tag -d {name}, then run dsci again",
                 )
         refs = [f"refs/tags/{name}:refs/tags/{name}" for name in names]
-        self._network("fetch", *_FETCH, "--", remote, *refs)
+        self._program.network("fetch", *_FETCH, "--", remote, *refs)
 
     def check_push(self, name: str) -> None:
         """Prove the right to push to the remote by a push that is not carried out."""
@@ -457,7 +419,7 @@ class GitRepository:
         if remote is None:
             return
         ref = f"{self.head().commit}:refs/tags/{name}"
-        said = self._try_network("push", "--dry-run", *_PUSH, "--", remote, ref)
+        said = self._program.try_network("push", "--dry-run", *_PUSH, "--", remote, ref)
         if said and "already exists" not in said:
             raise HistoryError(
                 f"this run may not push release tags to {remote}: {said}",
@@ -521,14 +483,16 @@ class GitRepository:
             said = self._push_refs(remote, [*refs, *branch])
             if not said or not branch or self._ledger_at(remote) in (before, after):
                 break
-            time.sleep(secrets.randbelow(100 * (attempt + 1)) / 1000)
+            from secrets import randbelow
+
+            time.sleep(randbelow(100 * (attempt + 1)) / 1000)
         return said
 
     def _push_refs(self, remote: str, refs: Sequence[str]) -> str:
         """Push atomically, or one by one where the server cannot; "" when all stand, else what was said."""
-        said = self._try_network("push", "--atomic", *_PUSH, "--", remote, *refs)
+        said = self._program.try_network("push", "--atomic", *_PUSH, "--", remote, *refs)
         if "does not support --atomic" in said:
-            failures = [self._try_network("push", *_PUSH, "--", remote, ref) for ref in refs]
+            failures = [self._program.try_network("push", *_PUSH, "--", remote, ref) for ref in refs]
             said = "\n".join(failure for failure in failures if failure)
         return said
 
@@ -575,7 +539,7 @@ class GitRepository:
 
     def _ledger_at(self, remote: str) -> str | None:
         """Where the remote's ledger stands, or None when it has none."""
-        said = self._network("ls-remote", "--refs", "--", remote, f"refs/heads/{LEDGER}").split("\n")
+        said = self._program.network("ls-remote", "--refs", "--", remote, f"refs/heads/{LEDGER}").split("\n")
         return next((line.split("\t")[0] for line in said if line.endswith(f"\trefs/heads/{LEDGER}")), None)
 
     def _fetch_ledger(self, remote: str) -> str | None:
@@ -584,7 +548,7 @@ class GitRepository:
         if theirs is None or self._tracked(remote) == theirs:
             return theirs
         ref = f"+refs/heads/{LEDGER}:refs/remotes/{remote}/{LEDGER}"
-        self._network("fetch", *_FETCH, "--", remote, ref)
+        self._program.network("fetch", *_FETCH, "--", remote, ref)
         return self._tracked(remote)
 
     def _missing(self, ledger: str | None, record: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -603,7 +567,9 @@ class GitRepository:
             lines.append(f"{FILE} {oid}\t{path}\0")
         name, _, address = IDENTITY.rstrip(">").partition(" <")
         date = f"@{self.head().when} +0000"
-        with tempfile.TemporaryDirectory(prefix="dsci-ledger-") as folder:
+        from tempfile import TemporaryDirectory
+
+        with TemporaryDirectory(prefix="dsci-ledger-") as folder:
             # An index of its own: nothing of the user's is touched.
             own = {"GIT_INDEX_FILE": f"{folder}/index"}
             own |= {f"GIT_{who}_NAME": name for who in ("AUTHOR", "COMMITTER")}
@@ -615,83 +581,6 @@ class GitRepository:
             message = "\n".join(["chore: record " + ", ".join(_recorded(path) for path in new), ""])
             parents = ["-p", before] if before else []
             return self._text("commit-tree", "--no-gpg-sign", tree, *parents, stdin=message.encode(), env=own)
-
-    # -------------------------------------------------------------------------------------------------- running
-
-    def _run(
-        self,
-        *arguments: str,
-        stdin: bytes | None = None,
-        check: bool = True,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float = _TIMEOUT,
-    ) -> process.Completed:
-        how: _How = {**self._how(cwd=cwd, env=env), "timeout": timeout}
-        ended = process.run([*_GIT, *arguments], stdin=stdin, **how)
-        if check and ended.returncode != 0:
-            said = ended.stderr.decode(errors="replace").strip()
-            raise HistoryError(
-                f"git {arguments[0]} failed: {said[-1000:]}",
-                hint=cures.cure(said, self._origin) or "see `git fsck` and `git status`",
-            )
-        return ended
-
-    def _how(self, *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> _How:
-        """How Git is run."""
-        return {
-            "timeout": _TIMEOUT,
-            "env": {**self._environment, **(env or {})},
-            "cwd": cwd or self._folder,
-            "kind": HistoryError,
-            "hint": "install Git 2.31 or newer",
-        }
-
-    def _text(
-        self,
-        *arguments: str,
-        stdin: bytes | None = None,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> str:
-        return self._run(*arguments, stdin=stdin, cwd=cwd, env=env).stdout.decode(errors="surrogateescape").strip()
-
-    def _network(self, *arguments: str, timeout: float = _NETWORK_TIMEOUT) -> str:
-        """Run a command that talks to the remote. Raises HistoryError with what the remote said."""
-        failed, out = self._remote_call(*arguments, timeout=timeout)
-        if failed:
-            raise self._refused(arguments[0], failed)
-        return out
-
-    def _refused(self, command: str, said: str) -> HistoryError:
-        """What a command that talks to the remote said when it failed."""
-        said = _CREDENTIALS.sub("", said).strip()
-        return HistoryError(
-            f"git {command} failed: {said[-1500:]}",
-            hint=cures.trust(said) or "check the remote's address (`git remote -v`) and your credentials for it",
-        )
-
-    def _try_network(self, *arguments: str) -> str:
-        """The same, giving what was said when it failed, or ""."""
-        return self._remote_call(*arguments)[0]
-
-    def _remote_call(self, *arguments: str, timeout: float = _NETWORK_TIMEOUT) -> tuple[str, str]:
-        import git
-
-        runner = git.cmd.Git(self._folder)
-        runner.update_environment(**self._environment)
-        # GitPython adds to the environment of this process and takes nothing from it.
-        dropped = ["env", *(word for name in self._dropped for word in ("-u", name))] if self._dropped else []
-        status, out, err = runner.execute(
-            [*dropped, "git", *arguments],
-            with_extended_output=True,
-            with_exceptions=False,
-            kill_after_timeout=timeout,
-        )
-        if status == 0:
-            return "", str(out)
-        said = _CREDENTIALS.sub("", f"{err}\n{out}").strip()
-        return (said or f"exit code {status}")[-1500:], str(out)
 
 
 def _checked(oid: str) -> str:

@@ -11,10 +11,10 @@ import re
 import subprocess
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 from dsci.drivers import cures
+from dsci.drivers.gitprogram import Program
 from dsci.errors import HistoryError
 from dsci.model.tree import EXECUTABLE, FILE, FOLDER, Tree, TreeEntry
 
@@ -32,11 +32,8 @@ _OWNER_RUNS = 0o100
 class Objects:
     """The objects of one repository."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], remote: Callable[[], str | None]) -> None:
-        """`remote` names the remote, for the hint where an object was not fetched."""
-        self._folder = folder
-        self._environment = environment
-        self._remote = remote
+    def __init__(self, program: Program) -> None:
+        self._program = program
         self._reader: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._known: dict[str, Folder] = {}
@@ -46,14 +43,16 @@ class Objects:
         """A blob's content. Raises HistoryError when Git does not have it."""
         _, kind, content = self._ask(oid)
         if kind != "blob":
-            raise HistoryError(f"Git does not have the content of {oid}", hint=cures.partial(self._remote()))
+            raise HistoryError(f"Git does not have the content of {oid}", hint=cures.partial(self._program.origin))
         return content
 
     def tree(self, commit: str) -> CommitTree:
         """A commit's tree. Raises HistoryError when Git does not have it."""
         root = self.folder(f"{commit}^{{tree}}")
         if root is None:
-            raise HistoryError(f"Git does not have the list of files of {commit}", hint=cures.partial(self._remote()))
+            raise HistoryError(
+                f"Git does not have the list of files of {commit}", hint=cures.partial(self._program.origin)
+            )
         return CommitTree(self, commit, root)
 
     def folder(self, name: str) -> Folder | None:
@@ -82,7 +81,7 @@ class Objects:
         folder = self.folder(oid)
         if folder is None:
             raise HistoryError(
-                f"Git does not have the list of files below the folder {path}", hint=cures.partial(self._remote())
+                f"Git does not have the list of files below the folder {path}", hint=cures.partial(self._program.origin)
             )
         return folder
 
@@ -95,8 +94,8 @@ class Objects:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    cwd=self._folder,
-                    env=self._environment,
+                    cwd=self._program.folder,
+                    env=self._program.environment,
                 )
             stdin, stdout = self._reader.stdin, self._reader.stdout
             assert stdin is not None and stdout is not None

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
-import tempfile
-import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +20,8 @@ import msgspec
 from dsci.errors import BuilderError, DsciError
 
 _CHUNK = 1 << 18
+#: How much is kept of what a program says beside its output, in bytes.
+_SAID = 1 << 16
 
 
 class Completed(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +33,43 @@ class Completed(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Completed(returncode={self.returncode})"
+
+
+class Begun:
+    """A program that runs while something else is done."""
+
+    def __init__(self, argv: Sequence[str], process: subprocess.Popen[bytes], kind: type[DsciError], hint: str) -> None:
+        self._name, self._process, self._kind, self._hint = argv[0], process, kind, hint
+
+    def end(self, *, timeout: float, stdin: bytes | None = None) -> Completed:
+        """What it gave, once it has ended. Raises as `run` does."""
+        try:
+            stdout, stderr = self._process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            said = f"{self._name} did not finish within {timeout:g} s and was ended"
+            raise self._kind(said, hint=self._hint) from None
+        except BaseException:
+            self.stop()
+            raise
+        return Completed(returncode=self._process.returncode, stdout=stdout, stderr=stderr)
+
+    def stop(self) -> None:
+        """End it and its children: nobody wants to know any more. Its pipes are closed, whoever holds them too."""
+        _end(self._process)
+
+
+def begin(
+    argv: Sequence[str],
+    *,
+    talks: bool = False,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    kind: type[DsciError] = BuilderError,
+    hint: str = "",
+) -> Begun:
+    """Start a program; whether it `talks` is whether it will be given something to read. Raises `kind`."""
+    return Begun(argv, _start(argv, talks, subprocess.PIPE, env, cwd, kind, hint), kind, hint)
 
 
 def run(
@@ -47,16 +86,8 @@ def run(
 
     `env` replaces the whole environment; None inherits it. Without `stdin` the program reads an empty one.
     """
-    process = _start(argv, stdin is not None, subprocess.PIPE, env, cwd, kind, hint)
-    try:
-        stdout, stderr = process.communicate(stdin, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        _end(process)
-        raise kind(f"{argv[0]} did not finish within {timeout:g} s and was ended", hint=hint) from None
-    except BaseException:
-        _end(process)
-        raise
-    return Completed(returncode=process.returncode, stdout=stdout, stderr=stderr)
+    begun = begin(argv, talks=stdin is not None, env=env, cwd=cwd, kind=kind, hint=hint)
+    return begun.end(timeout=timeout, stdin=stdin)
 
 
 def records(
@@ -73,48 +104,67 @@ def records(
 
     A program that fails raises `kind` too, with the end of what it said, after the last whole piece.
     """
-    late = threading.Event()
-    with tempfile.TemporaryFile() as said:
-        process = _start(argv, False, said.fileno(), env, cwd, kind, hint)
-
-        def end_it() -> None:
-            late.set()
-            _kill(process)
-
-        watchdog = threading.Timer(timeout, end_it)
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            yield from _split(process, mark)
-            process.wait()
-        except BaseException:
-            _end(process)
-            raise
-        finally:
-            watchdog.cancel()
-        if late.is_set():
-            raise kind(f"{argv[0]} did not finish within {timeout:g} s and was ended", hint=hint)
-        if process.returncode:
-            said.seek(0)
-            raise kind(f"{argv[0]} failed: {said.read().decode(errors='replace').strip()[-1000:]}", hint=hint)
+    process = _start(argv, False, subprocess.PIPE, env, cwd, kind, hint)
+    said = bytearray()
+    try:
+        yield from _split(_read(process, said, time.monotonic() + timeout), mark)
+    except TimeoutError:
+        _end(process)
+        raise kind(f"{argv[0]} did not finish within {timeout:g} s and was ended", hint=hint) from None
+    except BaseException:
+        _end(process)
+        raise
+    _close(process)
+    if process.returncode:
+        raise kind(f"{argv[0]} failed: {said.decode(errors='replace').strip()[-1000:]}", hint=hint)
 
 
-def _split(process: subprocess.Popen[bytes], mark: bytes) -> Iterator[bytes]:
-    """The pieces of a program's output; what stands before the first mark is none."""
-    assert process.stdout is not None
+def _read(process: subprocess.Popen[bytes], said: bytearray, deadline: float) -> Iterator[bytes]:
+    """A program's output as it comes; `said` keeps the end of what it says beside. Raises TimeoutError."""
+    assert process.stdout is not None and process.stderr is not None
+    out, beside = process.stdout.fileno(), process.stderr.fileno()
+    os.set_blocking(beside, False)
+    with selectors.DefaultSelector() as waiting:
+        for pipe in (out, beside):
+            waiting.register(pipe, selectors.EVENT_READ)
+        while out in waiting.get_map():
+            ready = waiting.select(deadline - time.monotonic())
+            if not ready:
+                raise TimeoutError
+            for pipe in sorted(key.fd for key, _ in ready):
+                chunk = os.read(pipe, _CHUNK)
+                if not chunk:
+                    waiting.unregister(pipe)
+                elif pipe == out:
+                    yield chunk
+                else:
+                    said += chunk
+                    del said[:-_SAID]
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    # Whatever it started may hold the pipe open still: what is there is all that is waited for.
+    with contextlib.suppress(BlockingIOError):
+        while chunk := os.read(beside, _CHUNK):
+            said += chunk
+            del said[:-_SAID]
+
+
+def _split(chunks: Iterator[bytes], mark: bytes) -> Iterator[bytes]:
+    """The pieces of an output; what stands before the first mark is none."""
     rest, first = bytearray(), True
-    with process.stdout as out:
-        while chunk := out.read1(_CHUNK):  # type: ignore[attr-defined]
-            behind = max(0, len(rest) - len(mark) + 1)
-            rest += chunk
-            if rest.find(mark, behind) < 0:
-                continue
-            *pieces, last = bytes(rest).split(mark)
-            rest = bytearray(last)
-            for piece in pieces:
-                if not first:
-                    yield piece
-                first = False
+    for chunk in chunks:
+        behind = max(0, len(rest) - len(mark) + 1)
+        rest += chunk
+        if rest.find(mark, behind) < 0:
+            continue
+        *pieces, last = bytes(rest).split(mark)
+        rest = bytearray(last)
+        for piece in pieces:
+            if not first:
+                yield piece
+            first = False
     if not first:
         yield bytes(rest)
 
@@ -156,8 +206,12 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the program and its children. A grandchild that holds the pipes open must not hold us too."""
     _kill(process)
+    _close(process)
+    process.wait()
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
-    process.wait()

@@ -10,14 +10,16 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from dsci.model.commits import LAST_DATE, Change, Statement
-from dsci.model.links import Links
 from dsci.model.mentions import Mentions, mentions, title
 from dsci.model.text import line
+
+if TYPE_CHECKING:
+    from dsci.model.links import Links
 
 SCHEMA = 1
 

@@ -9,7 +9,6 @@ Sources: https://github.com/moby/buildkit/tree/v0.13.1/frontend/dockerfile/parse
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 
@@ -74,8 +73,10 @@ class Instruction(msgspec.Struct, frozen=True):
         """
         if not self.rest.startswith("["):
             return None
+        from json import JSONDecoder
+
         try:
-            value, _ = _JSON.raw_decode(self.rest)
+            value, _ = JSONDecoder(parse_constant=_refuse).raw_decode(self.rest)
         except (ValueError, RecursionError):
             return None
         if not all(isinstance(item, str) for item in value):
@@ -244,6 +245,3 @@ def _flag(text: str, at: int) -> tuple[str, int]:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
-
-
-_JSON = json.JSONDecoder(parse_constant=_refuse)

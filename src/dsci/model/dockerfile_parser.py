@@ -10,9 +10,7 @@ https://github.com/moby/buildkit/tree/v0.13.1/frontend/dockerfile/instructions (
 
 from __future__ import annotations
 
-import csv
 import re
-from difflib import get_close_matches
 from functools import lru_cache
 
 import msgspec
@@ -170,6 +168,8 @@ def _steps(instruction: Instruction, escape: str) -> tuple[Step, ...]:
     """What matters of an instruction; nothing for those that name neither images nor files nor variables."""
     keyword, place = instruction.keyword, instruction.place
     if keyword not in _KEYWORDS:
+        from difflib import get_close_matches
+
         near = get_close_matches(keyword[:20], sorted(_KEYWORDS), 1)
         raise place.error(f"unknown instruction {keyword[:100]!r}", hint=f"did you mean {near[0]}?" if near else "")
     if keyword not in _WITHOUT_ARGUMENTS and not instruction.rest:
@@ -253,6 +253,8 @@ def _changes(word: str, escape: str, place: Place) -> bool:
 
 
 def _mount(text: str, place: Place) -> Mount:
+    import csv
+
     try:
         fields = next(csv.reader([text], strict=True))
     except csv.Error as error:

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import re2
+
+from dsci.model import foreign
 
 #: Characters of text and values that one Dockerfile may cost; Dockerfiles themselves end at a quarter of it.
 BUDGET = 4 * 1024 * 1024
@@ -25,9 +26,6 @@ DEPTH = 32
 _SPECIAL = re.compile(r"""['"$\\`]""")
 #: Text that means nothing but itself wherever it stands, also in a substitution.
 _PLAIN = re.compile(r"""[^'"$\\`}/]+""")
-
-_OPTIONS = re2.Options()
-_OPTIONS.log_errors = False
 
 
 class ShellError(ValueError):
@@ -307,14 +305,14 @@ def _tokens(pattern: str) -> list[str]:
             char = next(characters, "")
             if char not in tuple("*?\\}/"):
                 raise ShellError(f"an invalid escape \\{char} in a pattern")
-            tokens.append(re2.escape(char))
+            tokens.append(foreign.escaped(char))
         else:
-            tokens.append({"*": "*", "?": "."}.get(char) or re2.escape(char))
+            tokens.append({"*": "*", "?": "."}.get(char) or foreign.escaped(char))
     return tokens
 
 
 def _compiled(tokens: list[str], star: str) -> Any:
     try:
-        return re2.compile("".join(star if token == "*" else token for token in tokens), _OPTIONS)
-    except re2.error:
+        return foreign.compiled("".join(star if token == "*" else token for token in tokens))
+    except foreign.IllegalPattern:
         raise ShellError("a pattern that is too large") from None

@@ -21,9 +21,9 @@ from collections.abc import Callable
 from posixpath import normpath
 
 import msgspec
-import re2
 
 from dsci.errors import ConfigError
+from dsci.model import foreign
 
 #: What `filepath.Match` accepts. Every choice is possessive: no text makes this expression backtrack.
 _LEGAL = re.compile(
@@ -34,10 +34,6 @@ _LEGAL = re.compile(
 _ESCAPED = ".+()$"
 #: Bytes that are no UTF-8, as Python shows them; Go sees U+FFFD.
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-_OPTIONS = re2.Options()
-_OPTIONS.log_errors = False
-_OPTIONS.never_capture = True
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -167,7 +163,7 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
 def _expression(source: str) -> Callable[[str], bool]:
     """A search for this RE2 expression from end to end. Raises ValueError where it does not compile."""
     try:
-        compiled = re2.compile(f"^{source}$", _OPTIONS)
-    except re2.error:
+        compiled = foreign.compiled(f"^{source}$", captures=False)
+    except foreign.IllegalPattern:
         raise ValueError("a range that runs backwards, or an escape that RE2 does not know") from None
     return lambda path: compiled.search(_SURROGATE.sub("\ufffd", path)) is not None

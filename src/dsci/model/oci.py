@@ -9,7 +9,6 @@ Sources: https://github.com/opencontainers/image-spec/blob/v1.1.0/{descriptor,im
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -276,6 +275,8 @@ def load_manifest(content: bytes) -> dict[str, Any]:
     """Decode a manifest or an index, refusing one that could be read as both (CVE-2021-41190)."""
     if len(content) > MANIFEST_LIMIT:
         raise OciError(f"a manifest of {len(content)} bytes is over the limit of {MANIFEST_LIMIT}")
+    import json
+
     try:
         value = json.loads(content)
         canonical_json(value)  # Half a surrogate pair can be read from JSON, but never be written again.
@@ -290,4 +291,6 @@ def load_manifest(content: bytes) -> dict[str, Any]:
 
 def canonical_json(value: Any) -> bytes:
     """JSON with no spare byte; keys stay in the order given, so the writer decides it once."""
+    import json
+
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

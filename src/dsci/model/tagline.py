@@ -13,13 +13,13 @@ import re
 from typing import NoReturn, TypeVar
 
 import msgspec
-import re2
 import semver
 from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import tagexpression as expression
 from dsci.model import tagparts, tagrecord
+from dsci.model.foreign import IllegalPattern
 from dsci.model.tagparts import NUMBERS, OF_RUN, WHOLE, Field, Match, Part, Scheme
 from dsci.model.tagrule import Flavor, Guard, TagRule
 from dsci.model.text import nearest
@@ -255,11 +255,9 @@ class _Line(msgspec.Struct, frozen=True):
             pattern = f"(?{kept}){literal[1]}" if kept else literal[1]
         try:
             groups = tagparts.compiled(pattern).groups
-        except re2.error as error:
-            said = error.args[0] if error.args else ""
-            said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        except IllegalPattern as error:
             self.fail(
-                f"{key}={self.given[key]} is no regular expression: {said}",
+                f"{key}={self.given[key]} is no regular expression: {error}",
                 "the language is RE2's: https://github.com/google/re2/wiki/Syntax",
             )
         if not every and group > groups:

@@ -12,10 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import re2
 import semver
 
-from dsci.model import momentformat, tagname
+from dsci.model import foreign, momentformat, tagname
 from dsci.model.event import Event, Trigger
 from dsci.model.numbers import parts as numbers_of
 from dsci.model.tagname import Piece
@@ -206,10 +205,8 @@ def pep440(text: str) -> Version | None:
 
 @lru_cache(maxsize=256)
 def compiled(pattern: str) -> Any:
-    """A regular expression in RE2's language, which no text can make slow. Raises re2.error for what is none."""
-    options = re2.Options()
-    options.log_errors = False
-    return re2.compile(pattern, options)
+    """A regular expression of a rule. Raises IllegalPattern for what is none."""
+    return foreign.compiled(pattern)
 
 
 def shape(parts: tuple[Part, ...]) -> str:

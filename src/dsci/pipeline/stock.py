@@ -6,9 +6,8 @@ A refusal counts as absence only once the right to push was proven (rule 22).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dsci.errors import AuthError, DsciError, RegistryError
 from dsci.model import keys
@@ -26,6 +25,9 @@ from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.standing import stands
 from dsci.pipeline.world import World
 from dsci.ports import Registry
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 _LOOKUPS = 8
 
@@ -52,7 +54,7 @@ def found_of(
                 raise
             return Found(unknown=error.message)
 
-    with ThreadPoolExecutor(_LOOKUPS) as pool:
+    with _pool() as pool:
         answers = dict(zip(targets, pool.map(look, targets), strict=True))
     return {target: answers.get(target, Found()) for target in now.family.order}
 
@@ -124,7 +126,7 @@ def unconverged_of(
 
     found: list[Pending] = []
     unknown: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(_LOOKUPS) as pool:
+    with _pool() as pool:
         for group, answer in zip(claims, pool.map(_softly(look, world.lenient), claims), strict=True):
             if isinstance(answer, DsciError):
                 unknown.setdefault(answer.message, []).append(group)
@@ -182,5 +184,12 @@ def placed_of(
                 raise
             return False
 
-    with ThreadPoolExecutor(_LOOKUPS) as pool:
+    with _pool() as pool:
         return frozenset(ref.image for ref, there in zip(refs, pool.map(look, refs), strict=True) if there)
+
+
+def _pool() -> ThreadPoolExecutor:
+    """Threads to ask in; whoever asks no registry does not load what they need."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(_LOOKUPS)
