@@ -388,6 +388,9 @@ class Git(Protocol):
     def blob(self, oid: str) -> bytes:
         """A blob's content."""
 
+    def contents(self, oids: Sequence[str]) -> tuple[bytes, ...]:
+        """The contents of several blobs, in their order."""
+
     def dirty(self) -> Mapping[str, TreeEntry | None]:
         """Paths whose work tree differs from HEAD, untracked ones included; None for a deleted path.
 

@@ -106,6 +106,9 @@ class MemoryGit:
     def blob(self, oid: str) -> bytes:
         return self.blobs[oid]
 
+    def contents(self, oids: Sequence[str]) -> tuple[bytes, ...]:
+        return tuple(self.blobs[oid] for oid in oids)
+
     def dirty(self) -> dict[str, TreeEntry | None]:
         return {
             path: None if text is None else TreeEntry(FILE, _sha("blob", text))

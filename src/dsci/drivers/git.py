@@ -204,6 +204,10 @@ class GitRepository:
         """A blob's content. Raises HistoryError when Git does not have it."""
         return self._objects.blob(_checked(oid))
 
+    def contents(self, oids: Sequence[str]) -> tuple[bytes, ...]:
+        """The contents of several blobs, asked all at once. Raises HistoryError when Git does not have one of them."""
+        return tuple(self._objects.blobs([_checked(oid) for oid in oids]))
+
     def close(self) -> None:
         """End the reader of objects, and what was begun and never asked for."""
         self._objects.close()

@@ -137,6 +137,7 @@ class TagFormat:
         self._earlier = earlier or {}
         self._templates = [_Template.of(each) for each in (template, other) if each]
         self._known: dict[str, Named | None] = {}
+        self._numbers: dict[str, semver.Version | None] = {}
 
     @classmethod
     def of(
@@ -177,10 +178,18 @@ class TagFormat:
                 group = self._group(image)
                 if group is None:
                     continue
-                with contextlib.suppress(ValueError):
-                    version = self.numbers.parse(number)
+                version = self._number(number)
+                if version is not None:
                     return Named(group=group, version=version, written=image or group, beside=beside)
         return None
+
+    def _number(self, text: str) -> semver.Version | None:
+        """A version; None for what is none. The images of a family count the same numbers."""
+        if text not in self._numbers:
+            self._numbers[text] = None
+            with contextlib.suppress(ValueError):
+                self._numbers[text] = self.numbers.parse(text)
+        return self._numbers[text]
 
     def _group(self, image: str | None) -> str | None:
         """The group that a tag is about; "" where its name does not say it."""

@@ -84,14 +84,12 @@ def history_of(
     settled = {group: _commit_of(version.last(claims[group], lines[group])) for group in groups}
     starts = tuple(dict.fromkeys([*bases.values(), *settled.values()]))
     bit = {start: 1 << n for n, start in enumerate(starts)}
-    held = weigh.held(starts, {commit.sha: commit for commit in commits})
-    unreleased: dict[str, dict[str, Commit]] = {start: {} for start in starts}
-    for commit in commits:
-        free = ~held[commit.sha] & (1 << len(starts)) - 1
-        while free:
-            lowest = free & -free
-            unreleased[starts[lowest.bit_length() - 1]][commit.sha] = commit
-            free ^= lowest
+    known = {commit.sha: commit for commit in commits}
+    held = weigh.held(starts, known)
+    unreleased = {
+        start: {sha: commit for sha, commit in known.items() if not held[sha] & bit[start]} if start in known else known
+        for start in starts
+    }
     change = commits_model.reader(now.settings.versioning.rules())
     watch = inputs.Watch(_watched(past, now, bases), suites=now.settings.versioning.suites)
     touched: dict[str, list[Change]] = {group: [] for group in groups}

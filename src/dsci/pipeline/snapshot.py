@@ -69,7 +69,8 @@ def snapshot(
 
     settings, location = _settings(source, tree, read)
     images = discover.discover(settings, location, tree, project=source.project, platform=source.platform)
-    dockerfiles = {image.dockerfile: read(image.dockerfile) for image in images.values()}
+    tree.expect({image.context for image in images.values()}, whole=True)
+    dockerfiles = _texts(git, tree, dict.fromkeys(image.dockerfile for image in images.values()), changed)
     assembled = edges.assemble(
         images, dockerfiles, configured=bool(settings.registries), build_platform=source.platform
     )
@@ -122,6 +123,7 @@ def earlier(source: Source, commit: str, names: Collection[str]) -> Earlier:
     images = discover.discover(
         settings, location, tree, project=source.project, platform=source.platform, only=frozenset(names)
     )
+    tree.expect({image.context for image in images.values()}, whole=True)
     filters: dict[TargetId, Inputs] = {}
     files: dict[TargetId, tuple[ContextFile, ...]] = {}
     own: dict[TargetId, str] = {}
@@ -139,13 +141,22 @@ def earlier(source: Source, commit: str, names: Collection[str]) -> Earlier:
 
 def _text(git: Git, tree: Tree, path: str, changed: Collection[str] = ()) -> str:
     """A file that dsci reads itself. Raises ConfigError for a link: a change of what it leads to would go unnoticed."""
-    if tree[path].mode == SYMLINK:
-        raise ConfigError(
-            f"{path} is a link, and dsci follows none",
-            hint="put the file there; a Dockerfile can stay where it lies: images.NAME.dockerfile in dsci.yaml",
-        )
-    content = git.worktree_blob(path) if path in changed else git.blob(tree[path].oid)
-    return content.decode("utf-8", errors="replace")
+    return _texts(git, tree, [path], changed)[path]
+
+
+def _texts(git: Git, tree: Tree, paths: Iterable[str], changed: Collection[str] = ()) -> dict[str, str]:
+    """The same for several."""
+    paths = list(paths)
+    for path in paths:
+        if tree[path].mode == SYMLINK:
+            raise ConfigError(
+                f"{path} is a link, and dsci follows none",
+                hint="put the file there; a Dockerfile can stay where it lies: images.NAME.dockerfile in dsci.yaml",
+            )
+    committed = [path for path in paths if path not in changed]
+    found = dict(zip(committed, git.contents([tree[path].oid for path in committed]), strict=True))
+    found |= {path: git.worktree_blob(path) for path in paths if path in changed}
+    return {path: found[path].decode("utf-8", errors="replace") for path in paths}
 
 
 def _settings(source: Source, tree: Tree, read: Callable[[str], str]) -> tuple[Settings, Location]:
