@@ -421,6 +421,9 @@ class Git(Protocol):
     def commits(self, since: Sequence[str]) -> tuple[Commit, ...]:
         """History from HEAD, newest first, without what every one of `since` can reach (all of it when empty)."""
 
+    def log(self, since: Sequence[str]) -> Iterator[Commit]:
+        """The same, commit by commit: Git has begun when this returns, and writes while they are read."""
+
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether one commit can reach the other."""
 

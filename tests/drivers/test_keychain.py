@@ -309,10 +309,10 @@ class TestProcess:
 
     def test_records_come_with_their_marks_taken_off(self) -> None:
         script = "printf 'before#one#tw'; sleep 0.1; printf 'o#'; printf '%0100000d' 7 >&2"
-        assert list(process.records(["sh", "-c", script], b"#", timeout=10)) == [b"one", b"two", b""]
+        assert list(process.begin(["sh", "-c", script]).records(b"#", timeout=10)) == [b"one", b"two", b""]
 
     def test_records_of_a_program_that_fails_end_in_what_it_said(self) -> None:
-        read = process.records(["sh", "-c", "printf '#one'; echo no >&2; exit 3"], b"#", timeout=10)
+        read = process.begin(["sh", "-c", "printf '#one'; echo no >&2; exit 3"]).records(b"#", timeout=10)
         assert next(read) == b"one"
         with pytest.raises(BuilderError, match="sh failed: no"):
             next(read)
@@ -320,10 +320,12 @@ class TestProcess:
     def test_records_end_at_their_deadline(self) -> None:
         began = time.monotonic()
         with pytest.raises(BuilderError, match="did not finish within"):
-            list(process.records(["sh", "-c", "printf '#one'; sleep 60 & wait"], b"#", timeout=0.3))
+            list(process.begin(["sh", "-c", "printf '#one'; sleep 60 & wait"]).records(b"#", timeout=0.3))
         assert time.monotonic() - began < 5
 
     def test_a_grandchild_that_holds_the_pipe_of_errors_holds_nobody(self) -> None:
         began = time.monotonic()
-        assert list(process.records(["sh", "-c", "sleep 8 >/dev/null & printf '#one'"], b"#", timeout=20)) == [b"one"]
+        assert list(process.begin(["sh", "-c", "sleep 8 >/dev/null & printf '#one'"]).records(b"#", timeout=20)) == [
+            b"one"
+        ]
         assert time.monotonic() - began < 5

@@ -14,6 +14,7 @@ from dsci.errors import ConfigError
 from dsci.model.claims import Named, Released, TagFormat, claim_trailers
 from dsci.model.claims import released as claimed
 from dsci.model.config import VersioningSettings
+from dsci.model.numbers import precedence
 from dsci.model.oci import Digest, Platform
 
 GROUPS = ("jupyter-ml", "ml", "r")
@@ -24,7 +25,7 @@ def parsed(text: str) -> semver.Version:
 
 
 def named(group: str, number: semver.Version) -> Named:
-    return Named(group=group, version=number, written=group, beside=False)
+    return Named(group=group, version=number, written=group, beside=False, order=precedence(number))
 
 
 # --------------------------------------------------------------------------------------------------- tag formats
@@ -261,7 +262,9 @@ def test_a_version_that_was_tagged_by_hand_is_claimed_beside_it() -> None:
     trailers = claim_trailers({"ml": DIGEST}, {"ml@linux/amd64": KEY}, {}, group="ml")
     hand = git_tag("ml-v2.0.0", at="a" * 40)
     beside = git_tag("ml-v2.0.0.dsci", at="a" * 40, message=f"ml 2.0.0\n\n{trailers}")
-    assert form.read("ml-v2.0.0.dsci") == Named(group="ml", version=parsed("2.0.0"), written="ml", beside=True)
+    assert form.read("ml-v2.0.0.dsci") == Named(
+        group="ml", version=parsed("2.0.0"), written="ml", beside=True, order=precedence(parsed("2.0.0"))
+    )
     (claim,) = claimed([beside, hand], form, ["ml"])["ml"]
     assert claim.by_dsci and claim.digests == {"ml": DIGEST}
     assert claim.tag == hand and claim.claimed_by == beside

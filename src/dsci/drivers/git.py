@@ -13,7 +13,7 @@ import shlex
 import stat
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from dsci.drivers import cures, gitprogram
@@ -271,14 +271,12 @@ class GitRepository:
     def tags(self) -> tuple[Tag, ...]:
         """Every tag that names a commit, with its own message when it is annotated."""
         self._program.begin(gitprogram.MERGED_TAGS)
-        fields = self._run(*gitprogram.TAGS).stdout.split(b"\0")
-        merged = self._run(*gitprogram.MERGED_TAGS).stdout
-        reachable = {line.decode(errors="surrogateescape") for line in merged.split(b"\n")}
+        fields = self._run(*gitprogram.TAGS).stdout.decode(errors="surrogateescape").split("\0")
+        merged = self._run(*gitprogram.MERGED_TAGS).stdout.decode(errors="surrogateescape")
+        reachable = set(merged.split("\n"))
         tags: list[Tag] = []
         for n in range(0, len(fields) - 1, 6):
-            name, oid, kind, peeled, peeled_kind, message = (
-                field.decode(errors="surrogateescape") for field in fields[n : n + 6]
-            )
+            name, oid, kind, peeled, peeled_kind, message = fields[n : n + 6]
             name = name.lstrip("\n")
             if kind == "commit":
                 tags.append(Tag(name=name, oid=oid, commit=oid, message="", merged=name in reachable))
@@ -293,6 +291,10 @@ class GitRepository:
 
     def commits(self, since: Sequence[str]) -> tuple[Commit, ...]:
         """History from HEAD, newest first, without what every one of `since` can reach; all of it when empty."""
+        return tuple(self.log(since))
+
+    def log(self, since: Sequence[str]) -> Iterator[Commit]:
+        """The same, commit by commit: Git has begun when this returns, and writes while they are read."""
         exclude: list[str] = []
         if since:
             base = self._run("merge-base", "--octopus", "HEAD", *map(_checked, since), check=False)
@@ -311,25 +313,7 @@ class GitRepository:
             *exclude,
             "--",
         ]
-        commits: list[Commit] = []
-        names: dict[str, str] = {}  # A path or a name comes again and again: each is kept once.
-        for record in self._program.records(*log, mark=mark):
-            text = record.decode(errors="surrogateescape")
-            sha, parents, when, author, message, rest = text.split("\0", 5)
-            if not text.isascii():
-                author, message = _readable(author), _readable(message)
-            paths = rest.removeprefix("\0").removeprefix("\n").split("\0")
-            commits.append(
-                Commit(
-                    sha=sha,
-                    parents=tuple(parents.split()),
-                    when=_date(when),
-                    message=message,
-                    author=names.setdefault(author, author),
-                    paths=tuple([names.setdefault(path, path) for path in paths if path]),
-                )
-            )
-        return tuple(commits)
+        return _commits(self._program.records(*log, mark=mark))
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether one commit can reach the other."""
@@ -585,6 +569,25 @@ class GitRepository:
             message = "\n".join(["chore: record " + ", ".join(_recorded(path) for path in new), ""])
             parents = ["-p", before] if before else []
             return self._text("commit-tree", "--no-gpg-sign", tree, *parents, stdin=message.encode(), env=own)
+
+
+def _commits(records: Iterable[bytes]) -> Iterator[Commit]:
+    """Commits as `GitRepository.log` has Git write them."""
+    names: dict[str, str] = {}  # A path or a name comes again and again: each is kept once.
+    for record in records:
+        text = record.decode(errors="surrogateescape")
+        sha, parents, when, author, message, rest = text.split("\0", 5)
+        if not text.isascii():
+            author, message = _readable(author), _readable(message)
+        paths = rest.removeprefix("\0").removeprefix("\n").split("\0")
+        yield Commit(
+            sha=sha,
+            parents=tuple(parents.split()),
+            when=_date(when),
+            message=message,
+            author=names.setdefault(author, author),
+            paths=tuple([names.setdefault(path, path) for path in paths if path]),
+        )
 
 
 def _checked(oid: str) -> str:

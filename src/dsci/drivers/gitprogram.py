@@ -92,6 +92,8 @@ class Program:
         self.origin: str | None = None
         """The remote's name, for messages, once it is known."""
         self._begun: dict[tuple[str, ...], process.Begun] = {}
+        self._read: list[process.Begun] = []
+        """Those whose output is read piece by piece."""
 
     def begin(self, *questions: tuple[str, ...]) -> None:
         """Let Git begin with these; whoever asks one of them next gets what was begun here.
@@ -105,9 +107,11 @@ class Program:
                 self._begun[arguments] = process.begin([*_GIT, *arguments], **self._how())
 
     def close(self) -> None:
-        """End what was begun and never asked for."""
-        while self._begun:
-            self._begun.popitem()[1].stop()
+        """End what was begun and is not read to its end."""
+        for begun in (*self._begun.values(), *self._read):
+            begun.stop()
+        self._begun.clear()
+        self._read.clear()
 
     def run(
         self,
@@ -143,8 +147,10 @@ class Program:
         return self.run(*arguments, stdin=stdin, cwd=cwd, env=env).stdout.decode(errors="surrogateescape").strip()
 
     def records(self, *arguments: str, mark: str) -> Iterator[bytes]:
-        """What a command prints behind each mark, while it still runs."""
-        return process.records([*_GIT, *arguments], mark.encode(), timeout=_TIMEOUT, **self._how(env=_BUFFERED))
+        """What a command prints behind each mark, while it still runs; it runs from now on."""
+        begun = process.begin([*_GIT, *arguments], **self._how(env=_BUFFERED))
+        self._read.append(begun)
+        return begun.records(mark.encode(), timeout=_TIMEOUT)
 
     def _how(self, *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> _How:
         return {

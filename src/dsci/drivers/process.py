@@ -47,16 +47,38 @@ class Begun:
             stdout, stderr = self._process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
             self.stop()
-            said = f"{self._name} did not finish within {timeout:g} s and was ended"
-            raise self._kind(said, hint=self._hint) from None
+            raise self._late(timeout) from None
         except BaseException:
             self.stop()
             raise
         return Completed(returncode=self._process.returncode, stdout=stdout, stderr=stderr)
 
+    def records(self, mark: bytes, *, timeout: float) -> Iterator[bytes]:
+        """What it prints behind each `mark`, piece by piece while it still runs. Raises as `run` does.
+
+        A program that fails raises too, with the end of what it said, after the last whole piece.
+        """
+        said = bytearray()
+        try:
+            yield from _split(_read(self._process, said, time.monotonic() + timeout), mark)
+        except TimeoutError:
+            self.stop()
+            raise self._late(timeout) from None
+        except BaseException:
+            self.stop()
+            raise
+        _close(self._process)
+        if self._process.returncode:
+            text = said.decode(errors="replace").strip()[-1000:]
+            raise self._kind(f"{self._name} failed: {text}", hint=self._hint)
+
+    def _late(self, timeout: float) -> DsciError:
+        return self._kind(f"{self._name} did not finish within {timeout:g} s and was ended", hint=self._hint)
+
     def stop(self) -> None:
-        """End it and its children: nobody wants to know any more. Its pipes are closed, whoever holds them too."""
-        _end(self._process)
+        """End it and its children, if it has not ended: nobody wants to know any more."""
+        if self._process.returncode is None:
+            _end(self._process)
 
 
 def begin(
@@ -88,35 +110,6 @@ def run(
     """
     begun = begin(argv, talks=stdin is not None, env=env, cwd=cwd, kind=kind, hint=hint)
     return begun.end(timeout=timeout, stdin=stdin)
-
-
-def records(
-    argv: Sequence[str],
-    mark: bytes,
-    *,
-    timeout: float,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    kind: type[DsciError] = BuilderError,
-    hint: str = "",
-) -> Iterator[bytes]:
-    """What a program prints behind each `mark`, piece by piece while it still runs. Raises `kind` as `run` does.
-
-    A program that fails raises `kind` too, with the end of what it said, after the last whole piece.
-    """
-    process = _start(argv, False, subprocess.PIPE, env, cwd, kind, hint)
-    said = bytearray()
-    try:
-        yield from _split(_read(process, said, time.monotonic() + timeout), mark)
-    except TimeoutError:
-        _end(process)
-        raise kind(f"{argv[0]} did not finish within {timeout:g} s and was ended", hint=hint) from None
-    except BaseException:
-        _end(process)
-        raise
-    _close(process)
-    if process.returncode:
-        raise kind(f"{argv[0]} failed: {said.decode(errors='replace').strip()[-1000:]}", hint=hint)
 
 
 def _read(process: subprocess.Popen[bytes], said: bytearray, deadline: float) -> Iterator[bytes]:

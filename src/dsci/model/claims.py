@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from dsci.errors import ConfigError
 from dsci.model.config import VersioningSettings
 from dsci.model.family import Image, declared, release_groups, renamed
-from dsci.model.numbers import precedence
+from dsci.model.numbers import Precedence, precedence
 from dsci.model.oci import Digest, OciError, Platform
 from dsci.model.text import line
 
@@ -80,6 +80,8 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
     """The image as the name has it, perhaps an earlier one; the group where the name has none."""
     beside: bool
     """Whether it lies beside a tag that was made by hand."""
+    order: Precedence
+    """What versions are sorted by."""
 
 
 class _Template(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +139,7 @@ class TagFormat:
         self._earlier = earlier or {}
         self._templates = [_Template.of(each) for each in (template, other) if each]
         self._known: dict[str, Named | None] = {}
-        self._numbers: dict[str, semver.Version | None] = {}
+        self._numbers: dict[str, tuple[semver.Version, Precedence] | None] = {}
 
     @classmethod
     def of(
@@ -178,17 +180,19 @@ class TagFormat:
                 group = self._group(image)
                 if group is None:
                     continue
-                version = self._number(number)
-                if version is not None:
-                    return Named(group=group, version=version, written=image or group, beside=beside)
+                read = self._number(number)
+                if read is not None:
+                    version, order = read
+                    return Named(group=group, version=version, written=image or group, beside=beside, order=order)
         return None
 
-    def _number(self, text: str) -> semver.Version | None:
-        """A version; None for what is none. The images of a family count the same numbers."""
+    def _number(self, text: str) -> tuple[semver.Version, Precedence] | None:
+        """A version and its place; None for what is none. The images of a family count the same numbers."""
         if text not in self._numbers:
             self._numbers[text] = None
             with contextlib.suppress(ValueError):
-                self._numbers[text] = self.numbers.parse(text)
+                version = self.numbers.parse(text)
+                self._numbers[text] = version, precedence(version)
         return self._numbers[text]
 
     def _group(self, image: str | None) -> str | None:
@@ -205,7 +209,7 @@ class TagFormat:
 
 def released(tags: Iterable[Tag], form: TagFormat, groups: Iterable[str]) -> Mapping[str, tuple[Released, ...]]:
     """The claimed versions of every group, newest version first; none for groups that are never released."""
-    found: dict[str, list[Released]] = {group: [] for group in groups}
+    found: dict[str, list[tuple[Precedence, Released]]] = {group: [] for group in groups}
     beside: dict[tuple[str, semver.Version], Released] = {}
     for tag in tags:
         named = form.read(tag.name)
@@ -220,14 +224,11 @@ def released(tags: Iterable[Tag], form: TagFormat, groups: Iterable[str]) -> Map
         if named.beside:
             beside[group, claim.version] = claim
         else:
-            found[group].append(claim)
+            found[group].append((named.order, claim))
     return {
         group: tuple(
-            sorted(
-                (_completed(claim, beside) for claim in claims),
-                key=lambda claim: precedence(claim.version),
-                reverse=True,
-            )
+            _completed(claim, beside) if beside else claim
+            for _, claim in sorted(claims, key=lambda each: each[0], reverse=True)
         )
         for group, claims in found.items()
     }
@@ -267,6 +268,8 @@ def claim_trailers(
 
 
 def _read_claim(named: Named, tag: Tag) -> Released:
+    if not tag.message:
+        return Released(group=named.group, version=named.version, tag=tag)
     digests: dict[str, Digest] = {}
     keys: dict[str, str] = {}
     bases: dict[tuple[str, Platform], Digest] = {}

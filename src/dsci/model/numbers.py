@@ -145,7 +145,11 @@ def parts(version: semver.Version) -> tuple[str, str, str]:
     return str(version.major), str(version.minor), str(version.patch)
 
 
-def precedence(version: semver.Version) -> tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]:
+#: What versions are sorted by.
+Precedence = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
+
+
+def precedence(version: semver.Version) -> Precedence:
     """A version as a key to sort by, which is many times faster than comparing versions two by two.
 
     Source: https://semver.org/#spec-item-11

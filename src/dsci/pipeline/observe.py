@@ -8,7 +8,7 @@ with its reason; where work follows, it is an error.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 
 import msgspec
 
@@ -131,21 +131,20 @@ def _versions(
     fetch = world.remote is Remote.FETCH
     # Git writes its log while tags and the files of earlier commits are read. Of an image that no tag names all of
     # history counts: that is known at once.
-    with ExitStack() as meanwhile:
-        named = {each.group for each in map(form.read, here) if each is not None}
-        begin = not fetch and not named.issuperset(wanted & set(form.groups)) and not git.is_shallow()
-        whole = meanwhile.enter_context(Later(git.commits, ())) if begin else None
-        claims = remote.claims(git, form, groups, here, told.tags, fetch=fetch, say=world.say)
-        asked, claims = _asked(request, claims)
-        branch = _branch(world.source, git.head(), settings)
-        lines = {group: Line.of(branch, settings.prereleases, group) for group in groups}
-        counting = {group: claims[group] for group in groups if group in wanted}
-        past = Past(world.source, now, claims)
-        log = whole or meanwhile.enter_context(Later(git.commits, starts_of(counting)))
-        last = {group: version.last(found, lines[group]) for group, found in counting.items()}
-        own_changes = own_changes_of(past, now, last)
-        moved, problems = moved_of(past, now, counting)
-        history = history_of(past, now, counting, lines, log.result())
+    named = {each.group for each in map(form.read, here) if each is not None}
+    begin = not fetch and not named.issuperset(wanted & set(form.groups)) and not git.is_shallow()
+    whole = git.log(()) if begin else None
+    claims = remote.claims(git, form, groups, here, told.tags, fetch=fetch, say=world.say)
+    asked, claims = _asked(request, claims)
+    branch = _branch(world.source, git.head(), settings)
+    lines = {group: Line.of(branch, settings.prereleases, group) for group in groups}
+    counting = {group: claims[group] for group in groups if group in wanted}
+    past = Past(world.source, now, claims)
+    log = whole or git.log(starts_of(counting))
+    last = {group: version.last(found, lines[group]) for group, found in counting.items()}
+    own_changes = own_changes_of(past, now, last)
+    moved, problems = moved_of(past, now, counting)
+    history = history_of(past, now, counting, lines, log)
     return _Versions(
         claims=claims,
         history=history,

@@ -76,7 +76,7 @@ def history_of(
     now: Snapshot,
     claims: Mapping[str, Sequence[Released]],
     lines: Mapping[str, Line],
-    commits: Sequence[Commit],
+    log: Iterable[Commit],
 ) -> History:
     """One pass over history for all groups. A message is read only if it may matter to one of them."""
     groups = tuple(claims)
@@ -84,19 +84,24 @@ def history_of(
     settled = {group: _commit_of(version.last(claims[group], lines[group])) for group in groups}
     starts = tuple(dict.fromkeys([*bases.values(), *settled.values()]))
     bit = {start: 1 << n for n, start in enumerate(starts)}
-    known = {commit.sha: commit for commit in commits}
+    watch = inputs.Watch(_watched(past, now, bases), suites=now.settings.versioning.suites)
+    known: dict[str, Commit] = {}
+    telling: list[tuple[Commit, frozenset[str], bool]] = []
+    for commit in log:
+        known[commit.sha] = commit
+        hit, speaks = watch.touched_by(commit.paths), commits_model.speaks(commit)
+        if hit or speaks:
+            telling.append((commit, hit, speaks))
     held = weigh.held(starts, known)
     unreleased = {
         start: {sha: commit for sha, commit in known.items() if not held[sha] & bit[start]} if start in known else known
         for start in starts
     }
     change = commits_model.reader(now.settings.versioning.rules())
-    watch = inputs.Watch(_watched(past, now, bases), suites=now.settings.versioning.suites)
     touched: dict[str, list[Change]] = {group: [] for group in groups}
     since: dict[str, list[Change]] = {group: [] for group in groups}
-    for commit in commits:
-        hit = watch.touched_by(commit.paths)
-        for group in groups if commits_model.speaks(commit) else hit:
+    for commit, hit, speaks in telling:
+        for group in groups if speaks else hit:
             if commit.sha in unreleased[bases[group]]:
                 since[group].append(change(commit))
                 if group in hit:

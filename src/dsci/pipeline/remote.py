@@ -15,7 +15,6 @@ import msgspec
 from dsci.errors import ConflictError, HistoryError
 from dsci.model import cut, version
 from dsci.model.claims import Named, Released, TagFormat, released
-from dsci.model.numbers import precedence
 from dsci.model.text import clean
 from dsci.ports import Git
 
@@ -131,7 +130,7 @@ def _lacking(form: TagFormat, here: Mapping[str, str], theirs: Mapping[str, str]
     """The remote's release tags that are not here and could change an answer, oldest version first."""
     bases = _bases(known)
     named = ((form.read(name), name) for name in theirs.keys() - here.keys())
-    lacking = [(precedence(what.version), name) for what, name in named if what and _counts(what, bases)]
+    lacking = [(what.order, name) for what, name in named if what and _counts(what, bases)]
     return [name for _, name in sorted(lacking)]
 
 
