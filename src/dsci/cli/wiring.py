@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +28,8 @@ from dsci.errors import BuilderError, ConfigError, RegistryError
 from dsci.model.event import Event, Trigger
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dsci.drivers.buildx import Buildx
     from dsci.drivers.git import GitRepository
     from dsci.drivers.keychain import Keychain
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 class Session(msgspec.Struct, kw_only=True, dict=True):
     """One call of dsci."""
 
-    folder: Path
+    folder: str
     debug: bool
     registries: tuple[str, ...] = ()
     branch: str = ""
@@ -68,7 +69,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     @classmethod
     def of(cls, context: click.Context, **options: Any) -> Session:
         """The session of a command, from the group's options and its own."""
-        return cls(folder=Path(context.obj["folder"]), debug=context.obj["debug"], **options)
+        return cls(folder=context.obj["folder"], debug=context.obj["debug"], **options)
 
     def __enter__(self) -> Session:
         self._closing = contextlib.ExitStack()
@@ -80,6 +81,8 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     @cached_property
     def state(self) -> Path:
         """dsci's folder in the user's state folder (XDG Base Directory specification)."""
+        from pathlib import Path
+
         home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         return Path(home) / "dsci"
 
@@ -187,6 +190,8 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     @cached_property
     def caches(self) -> Path:
         """Where this repository's build caches are on this machine. Raises ConfigError for a place in the work tree."""
+        from pathlib import Path
+
         folder = Path(os.environ.get("DSCI_CACHE_DIR") or self.state / "cache").expanduser().resolve()
         if folder.is_relative_to(Path(self.git.head().root).resolve()):
             raise ConfigError(
@@ -232,6 +237,8 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
     @cached_property
     def _keychain(self) -> Keychain:
+        from pathlib import Path
+
         from dsci.drivers.keychain import Keychain
 
         return Keychain.from_environment(os.environ, Path.home())
@@ -359,11 +366,15 @@ _PAYLOAD_LIMIT = 32 << 20
 
 def _payload() -> object:
     """GitHub's payload of the event; None where there is none, or it cannot be read."""
-    path = Path(os.environ.get("GITHUB_EVENT_PATH", "") or os.devnull)
+    place = os.environ.get("GITHUB_EVENT_PATH")
+    if not place:
+        return None
+    import json
+    from pathlib import Path
+
+    path = Path(place)
     with contextlib.suppress(OSError, ValueError):
         if path.is_file() and path.stat().st_size <= _PAYLOAD_LIMIT:
-            import json
-
             return json.loads(path.read_bytes())
     return None
 

@@ -10,20 +10,22 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from dsci.drivers import cures, gitprogram
 from dsci.drivers.gitobjects import Objects
 from dsci.drivers.gitprogram import Program, without_credentials
-from dsci.errors import ConfigError, ConflictError, HistoryError
+from dsci.errors import ConflictError, HistoryError
 from dsci.model.claims import Tag
 from dsci.model.commits import LAST_DATE, Commit
-from dsci.model.tree import EXECUTABLE, FILE, SYMLINK, Tree, TreeEntry
+from dsci.model.tree import FILE, Tree, TreeEntry
 from dsci.ports import Claimed, Head, TagObject
+
+if TYPE_CHECKING:
+    from dsci.drivers.worktree import WorkTree
 
 _HISTORY_TIMEOUT = 3600
 _OID = re.compile(r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
@@ -49,7 +51,7 @@ _LEDGER_TRIES = 12
 class GitRepository:
     """One repository, found from a folder upwards. Implements `ports.Git`."""
 
-    def __init__(self, folder: Path, *, program: Program | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, program: Program | None = None) -> None:
         """`program` is that of this folder, where some questions were begun already."""
         self._folder = folder
         self._program = program or Program(folder)
@@ -70,11 +72,14 @@ class GitRepository:
         return self._head
 
     def _read_head(self) -> Head:
-        if not self._folder.is_dir():
+        try:
+            found = self._run(*gitprogram.PLACE, check=False)
+        except HistoryError:
+            if self._program.path.is_dir():
+                raise
             raise HistoryError(
                 f"there is no folder {self._folder}", hint="go into a Git repository, or name one with -C"
-            )
-        found = self._run(*gitprogram.PLACE, check=False)
+            ) from None
         bare, _, rest = found.stdout.decode(errors="surrogateescape").partition("\n")
         self._bare = bare == "true"
         shallow, _, root = rest.partition("\n")
@@ -83,7 +88,8 @@ class GitRepository:
             if "dubious ownership" in said:
                 raise HistoryError(
                     f"Git does not trust {self._folder}: it belongs to another user",
-                    hint=cures.trust(said) or f"git config --global --add safe.directory {self._folder.absolute()}",
+                    hint=cures.trust(said)
+                    or f"git config --global --add safe.directory {self._program.path.absolute()}",
                 )
             told = [name for name in ("GIT_CEILING_DIRECTORIES", *self._program.unset) if os.environ.get(name)]
             raise HistoryError(
@@ -142,7 +148,7 @@ class GitRepository:
         """The commits whose parents a shallow clone does not know; empty where history is whole."""
         if not self.is_shallow():
             return frozenset()
-        path = self._folder / self._text("rev-parse", "--git-path", "shallow")
+        path = self._program.path / self._text("rev-parse", "--git-path", "shallow")
         return frozenset(map(_checked, path.read_text(encoding="ascii", errors="replace").split()))
 
     def graph(self, tips: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
@@ -186,7 +192,7 @@ class GitRepository:
         listed = self._run(*gitprogram.TAG_REFS)
         broken = cures.broken_tag(listed.stderr.decode(errors="surrogateescape"))
         if broken:
-            path = Path(self._folder, self._text("rev-parse", "--git-path", broken)).absolute()
+            path = (self._program.path / self._text("rev-parse", "--git-path", broken)).absolute()
             raise HistoryError(
                 f"the Git tag {broken.removeprefix('refs/tags/')} is damaged: Git passes over it",
                 hint=f"rm {shlex.quote(str(path))}{cures.again(self._program.origin)}",
@@ -215,58 +221,22 @@ class GitRepository:
 
     def dirty(self) -> Mapping[str, TreeEntry | None]:
         """Paths whose work tree differs from HEAD, untracked ones included; None for a path that is gone."""
-        root = Path(self.head().root)
-        if self._bare:
-            return {}
-        out = self._run(
-            "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=all"
-        ).stdout
-        paths: list[str] = []
-        for record in out.split(b"\0")[:-1]:
-            kind, _, rest = record.partition(b" ")
-            fields = {b"1": 7, b"u": 9}.get(kind, 0)
-            paths.append(_path(rest.split(b" ", fields)[-1]))
-        head = self.tree(self.head().commit)
-        # What lies behind a linked folder is not at this path for Git: the path is gone.
-        entries = self._entries(root, (path for path in paths if not _behind_link(root, path)))
-        return {path: entries.get(path) for path in sorted(set(paths)) if entries.get(path) != head.get(path)}
+        head = self.head()
+        return {} if self._bare else self._work_tree.changes(self.tree(head.commit))
 
     def hash_files(self, folder: str) -> Mapping[str, TreeEntry]:
         """Every file at or below a path of the work tree, whether Git knows it or not."""
-        root = Path(self.head().root)
-        if folder.startswith("/") or ".." in PurePosixPath(folder).parts:
-            raise ConfigError(f"{folder} is not in the repository", hint="name a path from the repository's root")
-        start = root / folder
-        if start.is_file() or start.is_symlink():
-            names = [folder]
-        else:
-            paths = (path for path in sorted(start.rglob("*")) if path.is_symlink() or not path.is_dir())
-            names = [str(path.relative_to(root)) for path in paths]
-        return self._entries(root, names)
-
-    def _entries(self, root: Path, paths: Iterable[str]) -> dict[str, TreeEntry]:
-        """The entries that these paths would have if they were committed now; those that are no files are left out."""
-        found: dict[str, TreeEntry] = {}
-        modes: dict[str, str] = {}
-        for path in paths:
-            full = root / path
-            try:
-                mode = full.lstat().st_mode
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            if stat.S_ISLNK(mode):
-                target = os.fsencode(full.readlink())
-                found[path] = TreeEntry(SYMLINK, self._text("hash-object", "--stdin", stdin=target))
-            elif stat.S_ISREG(mode):
-                modes[path] = EXECUTABLE if mode & stat.S_IXUSR else FILE
-        lines = b"".join(_quoted(path) + b"\n" for path in modes)
-        oids = self._text("hash-object", "--stdin-paths", stdin=lines, cwd=root).split() if modes else []
-        return found | {path: TreeEntry(mode, oid) for (path, mode), oid in zip(modes.items(), oids, strict=True)}
+        return self._work_tree.below(folder)
 
     def worktree_blob(self, path: str) -> bytes:
         """The content of a path of the work tree; the target of a link."""
-        full = Path(self.head().root) / path
-        return os.fsencode(full.readlink()) if full.is_symlink() else full.read_bytes()
+        return self._work_tree.content(path)
+
+    @property
+    def _work_tree(self) -> WorkTree:
+        from dsci.drivers.worktree import WorkTree
+
+        return WorkTree(self._program, self.head().root)
 
     def tags(self) -> tuple[Tag, ...]:
         """Every tag that names a commit, with its own message when it is annotated."""
@@ -614,20 +584,6 @@ def _recorded(path: str) -> str:
     return path.removeprefix("releases/").removesuffix(".json").replace("/", " ")
 
 
-def _behind_link(root: Path, path: str) -> bool:
-    return any((root / folder).is_symlink() for folder in list(PurePosixPath(path).parents)[:-1])
-
-
-def _quoted(path: str) -> bytes:
-    """A path as a line that Git reads back whatever is in it."""
-    raw = os.fsencode(path)
-    return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
-
-
 def _readable(text: str) -> str:
     """Text with what is no UTF-8 in it shown as such."""
     return text.encode(errors="surrogateescape").decode(errors="replace")
-
-
-def _path(raw: bytes) -> str:
-    return raw.decode("utf-8", errors="surrogateescape")

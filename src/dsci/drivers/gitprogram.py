@@ -13,11 +13,13 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from dsci.drivers import cures, process
 from dsci.errors import DsciError, HistoryError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _GIT = ("git", "-c", "core.quotePath=false")
 _TIMEOUT = 300.0
@@ -68,7 +70,7 @@ class _How(TypedDict):
     """What `process` asks for beside the arguments."""
 
     env: Mapping[str, str]
-    cwd: Path
+    cwd: str | os.PathLike[str]
     kind: type[DsciError]
     hint: str
 
@@ -76,7 +78,7 @@ class _How(TypedDict):
 class Program:
     """`git`, for one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = folder
         self.unset = tuple(name for name in _ELSEWHERE if name in os.environ)
         """Variables that speak of another repository, and that Git is not told."""
@@ -94,6 +96,13 @@ class Program:
         self._begun: dict[tuple[str, ...], process.Begun] = {}
         self._read: list[process.Begun] = []
         """Those whose output is read piece by piece."""
+
+    @property
+    def path(self) -> Path:
+        """The folder, for whoever looks into it."""
+        from pathlib import Path
+
+        return Path(self.folder)
 
     def begin(self, *questions: tuple[str, ...]) -> None:
         """Let Git begin with these; whoever asks one of them next gets what was begun here.

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -86,7 +85,7 @@ def begin(
     *,
     talks: bool = False,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
+    cwd: str | os.PathLike[str] | None = None,
     kind: type[DsciError] = BuilderError,
     hint: str = "",
 ) -> Begun:
@@ -100,7 +99,7 @@ def run(
     timeout: float,
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
+    cwd: str | os.PathLike[str] | None = None,
     kind: type[DsciError] = BuilderError,
     hint: str = "",
 ) -> Completed:
@@ -167,7 +166,7 @@ def _start(
     talks: bool,
     stderr: int,
     env: Mapping[str, str] | None,
-    cwd: Path | None,
+    cwd: str | os.PathLike[str] | None,
     kind: type[DsciError],
     hint: str,
 ) -> subprocess.Popen[bytes]:
@@ -184,7 +183,9 @@ def _start(
             start_new_session=True,
         )
     except FileNotFoundError:
-        if cwd is not None and not cwd.is_dir():
+        from pathlib import Path
+
+        if cwd is not None and not Path(cwd).is_dir():
             raise kind(f"cannot run {name} in {cwd}: there is no such folder") from None
         raise kind(f"{name} is not on PATH", hint=hint or f"install {name}, or put its folder on PATH") from None
     except OSError as error:

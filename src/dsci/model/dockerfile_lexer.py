@@ -16,6 +16,7 @@ import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model.dockerfile_shell import ShellError, heredocs
+from dsci.model.text import whole
 
 #: Larger files are no Dockerfiles.
 SIZE_LIMIT = 1024 * 1024
@@ -23,7 +24,6 @@ SIZE_LIMIT = 1024 * 1024
 LINE_LIMIT = 64 * 1024 - 1
 
 _SPACE = re.compile(r"[\t\v\f\r ]+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -81,7 +81,7 @@ class Instruction(msgspec.Struct, frozen=True):
             return None
         if not all(isinstance(item, str) for item in value):
             raise self.place.error("a list in JSON form may hold strings only")
-        return tuple(_SURROGATE.sub("\ufffd", item) for item in value)
+        return tuple(whole(item) for item in value)
 
     def arguments(self) -> tuple[str, ...]:
         """The rest as a JSON list, else as what stands between its spaces."""

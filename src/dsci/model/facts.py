@@ -6,6 +6,7 @@ Facts are gathered by `pipeline.observe`; what follows from them is `planning`'s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,7 +19,9 @@ from dsci.model.keys import Pins, SourceKeys
 from dsci.model.lines import Line
 from dsci.model.oci import Digest
 from dsci.model.pins import Moved
-from dsci.model.receipt import Receipt
+
+if TYPE_CHECKING:
+    from dsci.model.receipt import Receipt
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):

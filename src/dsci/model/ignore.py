@@ -24,6 +24,7 @@ import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model import foreign
+from dsci.model.text import whole
 
 #: What `filepath.Match` accepts. Every choice is possessive: no text makes this expression backtrack.
 _LEGAL = re.compile(
@@ -33,7 +34,6 @@ _LEGAL = re.compile(
 #: (`escapeBytes`), so that they keep their meaning there, and here.
 _ESCAPED = ".+()$"
 #: Bytes that are no UTF-8, as Python shows them; Go sees U+FFFD.
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class Ignore:
     def parse(cls, text: str) -> Ignore:
         """Read the file's text. Raises ConfigError that names the line of an illegal pattern."""
         rules: list[Rule] = []
-        text = _SURROGATE.sub("\ufffd", text.removeprefix("\ufeff"))
+        text = whole(text.removeprefix("\ufeff"))
         for number, line in enumerate(text.split("\n"), start=1):
             pattern = _pattern(line)
             if pattern:
@@ -166,4 +166,4 @@ def _expression(source: str) -> Callable[[str], bool]:
         compiled = foreign.compiled(f"^{source}$", captures=False)
     except foreign.IllegalPattern:
         raise ValueError("a range that runs backwards, or an escape that RE2 does not know") from None
-    return lambda path: compiled.search(_SURROGATE.sub("\ufffd", path)) is not None
+    return lambda path: compiled.search(whole(path)) is not None

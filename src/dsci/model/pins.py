@@ -10,11 +10,14 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from posixpath import dirname
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from dsci.model.commits import Bump
-from dsci.model.pins_worth import Rule, worth
+
+if TYPE_CHECKING:
+    from dsci.model.pins_worth import Rule
 
 Key = tuple[str, str]
 """Ecosystem and normalised name: what is one dependency, whoever names it."""
@@ -141,6 +144,8 @@ def _moved(was: Pin | None, now: Pin | None, rules: Rules) -> Moved | None:
         return None
     rule = _rule(pin, rules.packages)
     if was is not None and now is not None:
+        from dsci.model.pins_worth import worth
+
         bump, why = worth(was.version, now.version, ecosystem=pin.ecosystem, name=pin.name, rule=rule)
         why = f"{pin.name} {was.version or 'any'} → {now.version or 'any'}: {why}"
     else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import semver
 
-from dsci.model import foreign, momentformat, tagname
+from dsci.model import foreign, tagname
 from dsci.model.event import Event, Trigger
 from dsci.model.numbers import parts as numbers_of
 from dsci.model.tagname import Piece
@@ -152,14 +152,20 @@ def _value(part: Part, subject: Subject, values: dict[Field, str | None]) -> str
         case Field.PR:
             return event.number if subject.requested else ""
         case Field.DATE:
-            return momentformat.render(part.text, event.now, part.zone)
+            return _date(part, event.now)
         case Field.COMMIT_DATE:
-            return momentformat.render(part.text, subject.when, part.zone)
+            return _date(part, subject.when)
         case Field.IS_DEFAULT_BRANCH:
             return str(event.on_default_branch).lower()
         case Field.IS_NOT_DEFAULT_BRANCH:
             return str(not event.on_default_branch).lower()
     return values.get(part.field)
+
+
+def _date(part: Part, when: int) -> str:
+    from dsci.model import momentformat
+
+    return momentformat.render(part.text, when, part.zone)
 
 
 def _version_values(subject: Subject, scheme: Scheme, match: Match | None) -> dict[Field, str | None]:

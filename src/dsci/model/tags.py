@@ -17,7 +17,7 @@ import semver
 from msgspec.structs import replace
 
 from dsci.errors import ConfigError
-from dsci.model import tagline, tagrecord, tagtemplate
+from dsci.model import tagrecord, tagtemplate
 from dsci.model.numbers import CalVersion, precedence
 from dsci.model.tagname import RESERVED
 from dsci.model.tagparts import Subject
@@ -61,7 +61,11 @@ def lines(given: str | Sequence[str]) -> tuple[str, ...]:
 
 def parse(text: str, flavor: Flavor = Flavor()) -> TagRule:  # noqa: B008  # it is frozen
     """Read one rule, a template or a line of docker/metadata-action. Raises ConfigError that quotes it."""
-    return tagline.parse(text, flavor) if tagrecord.is_line(text) else tagtemplate.parse(text, flavor)
+    if not tagrecord.is_line(text):
+        return tagtemplate.parse(text, flavor)
+    from dsci.model import tagline
+
+    return tagline.parse(text, flavor)
 
 
 def rules(given: str | Sequence[str], flavor: Flavor = Flavor()) -> tuple[TagRule, ...]:  # noqa: B008

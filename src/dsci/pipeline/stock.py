@@ -18,7 +18,6 @@ from dsci.model.family import Family, TargetId
 from dsci.model.numbers import precedence
 from dsci.model.oci import Digest, OciError
 from dsci.model.plan import PlannedRef
-from dsci.model.receipt import Receipt, from_manifest
 from dsci.model.reference import Repository
 from dsci.model.releases import release_tags
 from dsci.pipeline.snapshot import Snapshot
@@ -28,6 +27,8 @@ from dsci.ports import Registry
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
+
+    from dsci.model.receipt import Receipt
 
 _LOOKUPS = 8
 
@@ -90,6 +91,8 @@ def look_up(registry: Registry, repository: Repository, key: str, suites: str) -
 
 def read_receipt(registry: Registry, repository: Repository, key: str, suites: str) -> Receipt | None:
     """The receipt of (key, suites), or None where there is none, or something else stands in its place."""
+    from dsci.model.receipt import from_manifest
+
     found = registry.manifest(repository.tag(keys.receipt_tag(key, suites)))
     if found is None:
         return None
