@@ -872,7 +872,11 @@ class World:
     def runner(self, *flags: str) -> tuple[Repo, GitRepository]:
         self._count += 1
         clone = Repo.clone(self.remote, self._tmp / f"runner-{self._count}", *flags)
-        return clone, self._opened(clone.folder)
+        return clone, self.again(clone)
+
+    def again(self, clone: Repo) -> GitRepository:
+        """A runner's clone, opened by its next run."""
+        return self._opened(clone.folder)
 
 
 @pytest.fixture
@@ -1062,10 +1066,11 @@ def test_what_stands_here_only_is_pushed_by_a_later_claim(world: World) -> None:
     clone, repository = world.runner()
     tags = objects(repository, "a-v1")
     clone.git("remote", "remove", "origin")
+    repository = world.again(clone)
     assert repository.remote() is None and repository.claim(tags).won
     assert world.remote.refs() == {}
     clone.git("remote", "add", "origin", f"file://{world.remote.folder}")
-    assert repository.claim(tags).won and world.remote.refs() == tags
+    assert world.again(clone).claim(tags).won and world.remote.refs() == tags
 
 
 # ------------------------------------------------------------------------------------------------ begun beforehand
@@ -1174,12 +1179,13 @@ def test_the_record_of_a_local_claim_goes_to_the_remote_with_it(world: World) ->
     clone, repository = world.runner()
     tags = objects(repository, "a-v1")
     clone.git("remote", "remove", "origin")
+    repository = world.again(clone)
     assert repository.claim(tags, RECORD).won and recorded(clone) == shown(RECORD)
     assert clone.git("status", "--porcelain") == "" and clone.git("symbolic-ref", "HEAD") == "refs/heads/main"
     taken = repository.claim(objects(repository, "a-v1", message="other"), {"releases/x/1.0.0.json": b"x\n"})
     assert not taken.won and recorded(clone) == shown(RECORD)
     clone.git("remote", "add", "origin", f"file://{world.remote.folder}")
-    assert repository.claim(tags, RECORD).won
+    assert world.again(clone).claim(tags, RECORD).won
     assert world.remote.refs() == tags and recorded(world.remote) == shown(RECORD)
 
 

@@ -321,7 +321,8 @@ class GitRepository:
 
     def remote(self) -> str | None:
         """The name of the remote that claims are pushed to: the branch's own, `origin`, or the only one."""
-        return self._remote_name(self.head().branch or "")
+        self.head()
+        return self._program.origin
 
     def _remote_name(self, branch: str) -> str | None:
         names = self._text(*gitprogram.REMOTES).split()

@@ -98,11 +98,6 @@ class Objects:
             )
         return folder
 
-    def begin(self) -> None:
-        """Start the reader before it is asked."""
-        with self._lock:
-            self._started()
-
     def _ask(self, names: Sequence[str]) -> list[tuple[str, str, bytes]]:
         """The id, kind and content of objects; three times nothing where there is none.
 

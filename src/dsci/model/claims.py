@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -98,20 +98,21 @@ class _Template(msgspec.Struct, frozen=True, kw_only=True):
             return cls(before=before, between="", behind=between, image=False, image_first=False)
         return cls(before=before, between=between, behind=rest[1], image=True, image_first=first == "image")
 
-    def splits(self, name: str) -> Iterator[tuple[str | None, str]]:
+    def splits(self, name: str) -> list[tuple[str | None, str]]:
         """Every way to read a name: the image (None where the shape has none) and the version."""
         end = len(name) - len(self.behind)
         if end < len(self.before) or not name.startswith(self.before) or not name.endswith(self.behind):
-            return
+            return []
         body = name[len(self.before) : end]
         if not self.image:
-            yield None, body
-            return
+            return [(None, body)]
+        found: list[tuple[str | None, str]] = []
         place = body.find(self.between)
         while place >= 0:
             one, other = body[:place], body[place + len(self.between) :]
-            yield (one, other) if self.image_first else (other, one)
+            found.append((one, other) if self.image_first else (other, one))
             place = body.find(self.between, place + 1)
+        return found
 
 
 class TagFormat:

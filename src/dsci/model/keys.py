@@ -20,7 +20,7 @@ import msgspec
 from dsci.model.dockerfile import Recipe
 from dsci.model.family import Family, Image, Suite, TargetId
 from dsci.model.inputs import ContextFile
-from dsci.model.oci import Digest, Platform, canonical_json
+from dsci.model.oci import Digest, Platform
 from dsci.model.tree import Tree
 
 SCHEMA = "dsci-key-1"
@@ -142,4 +142,5 @@ def index_tag(digest: Digest) -> str:
 
 
 def _hash(value: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical_json({"schema": SCHEMA, **value})).hexdigest()
+    # JSON with no spare byte, its keys in the order given.
+    return hashlib.sha256(msgspec.json.encode({"schema": SCHEMA, **value})).hexdigest()
