@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ from dsci.model.tree import Tree, TreeEntry, below
 _OURS = frozenset({config.FILE_NAME, lock.FILE_NAME})
 
 T = TypeVar("T", bound=Hashable)
+_NOBODY: frozenset[Any] = frozenset()
 
 _WILDCARD = re.compile(r"[*?\[\\]")
 
@@ -109,7 +110,8 @@ class Watch(Generic[T]):
         """The owners of any of these paths."""
         if len(paths) == 1:
             return self.touched(paths[0])
-        return frozenset().union(*map(self.touched, paths))
+        found = [owners for owners in map(self.touched, paths) if owners]
+        return found[0].union(*found[1:]) if found else _NOBODY
 
     def _touched(self, path: str) -> frozenset[T]:
         found = set(self._files.get(path, ()))

@@ -84,20 +84,23 @@ def history_of(
     settled = {group: _commit_of(version.last(claims[group], lines[group])) for group in groups}
     starts = tuple(dict.fromkeys([*bases.values(), *settled.values()]))
     bit = {start: 1 << n for n, start in enumerate(starts)}
+    change = commits_model.reader(now.settings.versioning.rules())
     watch = inputs.Watch(_watched(past, now, bases), suites=now.settings.versioning.suites)
     known: dict[str, Commit] = {}
+    unreleased_yet = {group for group, base in bases.items() if not base}
     telling: list[tuple[Commit, frozenset[str], bool]] = []
     for commit in log:
         known[commit.sha] = commit
         hit, speaks = watch.touched_by(commit.paths), commits_model.speaks(commit)
         if hit or speaks:
             telling.append((commit, hit, speaks))
+            if not unreleased_yet.isdisjoint(hit):
+                change(commit)  # It counts for sure, and Git is still writing.
     held = weigh.held(starts, known)
     unreleased = {
         start: {sha: commit for sha, commit in known.items() if not held[sha] & bit[start]} if start in known else known
         for start in starts
     }
-    change = commits_model.reader(now.settings.versioning.rules())
     touched: dict[str, list[Change]] = {group: [] for group in groups}
     since: dict[str, list[Change]] = {group: [] for group in groups}
     for commit, hit, speaks in telling:
