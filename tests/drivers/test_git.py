@@ -1080,7 +1080,7 @@ def test_what_was_begun_answers_once(repo: Repo) -> None:
     repo.commit("feat: a", {"a": "1"})
     repo.git("tag", "a-v1")
     program = Program(repo.folder)
-    program.begin(*gitprogram.VERSIONS, *gitprogram.HEAD)
+    program.begin(*gitprogram.VERSIONS)
     repository = GitRepository(repo.folder, program=program)
     assert repository.head().branch == "main"
     time.sleep(0.2)
@@ -1092,7 +1092,7 @@ def test_what_was_begun_answers_once(repo: Repo) -> None:
 
 def test_what_was_begun_in_vain_is_told_when_it_is_asked(tmp_path: Path) -> None:
     program = Program(tmp_path / "nowhere")
-    program.begin(*gitprogram.VERSIONS, *gitprogram.HEAD)
+    program.begin(*gitprogram.VERSIONS)
     with pytest.raises(HistoryError, match="there is no folder"):
         GitRepository(tmp_path / "nowhere", program=program).head()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -300,6 +301,16 @@ class TestProcess:
                 break
             time.sleep(0.02)
         assert done.exists() and begun.end(timeout=10).stdout == b"out\n"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems' pipes have a size of their own")
+    def test_a_program_need_not_wait_for_whoever_reads_it_later(self, tmp_path: Path) -> None:
+        done = tmp_path / "done"
+        begun = process.begin(["sh", "-c", f"head -c 500000 /dev/zero; touch {done}"])
+        for _ in range(200):
+            if done.exists():
+                break
+            time.sleep(0.02)
+        assert done.exists() and len(begun.end(timeout=10).stdout) == 500_000
 
     def test_what_was_begun_can_be_stopped(self) -> None:
         began = time.monotonic()

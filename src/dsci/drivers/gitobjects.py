@@ -75,7 +75,7 @@ class Objects:
         """The same for several, asked all at once."""
         found = {name: self._known.get(name) or self._large.get(name) for name in names}
         unknown = [name for name, folder in found.items() if folder is None]
-        for name, (oid, kind, content) in zip(unknown, self._ask(unknown), strict=True):
+        for name, (oid, kind, content) in zip(unknown, self._ask(unknown) if unknown else (), strict=True):
             if kind == "tree":
                 found[name] = self._known.get(oid) or self._keep(name, oid, Folder(content, len(oid) // 2))
         return [found[name] for name in names]

@@ -62,8 +62,8 @@ TAGS = (
 )
 TAG_REFS = ("for-each-ref", "refs/tags", "--format=%(objectname)%09%(refname)")
 MERGED_TAGS = ("for-each-ref", "refs/tags", "--merged=HEAD", "--format=%(refname:lstrip=2)")
-#: What is asked where versions are wanted, too; that which takes longest comes first.
-VERSIONS = (MERGED_TAGS, TAGS, TAG_REFS)
+#: What is asked where versions are wanted, too. What takes long comes last: it would keep the others from starting.
+VERSIONS = (*HEAD, TAG_REFS, TAGS, MERGED_TAGS)
 
 
 class _How(TypedDict):

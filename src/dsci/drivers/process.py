@@ -7,6 +7,7 @@ it started. What its output means is for the caller to say, and so is whether an
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import selectors
 import signal
@@ -19,6 +20,9 @@ import msgspec
 from dsci.errors import BuilderError, DsciError
 
 _CHUNK = 1 << 18
+#: What a pipe is asked to hold, in bytes, so that a program need not wait while nobody reads: as much as Linux gives
+#: to everybody (/proc/sys/fs/pipe-max-size). Other systems give what they give.
+_PIPE = 1 << 20
 #: How much is kept of what a program says beside its output, in bytes.
 _SAID = 1 << 16
 
@@ -173,7 +177,7 @@ def _start(
     """Start a program, in a session of its own."""
     name = argv[0]
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             list(argv),
             stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -190,6 +194,10 @@ def _start(
         raise kind(f"{name} is not on PATH", hint=hint or f"install {name}, or put its folder on PATH") from None
     except OSError as error:
         raise kind(f"cannot run {name}: {error.strerror}", hint=hint) from None
+    if process.stdout is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
+    return process
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

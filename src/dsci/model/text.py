@@ -33,7 +33,8 @@ def whole(text: str) -> str:
 
 def line(text: str, limit: int) -> str:
     """The text as one line of at most `limit` characters, harmless to show, its white space made single blanks."""
-    text = " ".join(_TURNS.sub("", plain(text[: 8 * limit])).split())
+    text = plain(text[: 8 * limit])
+    text = " ".join((text if text.isascii() else _TURNS.sub("", text)).split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 

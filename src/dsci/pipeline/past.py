@@ -7,6 +7,7 @@ is the model's to say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -97,10 +98,13 @@ def history_of(
             if not unreleased_yet.isdisjoint(hit):
                 change(commit)  # It counts for sure, and Git is still writing.
     held = weigh.held(starts, known)
-    unreleased = {
-        start: {sha: commit for sha, commit in known.items() if not held[sha] & bit[start]} if start in known else known
-        for start in starts
-    }
+    parts: dict[int, list[tuple[int, Commit]]] = {}
+    for place, commit in enumerate(known.values()):
+        parts.setdefault(held[commit.sha], []).append((place, commit))
+    unreleased: dict[str, Mapping[str, Commit]] = dict.fromkeys(starts, known)
+    for start in unreleased.keys() & known.keys():
+        free = [each for holders, part in parts.items() if not holders & bit[start] for each in part]
+        unreleased[start] = {commit.sha: commit for _, commit in sorted(free, key=itemgetter(0))}
     touched: dict[str, list[Change]] = {group: [] for group in groups}
     since: dict[str, list[Change]] = {group: [] for group in groups}
     for commit, hit, speaks in telling:
