@@ -1085,8 +1085,34 @@ def test_what_was_begun_answers_once(repo: Repo) -> None:
     assert repository.head().branch == "main"
     time.sleep(0.2)
     repo.git("tag", "a-v2")
-    assert [tag.name for tag in repository.tags()] == ["a-v1"]
-    assert [tag.name for tag in repository.tags()] == ["a-v1", "a-v2"]
+    assert list(repository.tag_refs()) == ["a-v1"] == [tag.name for tag in repository.tags()]
+    assert list(repository.tag_refs()) == ["a-v1", "a-v2"] == [tag.name for tag in repository.tags()]
+    repository.close()
+
+
+def test_names_of_tags_are_the_same_whether_their_objects_were_begun_with_or_not(repo: Repo) -> None:
+    repo.commit("feat: a", {"a": "1"})
+    repo.git("tag", "a-v1")
+    repo.git("tag", "-m", "b\n\nc", "b/v1")
+    repo.git("tag", "tree", "HEAD^{tree}")
+    program = Program(repo.folder)
+    program.begin(*gitprogram.VERSIONS)
+    begun, plain = GitRepository(repo.folder, program=program), GitRepository(repo.folder)
+    assert begun.tag_refs() == plain.tag_refs() == repo.refs()
+    assert begun.tags() == plain.tags()
+    begun.close()
+
+
+def test_names_of_tags_are_read_although_an_object_is_missing(repo: Repo) -> None:
+    repo.commit("feat: a", {"a": "1"})
+    repo.git("tag", "a-v1")
+    (repo.folder / ".git/refs/tags/gone").write_text("1" * 40 + "\n")
+    program = Program(repo.folder)
+    program.begin(*gitprogram.VERSIONS)
+    repository = GitRepository(repo.folder, program=program)
+    assert list(repository.tag_refs()) == ["a-v1", "gone"]
+    with pytest.raises(HistoryError, match="missing object"):
+        repository.tags()
     repository.close()
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from dsci.drivers import cures, gitprogram
 from dsci.drivers.gitobjects import Objects
 from dsci.drivers.gitprogram import Program, without_credentials
+from dsci.drivers.process import Completed
 from dsci.errors import ConflictError, HistoryError
 from dsci.model.claims import Tag
 from dsci.model.commits import LAST_DATE, Commit
@@ -189,7 +190,9 @@ class GitRepository:
 
     def tag_refs(self) -> Mapping[str, str]:
         """All tags, whatever they name: name to object id, unpeeled. Raises HistoryError for one that is damaged."""
-        listed = self._run(*gitprogram.TAG_REFS)
+        told = self._program.peek(*gitprogram.TAGS)
+        # Whoever asks for names alone needs none of the objects that they name.
+        listed = told if told is not None and told.returncode == 0 else self._run(*gitprogram.TAG_REFS)
         broken = cures.broken_tag(listed.stderr.decode(errors="surrogateescape"))
         if broken:
             path = (self._program.path / self._text("rev-parse", "--git-path", broken)).absolute()
@@ -197,6 +200,9 @@ class GitRepository:
                 f"the Git tag {broken.removeprefix('refs/tags/')} is damaged: Git passes over it",
                 hint=f"rm {shlex.quote(str(path))}{cures.again(self._program.origin)}",
             )
+        if listed is told:
+            fields = _tag_fields(listed)
+            return dict(zip(fields[0:-1:6], fields[1::6], strict=True))
         return _listed(listed.stdout.decode(errors="surrogateescape"))
 
     def tree(self, commit: str) -> Tree:
@@ -241,13 +247,12 @@ class GitRepository:
     def tags(self) -> tuple[Tag, ...]:
         """Every tag that names a commit, with its own message when it is annotated."""
         self._program.begin(gitprogram.MERGED_TAGS)
-        fields = self._run(*gitprogram.TAGS).stdout.decode(errors="surrogateescape").split("\0")
+        fields = _tag_fields(self._run(*gitprogram.TAGS))
         merged = self._run(*gitprogram.MERGED_TAGS).stdout.decode(errors="surrogateescape")
         reachable = set(merged.split("\n"))
         tags: list[Tag] = []
         for n in range(0, len(fields) - 1, 6):
             name, oid, kind, peeled, peeled_kind, message = fields[n : n + 6]
-            name = name.lstrip("\n")
             if kind == "commit":
                 tags.append(Tag(name=name, oid=oid, commit=oid, message="", merged=name in reachable))
                 continue
@@ -540,6 +545,13 @@ class GitRepository:
             message = "\n".join(["chore: record " + ", ".join(_recorded(path) for path in new), ""])
             parents = ["-p", before] if before else []
             return self._text("commit-tree", "--no-gpg-sign", tree, *parents, stdin=message.encode(), env=own)
+
+
+def _tag_fields(listed: Completed) -> list[str]:
+    """The six fields of each tag, one after the other, and the rest behind them."""
+    fields = listed.stdout.decode(errors="surrogateescape").split("\0")
+    fields[0::6] = [name.removeprefix("\n") for name in fields[0::6]]
+    return fields
 
 
 def _commits(records: Iterable[bytes]) -> Iterator[Commit]:

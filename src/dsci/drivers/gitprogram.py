@@ -63,7 +63,7 @@ TAGS = (
 TAG_REFS = ("for-each-ref", "refs/tags", "--format=%(objectname)%09%(refname)")
 MERGED_TAGS = ("for-each-ref", "refs/tags", "--merged=HEAD", "--format=%(refname:lstrip=2)")
 #: What is asked where versions are wanted, too. What takes long comes last: it would keep the others from starting.
-VERSIONS = (*HEAD, TAG_REFS, TAGS, MERGED_TAGS)
+VERSIONS = (*HEAD, TAGS, MERGED_TAGS)
 
 
 class _How(TypedDict):
@@ -114,6 +114,11 @@ class Program:
                 continue
             with contextlib.suppress(HistoryError):
                 self._begun[arguments] = process.begin([*_GIT, *arguments], **self._how())
+
+    def peek(self, *arguments: str) -> process.Completed | None:
+        """The answer to a question that was begun, without taking it from whoever asks it; None if it was not begun."""
+        begun = self._begun.get(arguments)
+        return begun.end(timeout=_TIMEOUT) if begun is not None else None
 
     def close(self) -> None:
         """End what was begun and is not read to its end."""

@@ -43,9 +43,12 @@ class Begun:
 
     def __init__(self, argv: Sequence[str], process: subprocess.Popen[bytes], kind: type[DsciError], hint: str) -> None:
         self._name, self._process, self._kind, self._hint = argv[0], process, kind, hint
+        self._ended: Completed | None = None
 
     def end(self, *, timeout: float, stdin: bytes | None = None) -> Completed:
-        """What it gave, once it has ended. Raises as `run` does."""
+        """What it gave, once it has ended; as often as it is asked. Raises as `run` does."""
+        if self._ended is not None:
+            return self._ended
         try:
             stdout, stderr = self._process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -54,7 +57,8 @@ class Begun:
         except BaseException:
             self.stop()
             raise
-        return Completed(returncode=self._process.returncode, stdout=stdout, stderr=stderr)
+        self._ended = Completed(returncode=self._process.returncode, stdout=stdout, stderr=stderr)
+        return self._ended
 
     def records(self, mark: bytes, *, timeout: float) -> Iterator[bytes]:
         """What it prints behind each `mark`, piece by piece while it still runs. Raises as `run` does.
