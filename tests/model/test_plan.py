@@ -620,6 +620,13 @@ def test_an_old_release_is_finished_without_touching_newer_floats() -> None:
     ]
 
 
+def test_a_plan_of_numbers_says_nothing_of_what_releases_bring() -> None:
+    history: Any = {"own_changes": {target("ml"): "x changed"}, "touched": {"ml": (change("feat: x"),)}}
+    told, numbers = (release(ALL.plan(Request(notes=notes), **history), "ml") for notes in (True, False))
+    assert [entry.summary for entry in told.entries] == ["x"] and numbers.entries == ()
+    assert replace(told, entries=()) == numbers
+
+
 # ----------------------------------------------------------------------------------------------- groups of variants
 
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dsci.model.commits import LAST_DATE, Change, Statement
-from dsci.model.mentions import Mentions, mentions, title
 from dsci.model.text import line
 
 if TYPE_CHECKING:
     from dsci.model.links import Links
+    from dsci.model.mentions import Mentions
 
 SCHEMA = 1
 
@@ -139,6 +139,8 @@ def entries(changes: Iterable[Change]) -> tuple[Entry, ...]:
 
 
 def _said(change: Change) -> Iterator[Entry]:
+    from dsci.model.mentions import mentions
+
     mentioned = mentions(change.commit)
     if not change.statements:
         yield _entry(change, mentioned, None, first=True)
@@ -147,6 +149,8 @@ def _said(change: Change) -> Iterator[Entry]:
 
 
 def _entry(change: Change, mentioned: Mentions, statement: Statement | None, *, first: bool) -> Entry:
+    from dsci.model.mentions import title
+
     summary, requests = title(_REQUEST.sub("", statement.summary if statement else change.summary))
     kind, scope = statement.type if statement else "", line(statement.scope if statement else "", _SCOPE_LIMIT)
     breaking = statement is not None and statement.breaking

@@ -104,3 +104,5 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Build even what is found."""
     rerun: bool = False
     """Test even what has passed."""
+    notes: bool = True
+    """Whether to say of each release what it brings; whoever asks for numbers alone need not know."""

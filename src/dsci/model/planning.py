@@ -48,9 +48,9 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
         elif _overtaken(facts, group, decision.version, decision.base):
             superseded.append(group)
         elif facts.asked is not None:
-            releases.append(answer(family, facts, decision, facts.asked))
+            releases.append(answer(family, facts, decision, facts.asked, notes=request.notes))
         else:
-            releases.append(begin(family, facts, decision, form, standing))
+            releases.append(begin(family, facts, decision, form, standing, notes=request.notes))
     for release in releases:
         for name in release.members:
             for target in family.images[name].targets if name in family.images else ():
