@@ -12,13 +12,15 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.model.event import Event, Trigger
-from dsci.model.matrix import Job, Waves
+
+if TYPE_CHECKING:
+    from dsci.model.matrix import Job, Waves
 
 _PULL = re.compile(r"\Arefs/pull/([0-9]+)/(?:merge|head)\Z")
 

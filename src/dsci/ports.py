@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
-from dsci.model.builders import Builder as BuilderAbout
-from dsci.model.caches import Cache
+import msgspec
+
 from dsci.model.claims import Tag
 from dsci.model.commits import Commit
 from dsci.model.oci import Descriptor, Digest, Platform
 from dsci.model.reference import Reference, Repository
-from dsci.model.room import Room
 from dsci.model.tree import Tree, TreeEntry
+
+if TYPE_CHECKING:
+    from dsci.model.builders import Builder as BuilderAbout
+    from dsci.model.caches import Cache
+    from dsci.model.room import Room
 
 # ---------------------------------------------------------------------------------------------------------- registry
 
@@ -99,8 +102,7 @@ class Registry(Protocol):
 # ----------------------------------------------------------------------------------------------------------- builder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
+class Pin(msgspec.Struct, frozen=True, kw_only=True):
     """What a name in a Dockerfile stands for in this build: `--build-context name=source`."""
 
     name: str
@@ -108,8 +110,7 @@ class Pin:
     """An image that the builder finds itself, or one that it is handed (`Handed.place`)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildSecret:
+class BuildSecret(msgspec.Struct, frozen=True, kw_only=True):
     """A secret of a build: its id, and the environment variable or the file that has its value.
 
     The value goes from there to BuildKit and nowhere else; the pipeline never holds it.
@@ -124,8 +125,7 @@ class BuildSecret:
 INACTIVITY = 900.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildOrder:
+class BuildOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a builder needs to build one target, decided beforehand."""
 
     subject: str
@@ -136,8 +136,8 @@ class BuildOrder:
     """The Dockerfile's path in the repository, for messages."""
     stage: str | None
     platform: Platform
-    args: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, str] = msgspec.field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     pins: tuple[Pin, ...] = ()
     secrets: tuple[BuildSecret, ...] = ()
     local_name: Reference
@@ -166,8 +166,7 @@ class BuildOrder:
     """The local names of the images that it stands on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildFailure:
+class BuildFailure(msgspec.Struct, frozen=True, kw_only=True):
     """Why BuildKit stopped: the step, its last lines, and where it stands in the Dockerfile."""
 
     message: str
@@ -232,8 +231,7 @@ class Handed(Protocol):
 # ------------------------------------------------------------------------------------------------------------ engine
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
     """What a container did: exit code (None when it had to be killed), output kept apart, seconds."""
 
     exit_code: int | None
@@ -244,8 +242,7 @@ class Ran:
     """Why there is no exit code, or why the container could not start."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileEntry:
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A path in an image, as the first header of its tar stream tells it."""
 
     kind: Literal["file", "directory", "symlink", "other"]
@@ -273,8 +270,7 @@ class Container(Protocol):
         """A file's content after the run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnginePlace:
+class EnginePlace(msgspec.Struct, frozen=True, kw_only=True):
     """Where an engine keeps what it has."""
 
     root: str
@@ -374,8 +370,7 @@ class Machine(Protocol):
 # --------------------------------------------------------------------------------------------------------------- git
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, kw_only=True):
     """Where the repository stands."""
 
     commit: str
@@ -389,8 +384,7 @@ class Head:
     """The URL of the remote, without credentials."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagObject:
+class TagObject(msgspec.Struct, frozen=True, kw_only=True):
     """A deterministic annotated tag to be made: same fields, same object id."""
 
     name: str
@@ -399,15 +393,14 @@ class TagObject:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """How a claim ended: `won` all, or the names somebody else holds (with their object ids).
 
     A claim that was won has a `detail` only where its record could not be written.
     """
 
     won: bool
-    taken: Mapping[str, str] = field(default_factory=dict)
+    taken: Mapping[str, str] = msgspec.field(default_factory=dict)
     detail: str = ""
 
 
@@ -431,6 +424,9 @@ class Git(Protocol):
 
     def blob(self, oid: str) -> bytes:
         """A blob's content."""
+
+    def contents(self, oids: Sequence[str]) -> tuple[bytes, ...]:
+        """The contents of several blobs, in their order."""
 
     def dirty(self) -> Mapping[str, TreeEntry | None]:
         """Paths whose work tree differs from HEAD, untracked ones included; None for a deleted path.
@@ -461,6 +457,9 @@ class Git(Protocol):
 
     def commits(self, since: Sequence[str]) -> tuple[Commit, ...]:
         """History from HEAD, newest first, without what every one of `since` can reach (all of it when empty)."""
+
+    def log(self, since: Sequence[str]) -> Iterator[Commit]:
+        """The same, commit by commit: Git has begun when this returns, and writes while they are read."""
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether one commit can reach the other."""
@@ -499,8 +498,7 @@ class Git(Protocol):
 # ------------------------------------------------------------------------------------------------------------- forge
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForgeRelease:
+class ForgeRelease(msgspec.Struct, frozen=True, kw_only=True):
     """The page that a forge shows for a claimed version."""
 
     tag: str

@@ -109,7 +109,7 @@ class Machine:
 
     @staticmethod
     def _random(result: Any) -> str:
-        from dataclasses import replace
+        from msgspec.structs import replace
 
         from dsci.model.oci import Manifest
 

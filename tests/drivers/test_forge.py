@@ -8,13 +8,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from email.utils import formatdate
 from threading import Barrier
 from typing import Any, Protocol
 
 import pytest
 from forges import JSON, GitHubServer, GitLabServer, ScriptedForge, dump, said
+from msgspec.structs import replace
 from scripted import Answer, FastClock, Seen
 
 from dsci.drivers.forge import GitHub, GitLab, Token, Where, connect, token, where

@@ -19,7 +19,9 @@ from pathlib import Path
 import pytest
 from tests.drivers.repository import CLEAN, Repo
 
+from dsci.drivers import gitprogram
 from dsci.drivers.git import IDENTITY, LEDGER, GitRepository
+from dsci.drivers.gitprogram import Program
 from dsci.errors import ConfigError, ConflictError, HistoryError
 from dsci.model.tree import EXECUTABLE, FILE, SUBMODULE, SYMLINK, TreeEntry
 from dsci.ports import TagObject
@@ -870,7 +872,11 @@ class World:
     def runner(self, *flags: str) -> tuple[Repo, GitRepository]:
         self._count += 1
         clone = Repo.clone(self.remote, self._tmp / f"runner-{self._count}", *flags)
-        return clone, self._opened(clone.folder)
+        return clone, self.again(clone)
+
+    def again(self, clone: Repo) -> GitRepository:
+        """A runner's clone, opened by its next run."""
+        return self._opened(clone.folder)
 
 
 @pytest.fixture
@@ -1060,10 +1066,61 @@ def test_what_stands_here_only_is_pushed_by_a_later_claim(world: World) -> None:
     clone, repository = world.runner()
     tags = objects(repository, "a-v1")
     clone.git("remote", "remove", "origin")
+    repository = world.again(clone)
     assert repository.remote() is None and repository.claim(tags).won
     assert world.remote.refs() == {}
     clone.git("remote", "add", "origin", f"file://{world.remote.folder}")
-    assert repository.claim(tags).won and world.remote.refs() == tags
+    assert world.again(clone).claim(tags).won and world.remote.refs() == tags
+
+
+# ------------------------------------------------------------------------------------------------ begun beforehand
+
+
+def test_what_was_begun_answers_once(repo: Repo) -> None:
+    repo.commit("feat: a", {"a": "1"})
+    repo.git("tag", "a-v1")
+    program = Program(repo.folder)
+    program.begin(*gitprogram.VERSIONS)
+    repository = GitRepository(repo.folder, program=program)
+    assert repository.head().branch == "main"
+    time.sleep(0.2)
+    repo.git("tag", "a-v2")
+    assert list(repository.tag_refs()) == ["a-v1"] == [tag.name for tag in repository.tags()]
+    assert list(repository.tag_refs()) == ["a-v1", "a-v2"] == [tag.name for tag in repository.tags()]
+    repository.close()
+
+
+def test_names_of_tags_are_the_same_whether_their_objects_were_begun_with_or_not(repo: Repo) -> None:
+    repo.commit("feat: a", {"a": "1"})
+    repo.git("tag", "a-v1")
+    repo.git("tag", "-m", "b\n\nc", "b/v1")
+    repo.git("tag", "tree", "HEAD^{tree}")
+    program = Program(repo.folder)
+    program.begin(*gitprogram.VERSIONS)
+    begun, plain = GitRepository(repo.folder, program=program), GitRepository(repo.folder)
+    assert begun.tag_refs() == plain.tag_refs() == repo.refs()
+    assert begun.tags() == plain.tags()
+    begun.close()
+
+
+def test_names_of_tags_are_read_although_an_object_is_missing(repo: Repo) -> None:
+    repo.commit("feat: a", {"a": "1"})
+    repo.git("tag", "a-v1")
+    (repo.folder / ".git/refs/tags/gone").write_text("1" * 40 + "\n")
+    program = Program(repo.folder)
+    program.begin(*gitprogram.VERSIONS)
+    repository = GitRepository(repo.folder, program=program)
+    assert list(repository.tag_refs()) == ["a-v1", "gone"]
+    with pytest.raises(HistoryError, match="missing object"):
+        repository.tags()
+    repository.close()
+
+
+def test_what_was_begun_in_vain_is_told_when_it_is_asked(tmp_path: Path) -> None:
+    program = Program(tmp_path / "nowhere")
+    program.begin(*gitprogram.VERSIONS)
+    with pytest.raises(HistoryError, match="there is no folder"):
+        GitRepository(tmp_path / "nowhere", program=program).head()
 
 
 # ---------------------------------------------------------------------------------------------------- the ledger
@@ -1148,12 +1205,13 @@ def test_the_record_of_a_local_claim_goes_to_the_remote_with_it(world: World) ->
     clone, repository = world.runner()
     tags = objects(repository, "a-v1")
     clone.git("remote", "remove", "origin")
+    repository = world.again(clone)
     assert repository.claim(tags, RECORD).won and recorded(clone) == shown(RECORD)
     assert clone.git("status", "--porcelain") == "" and clone.git("symbolic-ref", "HEAD") == "refs/heads/main"
     taken = repository.claim(objects(repository, "a-v1", message="other"), {"releases/x/1.0.0.json": b"x\n"})
     assert not taken.won and recorded(clone) == shown(RECORD)
     clone.git("remote", "add", "origin", f"file://{world.remote.folder}")
-    assert repository.claim(tags, RECORD).won
+    assert world.again(clone).claim(tags, RECORD).won
     assert world.remote.refs() == tags and recorded(world.remote) == shown(RECORD)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -291,3 +292,51 @@ class TestProcess:
             ["sh", "-c", "echo $ONE $HOME; pwd"], timeout=10, env={"ONE": "1", "PATH": os.defpath}, cwd=tmp_path
         )
         assert done.stdout.decode().split() == ["1", str(tmp_path)]
+
+    def test_what_was_begun_runs_meanwhile(self, tmp_path: Path) -> None:
+        done = tmp_path / "done"
+        begun = process.begin(["sh", "-c", f"echo out; touch {done}"])
+        for _ in range(200):
+            if done.exists():
+                break
+            time.sleep(0.02)
+        assert done.exists() and begun.end(timeout=10).stdout == b"out\n"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems' pipes have a size of their own")
+    def test_a_program_need_not_wait_for_whoever_reads_it_later(self, tmp_path: Path) -> None:
+        done = tmp_path / "done"
+        begun = process.begin(["sh", "-c", f"head -c 500000 /dev/zero; touch {done}"])
+        for _ in range(200):
+            if done.exists():
+                break
+            time.sleep(0.02)
+        assert done.exists() and len(begun.end(timeout=10).stdout) == 500_000
+
+    def test_what_was_begun_can_be_stopped(self) -> None:
+        began = time.monotonic()
+        begun = process.begin(["sleep", "60"])
+        begun.stop()
+        assert time.monotonic() - began < 5
+
+    def test_records_come_with_their_marks_taken_off(self) -> None:
+        script = "printf 'before#one#tw'; sleep 0.1; printf 'o#'; printf '%0100000d' 7 >&2"
+        assert list(process.begin(["sh", "-c", script]).records(b"#", timeout=10)) == [b"one", b"two", b""]
+
+    def test_records_of_a_program_that_fails_end_in_what_it_said(self) -> None:
+        read = process.begin(["sh", "-c", "printf '#one'; echo no >&2; exit 3"]).records(b"#", timeout=10)
+        assert next(read) == b"one"
+        with pytest.raises(BuilderError, match="sh failed: no"):
+            next(read)
+
+    def test_records_end_at_their_deadline(self) -> None:
+        began = time.monotonic()
+        with pytest.raises(BuilderError, match="did not finish within"):
+            list(process.begin(["sh", "-c", "printf '#one'; sleep 60 & wait"]).records(b"#", timeout=0.3))
+        assert time.monotonic() - began < 5
+
+    def test_a_grandchild_that_holds_the_pipe_of_errors_holds_nobody(self) -> None:
+        began = time.monotonic()
+        assert list(process.begin(["sh", "-c", "sleep 8 >/dev/null & printf '#one'"]).records(b"#", timeout=20)) == [
+            b"one"
+        ]
+        assert time.monotonic() - began < 5

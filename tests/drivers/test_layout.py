@@ -13,11 +13,11 @@ import subprocess
 import sys
 import tarfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from images import OCI_INDEX, MemoryImage, index_of, write_tar
+from msgspec.structs import replace
 
 from dsci.drivers.files import sweep
 from dsci.drivers.layout import LayoutRegistry

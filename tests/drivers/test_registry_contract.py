@@ -8,11 +8,11 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from images import OCI_INDEX, MemoryImage, index_of
+from msgspec.structs import replace
 from tests.realregistry import RealRegistry
 
 from dsci.drivers.layout import LayoutRegistry

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-import semver
+from msgspec.structs import replace
 
 from dsci.model import commits, config, discover, edges, inputs, keys
 from dsci.model.claims import Released, Tag, TagFormat
@@ -23,6 +22,7 @@ from dsci.model.family import Family, TargetId, group_members
 from dsci.model.inputs import ContextFile, Inputs
 from dsci.model.keys import Pins, SourceKeys
 from dsci.model.location import Location
+from dsci.model.numbers import Version
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Plan
 from dsci.model.planning import make
@@ -70,8 +70,7 @@ def target(text: str) -> TargetId:
     return TargetId.parse(text if "@" in text else f"{text}@linux/amd64")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shot:
+class Shot(msgspec.Struct, frozen=True, kw_only=True):
     """A commit, read."""
 
     settings: Settings
@@ -229,7 +228,7 @@ def released(
     group: str, version: str, *, form: TagFormat | None = None, at: str = "", merged: bool = True, by_dsci: bool = True
 ) -> Released:
     """A claim, with a digest when dsci is to have made it."""
-    parsed = semver.Version.parse(version)
+    parsed = Version.parse(version)
     name = (form or TagFormat("{image}-v{version}", [group])).render(group, parsed)
     return Released(
         group=group,

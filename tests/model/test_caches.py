@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 from builders import AMD64, look, target
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import caches, config

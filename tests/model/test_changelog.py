@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 from builders import WHEN, change
+from msgspec.structs import replace
 
 from dsci.model.changelog import Entry, Kind, Parent, Release, document, entries, url
 from dsci.model.links import Links

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import semver
 from builders import AMD64, ARM64, git_tag
 from hypothesis import given
 from hypothesis import settings as hypothesis
@@ -14,16 +13,17 @@ from dsci.errors import ConfigError
 from dsci.model.claims import Named, Released, TagFormat, claim_trailers
 from dsci.model.claims import released as claimed
 from dsci.model.config import VersioningSettings
+from dsci.model.numbers import Version
 from dsci.model.oci import Digest, Platform
 
 GROUPS = ("jupyter-ml", "ml", "r")
 
 
-def parsed(text: str) -> semver.Version:
-    return semver.Version.parse(text)
+def parsed(text: str) -> Version:
+    return Version.parse(text)
 
 
-def named(group: str, number: semver.Version) -> Named:
+def named(group: str, number: Version) -> Named:
     return Named(group=group, version=number, written=group, beside=False)
 
 
@@ -97,7 +97,7 @@ _versions = st.builds(
 
 @given(st.lists(_names, min_size=1, max_size=4, unique=True), _versions, st.sampled_from(["-v", "/v", "@", "/", "-"]))
 @hypothesis(max_examples=examples(60))
-def test_any_name_comes_back(groups: list[str], number: semver.Version, between: str) -> None:
+def test_any_name_comes_back(groups: list[str], number: Version, between: str) -> None:
     form = TagFormat.of(VersioningSettings(tag=f"{{image}}{between}{{version}}"), groups)
     for group in groups:
         assert form.read(form.render(group, number)) == named(group, number)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 from builders import AMD64, ARM64, STACK, look, target, tree
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from sampling import examples
 
 from dsci.errors import ConfigError, DsciError

@@ -7,12 +7,12 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from sampling import examples
 
 from dsci.model import layer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from builders import ARM64, HEAD, STACK, Shot, change, changed_receipt, image_di
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from sampling import examples
 
 from dsci.errors import ConfigError, ConflictError
@@ -618,6 +618,13 @@ def test_an_old_release_is_finished_without_touching_newer_floats() -> None:
         "2",
         "latest",
     ]
+
+
+def test_a_plan_of_numbers_says_nothing_of_what_releases_bring() -> None:
+    history: Any = {"own_changes": {target("ml"): "x changed"}, "touched": {"ml": (change("feat: x"),)}}
+    told, numbers = (release(ALL.plan(Request(notes=notes), **history), "ml") for notes in (True, False))
+    assert [entry.summary for entry in told.entries] == ["x"] and numbers.entries == ()
+    assert replace(told, entries=()) == numbers
 
 
 # ----------------------------------------------------------------------------------------------- groups of variants

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.drivers.images import MemoryImage
 from tests.drivers.repository import Repo
 from tests.realregistry import RealRegistry

@@ -8,7 +8,7 @@ trailers, tags in the registry) without building anything: an image's digest is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +106,9 @@ class MemoryGit:
     def blob(self, oid: str) -> bytes:
         return self.blobs[oid]
 
+    def contents(self, oids: Sequence[str]) -> tuple[bytes, ...]:
+        return tuple(self.blobs[oid] for oid in oids)
+
     def dirty(self) -> dict[str, TreeEntry | None]:
         return {
             path: None if text is None else TreeEntry(FILE, _sha("blob", text))
@@ -127,6 +130,9 @@ class MemoryGit:
         hidden = frozenset.intersection(*reached) if reached else frozenset()
         wanted = self.reachable(self.head().commit) - hidden
         return tuple(sorted((self.history[sha] for sha in wanted), key=lambda commit: commit.when, reverse=True))
+
+    def log(self, since: Sequence[str]) -> Iterator[Commit]:
+        return iter(self.commits(since))
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         return ancestor in self.reachable(descendant)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from stories import AMD64, Story
 
 from dsci.errors import ConfigError, RegistryError

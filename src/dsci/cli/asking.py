@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 import msgspec
+from msgspec.structs import replace
 
 from dsci.cli.options import check_names
 from dsci.cli.wiring import Session
@@ -21,8 +20,12 @@ offline = click.option("--offline", is_flag=True, help="Ask neither registries n
 
 
 def observe(session: Session, names: tuple[str, ...] = (), *, versions: bool = False) -> tuple[Snapshot, Facts, Plan]:
-    """What there is and what would be done. For `versions` a request counts as the branch that it goes to."""
-    request = session.request(select=frozenset(names))
+    """What there is and what would be done.
+
+    For `versions` a request counts as the branch that it goes to, and no release says what it brings.
+    """
+    session.begin()
+    request = session.request(select=frozenset(names), notes=not versions)
     if versions and request.event.trigger is Trigger.PULL_REQUEST:
         request = replace(request, event=replace(request.event, trigger=Trigger.BRANCH))
     now, facts = observing.observe(session.world, request)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dsci.errors import ConfigError
-from dsci.model.builders import Builders
 from dsci.model.builders import parse as parse_builders
-from dsci.model.config import CacheType
 from dsci.model.event import Trigger
-from dsci.model.family import Family
 from dsci.model.text import nearest
+
+if TYPE_CHECKING:
+    from dsci.model.builders import Builders
+    from dsci.model.family import Family
 
 images = click.argument("names", metavar="[IMAGE]...", nargs=-1)
 
@@ -64,12 +65,6 @@ def event(command: Callable[..., Any]) -> Callable[..., Any]:
 
 from_here = click.option(
     "--offline", "alone", is_flag=True, help="Answer from this clone alone: do not ask its Git remote."
-)
-
-cache = click.option(
-    "--cache",
-    type=click.Choice(get_args(CacheType)),
-    help="Where build steps are kept in this run, instead of what dsci.yaml says.",
 )
 
 builder = click.option(

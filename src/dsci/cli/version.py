@@ -2,76 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import click
-import msgspec
 
-from dsci.cli import render
-from dsci.cli.asking import groups_of, observe, print_json, tell_doubts
-from dsci.cli.console import harmless
 from dsci.cli.options import as_json, event, from_here, images, registry
 from dsci.cli.wiring import Session
-from dsci.errors import DsciError
-from dsci.model.commits import Bump, Commit
-from dsci.model.facts import Facts
-from dsci.model.members import own_tags
-from dsci.model.pins import Moved
-from dsci.model.releases import release_tags
-from dsci.model.text import clean
-from dsci.model.version import newest, stable
-from dsci.model.weigh import weigh
-
-
-class _TagRow(msgspec.Struct, kw_only=True):
-    """An image in the answer of `dsci tags`."""
-
-    image: str
-    repository: str
-    version: str | None
-    tags: list[str]
-    next_version: str | None
-    next_tags: list[str]
-    run_tags: list[str]
-    """Those that follow this run (its branch, its request, its schedule), whether or not a version is released."""
-
-
-class _CommitRow(msgspec.Struct, kw_only=True):
-    """A commit in the answer of `dsci version`."""
-
-    sha: str
-    subject: str
-    bump: str
-    why: str
-
-
-class _MoveRow(msgspec.Struct, kw_only=True):
-    """A direct dependency in the answer of `dsci version`."""
-
-    name: str
-    ecosystem: str
-    old: str | None
-    new: str | None
-    bump: str
-    why: str
-
-
-class _VersionRow(msgspec.Struct, kw_only=True):
-    """An image in the answer of `dsci version`."""
-
-    image: str
-    current: str | None
-    next: str | None
-    bump: str
-    reason: str
-    since: str | None
-    commits: list[_CommitRow]
-    """Those that touch its inputs, newest first, and what each is worth."""
-    dependencies: list[_MoveRow]
-    """Its direct dependencies that moved, the most important first."""
-    others: list[_CommitRow]
-    """Those that do not: they are worth nothing here."""
 
 
 @click.command(short_help="Show the tags that images have, and those to come.")
@@ -86,37 +22,10 @@ def tags(
 ) -> None:
     """Show the tags that each image's newest release has, and those the next one will get."""
     with Session.of(context, registries=registries, offline=True, lenient=True, **about) as session:
-        now, facts, value = observe(session, names, versions=True)
-        tell_doubts(session, facts)
-        coming = {item.image: item for item in value.releases}
-        rows = []
-        for group, members in groups_of(now, names).items():
-            claim = newest(facts.claims[group])
-            following = coming.get(group)
-            for member in members:
-                present = release_tags(member, claim, facts.claims[group]) if claim else ()
-                rows.append(
-                    _TagRow(
-                        image=member.name,
-                        repository=str(member.repository),
-                        version=str(claim.version) if claim else None,
-                        tags=[tag.name for tag in present],
-                        next_version=following.version if following else None,
-                        next_tags=list(own_tags(following.tags, member, members)) if following else [],
-                        run_tags=[tag for ref in value.refs if ref.image == member.name for tag in ref.tags],
-                    )
-                )
-        if json:
-            print_json(rows)
-            return
-        lines: list[tuple[str, str, str]] = []
-        for row in rows:
-            lines.append((row.image, row.version or "–", " ".join(row.tags) or "no release yet"))
-            if row.next_version:
-                lines.append(("", f"→ {row.next_version}", " ".join(row.next_tags)))
-            if row.run_tags:
-                lines.append(("", "this run", " ".join(row.run_tags)))
-        click.echo(render.table(lines, indent=""))
+        session.begin()
+        from dsci.cli import answers
+
+        answers.tags(session, names, json=json)
 
 
 @click.command(short_help="Show the versions of images, and those to come.")
@@ -141,81 +50,7 @@ def version(
 ) -> None:
     """Show each image's released version, and the one its history asks for next."""
     with Session.of(context, offline=True, lenient=True, **about) as session:
-        now, facts, value = observe(session, names, versions=True)
-        tell_doubts(session, facts)
-        coming = {item.image: item for item in value.releases}
-        rows = []
-        for group in groups_of(now, names):
-            claim = newest(facts.claims[group])
-            following = coming.get(group)
-            mine = {change.commit.sha for change in facts.touched[group]}
-            current = str(claim.version) if claim else None
-            base = stable(facts.claims[group]) or claim
-            rows.append(
-                _VersionRow(
-                    image=group,
-                    current=current,
-                    next=following.version if following else current,
-                    bump=following.bump if following else "none",
-                    reason=following.reason if following else value.unreleased.get(group, "superseded"),
-                    since=base.tag.name if base else None,
-                    commits=[
-                        _commit(item.change.commit, item.bump, item.why)
-                        for item in weigh(facts.since[group], facts.touched[group], facts.commits[group])
-                    ],
-                    dependencies=[_move(move) for move in facts.moved.get(group, ())],
-                    others=[
-                        _commit(commit, Bump.NONE, "touches none of its inputs")
-                        for commit in (facts.commits[group].values() if json or explain else ())
-                        if commit.sha not in mine
-                    ],
-                )
-            )
-        if json:
-            print_json(rows)
-        elif show:
-            for row in rows:
-                number = row.next if show == "next" else row.current
-                click.echo(number or "" if len(rows) == 1 else f"{row.image} {number or '–'}")
-        else:
-            lines: list[tuple[str, str, str]] = []
-            for row in rows:
-                step = f"{row.current or '–'} → {row.next}" if row.next != row.current else str(row.next)
-                if not explain:
-                    lines.append((row.image, step, row.reason))
-                else:
-                    click.echo(render.table([(row.image, step, row.reason)], indent=""))
-                    click.echo(f"  from {row.since or 'the beginning of history'}")
-                    counted = [(item.sha[:7], item.bump, clean(item.subject, 72), item.why) for item in row.commits]
-                    moves = [("", item.bump, item.name, item.why) for item in row.dependencies]
-                    others = [(item.sha[:7], "–", clean(item.subject, 72), item.why) for item in row.others]
-                    if counted or moves or others:
-                        click.echo(render.table([*counted, *moves, *others]))
-            if lines:
-                click.echo(render.table(lines, indent=""))
-        if strict:
-            _refuse_unconventional(facts, groups_of(now, names))
+        session.begin()
+        from dsci.cli import answers
 
-
-def _move(move: Moved) -> _MoveRow:
-    return _MoveRow(
-        name=move.name, ecosystem=move.ecosystem, old=move.old, new=move.new, bump=str(move.bump), why=move.why
-    )
-
-
-def _commit(commit: Commit, bump: Bump, why: str) -> _CommitRow:
-    return _CommitRow(sha=commit.sha, subject=commit.subject, bump=str(bump), why=why)
-
-
-def _refuse_unconventional(facts: Facts, groups: Iterable[str]) -> None:
-    """Raises DsciError that lists, once each, the commits whose worth cannot be read."""
-    found = {
-        change.commit.sha: change for group in groups for change in facts.touched[group] if not change.conventional
-    }
-    if found:
-        listed = "\n".join(f"  {sha[:7]} {harmless(clean(change.commit.subject, 90))}" for sha, change in found.items())
-        raise DsciError(
-            f"{len(found)} commit{'s are' if len(found) > 1 else ' is'} not conventional:\n{listed}",
-            hint="write TYPE: SUMMARY, such as `fix: close the file` (conventionalcommits.org);"
-            " versioning.subject_prefix takes ticket numbers off",
-        )
+        answers.versions(session, names, json=json, show=show, explain=explain, strict=strict)

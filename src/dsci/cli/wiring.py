@@ -1,59 +1,57 @@
 """The composition root: arguments and environment in, a world of drivers out.
 
 Everything is made lazily, so that a command touches only what it needs: `dsci plan` of a released family never speaks
-to the engine.
+to the engine. What is not light is imported where it is made, so that Git can be asked before all of it is there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
+from msgspec.structs import replace
 
 from dsci import ci
-from dsci.cli import render
 from dsci.cli.console import PlainConsole
-from dsci.drivers.git import GitRepository
+from dsci.drivers import gitprogram
 from dsci.errors import BuilderError, ConfigError, RegistryError
-from dsci.model.caches import Means
-from dsci.model.config import CacheType
 from dsci.model.event import Event, Trigger
-from dsci.model.facts import Request
-from dsci.model.oci import Descriptor, Digest, OciError, Platform
-from dsci.model.plan import Plan
-from dsci.model.reference import DOCKER_HUB, EMBEDDED, Reference, Repository
-from dsci.pipeline.bases import resolve_in
-from dsci.pipeline.remote import Remote
-from dsci.pipeline.snapshot import Source
-from dsci.pipeline.world import World
-from dsci.ports import Console, Forge, ImageSource, Registry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dsci.drivers.buildx import Buildx
+    from dsci.drivers.git import GitRepository
     from dsci.drivers.keychain import Keychain
     from dsci.drivers.layout import LayoutRegistry
     from dsci.drivers.registry import HttpRegistry
     from dsci.drivers.runs import Run
-    from dsci.pipeline.world import Hands
+    from dsci.model.caches import Means
+    from dsci.model.config import CacheType
+    from dsci.model.facts import Request
+    from dsci.model.oci import Descriptor, Digest, Platform
+    from dsci.model.plan import Plan
+    from dsci.model.reference import Reference, Repository
+    from dsci.pipeline.remote import Remote
+    from dsci.pipeline.snapshot import Source
+    from dsci.pipeline.world import Hands, World
+    from dsci.ports import Console, Forge, ImageSource, Registry
 
 
-@dataclass(kw_only=True)
-class Session:
+class Session(msgspec.Struct, kw_only=True, dict=True):
     """One call of dsci."""
 
-    folder: Path
+    folder: str
     debug: bool
     registries: tuple[str, ...] = ()
     branch: str = ""
@@ -71,7 +69,7 @@ class Session:
     @classmethod
     def of(cls, context: click.Context, **options: Any) -> Session:
         """The session of a command, from the group's options and its own."""
-        return cls(folder=Path(context.obj["folder"]), debug=context.obj["debug"], **options)
+        return cls(folder=context.obj["folder"], debug=context.obj["debug"], **options)
 
     def __enter__(self) -> Session:
         self._closing = contextlib.ExitStack()
@@ -83,6 +81,8 @@ class Session:
     @cached_property
     def state(self) -> Path:
         """dsci's folder in the user's state folder (XDG Base Directory specification)."""
+        from pathlib import Path
+
         home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         return Path(home) / "dsci"
 
@@ -104,14 +104,28 @@ class Session:
 
     def announce(self, plan: Plan) -> None:
         """Show a plan on stderr before it is carried out. Raises BuilderError when it needs what is not there."""
+        from dsci.cli import render
+
         self.console.say(render.plan(plan) + "\n")
         if any(item.action == "build" for item in plan.targets):
             self._buildx.check()
 
+    def begin(self) -> None:
+        """Let Git begin with what versions are made from, before it is asked."""
+        self._program.begin(*gitprogram.VERSIONS)
+
+    @cached_property
+    def _program(self) -> gitprogram.Program:
+        program = gitprogram.Program(self.folder)
+        self._closing.callback(program.close)
+        return program
+
     @cached_property
     def git(self) -> GitRepository:
         """The repository."""
-        repository = GitRepository(self.folder)
+        from dsci.drivers.git import GitRepository
+
+        repository = GitRepository(self.folder, program=self._program)
         self._closing.callback(repository.close)
         return repository
 
@@ -142,11 +156,16 @@ class Session:
 
     def request(self, **options: Any) -> Request:
         """What is wanted, beside what set the run off."""
+        from dsci.model.facts import Request
+
         return Request(event=self.event, **options)
 
     @cached_property
     def source(self) -> Source:
         """How the repository is read."""
+        from dsci.model.oci import Platform
+        from dsci.pipeline.snapshot import Source
+
         native = Platform.parse(f"linux/{platform.machine() or 'amd64'}")
         return Source(
             git=self.git,
@@ -158,6 +177,8 @@ class Session:
 
     def means(self, wanted: CacheType | None) -> Means:
         """What there is to keep build steps with; `wanted` is said on the command line. Raises ConfigError."""
+        from dsci.model.caches import Means
+
         token, address = os.environ.get("ACTIONS_RUNTIME_TOKEN"), os.environ.get("ACTIONS_RESULTS_URL")
         return Means(
             wanted=wanted,
@@ -169,6 +190,8 @@ class Session:
     @cached_property
     def caches(self) -> Path:
         """Where this repository's build caches are on this machine. Raises ConfigError for a place in the work tree."""
+        from pathlib import Path
+
         folder = Path(os.environ.get("DSCI_CACHE_DIR") or self.state / "cache").expanduser().resolve()
         if folder.is_relative_to(Path(self.git.head().root).resolve()):
             raise ConfigError(
@@ -214,6 +237,8 @@ class Session:
 
     @cached_property
     def _keychain(self) -> Keychain:
+        from pathlib import Path
+
         from dsci.drivers.keychain import Keychain
 
         return Keychain.from_environment(os.environ, Path.home())
@@ -292,6 +317,8 @@ class Session:
     @property
     def remote(self) -> Remote:
         """What may be asked of the Git remote. Raises UsageError for what excludes itself."""
+        from dsci.pipeline.remote import Remote
+
         if self.fetch and self.alone:
             raise click.UsageError("--fetch and --offline exclude each other.")
         return Remote.OFFLINE if self.alone else Remote.FETCH if self.fetch else Remote.ASK
@@ -299,6 +326,8 @@ class Session:
     @cached_property
     def world(self) -> World:
         """Whom facts are asked of."""
+        from dsci.pipeline.world import World
+
         return World(
             source=self.source,
             registry=self.registry if not self.offline else None,
@@ -310,6 +339,10 @@ class Session:
 
     def resolve(self, reference: Reference, wanted: Platform) -> Digest | None:
         """A base's platform manifest now: through the engine's mirrors first, then from its own registry."""
+        from dsci.model.oci import OciError
+        from dsci.model.reference import DOCKER_HUB, Reference, Repository
+        from dsci.pipeline.bases import resolve_in
+
         for url in self._mirrors if reference.repository.registry == DOCKER_HUB else ():
             scheme, _, host = url.rstrip("/").rpartition("://")
             registry = self._http((host,) if scheme == "http" else ())
@@ -335,7 +368,13 @@ _PAYLOAD_LIMIT = 32 << 20
 
 def _payload() -> object:
     """GitHub's payload of the event; None where there is none, or it cannot be read."""
-    path = Path(os.environ.get("GITHUB_EVENT_PATH", "") or os.devnull)
+    place = os.environ.get("GITHUB_EVENT_PATH")
+    if not place:
+        return None
+    import json
+    from pathlib import Path
+
+    path = Path(place)
     with contextlib.suppress(OSError, ValueError):
         if path.is_file() and path.stat().st_size <= _PAYLOAD_LIMIT:
             return json.loads(path.read_bytes())
@@ -350,6 +389,8 @@ class Routes:
         self._remote = remote
 
     def _of(self, repository: Repository) -> Registry:
+        from dsci.model.reference import EMBEDDED
+
         return self.embedded if repository.registry == EMBEDDED else self._remote()
 
     def resolve(self, reference: Reference) -> Descriptor | None:
@@ -388,6 +429,8 @@ class Routes:
 
     def mount(self, source: Repository, blob: Descriptor, repository: Repository) -> bool:
         """See `ports.Registry`; content does not cross from one kind of registry to the other this way."""
+        from dsci.model.reference import EMBEDDED
+
         if (source.registry == EMBEDDED) != (repository.registry == EMBEDDED):
             return False
         return self._of(repository).mount(source, blob, repository)

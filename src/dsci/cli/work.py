@@ -6,14 +6,14 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from dsci.cli import measured, render
 from dsci.cli import share as sharing
 from dsci.cli.console import complain
-from dsci.cli.options import as_json, builder, builders_of, cache, check_names, event, images, registry
+from dsci.cli.options import as_json, builder, builders_of, check_names, event, images, registry
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
 from dsci.model.config import CacheType
@@ -30,6 +30,12 @@ no_speculate = click.option(
     "--no-speculate", is_flag=True, help="Build nothing on an image whose suites have not passed yet."
 )
 fail_fast = click.option("--fail-fast", is_flag=True, help="Begin nothing any more once something has failed.")
+
+cache = click.option(
+    "--cache",
+    type=click.Choice(get_args(CacheType)),
+    help="Where build steps are kept in this run, instead of what dsci.yaml says.",
+)
 
 
 @click.command()

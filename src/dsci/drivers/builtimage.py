@@ -12,10 +12,11 @@ import json
 import shutil
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from msgspec.structs import replace
 
 from dsci.drivers.buildstory import INSTALL
 from dsci.drivers.ocitar import OciTar

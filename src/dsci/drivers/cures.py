@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 import shlex
 
-_TRUST = re.compile(r"^\s*(git config --global --add safe\.directory .+)$", re.MULTILINE)
-_MISSING = re.compile(r"missing object [0-9a-f]+ for refs/tags/(.+)$", re.MULTILINE)
-_BROKEN = re.compile(r"ignoring broken ref (refs/tags/.+)$", re.MULTILINE)
-_PROMISED = re.compile(r"from promisor remote|promisor remote name")
+_TRUST = r"(?m)^\s*(git config --global --add safe\.directory .+)$"
+_MISSING = r"(?m)missing object [0-9a-f]+ for refs/tags/(.+)$"
+_BROKEN = r"(?m)ignoring broken ref (refs/tags/.+)$"
+_PROMISED = r"from promisor remote|promisor remote name"
 
 
 def trust(said: str) -> str:
     """The command that makes Git trust a repository of another user, where that is what it asks for; else ""."""
-    found = _TRUST.search(said)
+    found = re.search(_TRUST, said)
     return found[1] if found and "dubious ownership" in said else ""
 
 
@@ -25,9 +25,9 @@ def cure(said: str, remote: str | None) -> str:
     """What to do about an error of Git; "" where only `git fsck` can tell."""
     if command := trust(said):
         return command
-    if missing := _MISSING.search(said):
+    if missing := re.search(_MISSING, said):
         return f"git tag -d {shlex.quote(missing[1])}{again(remote)}"
-    if _PROMISED.search(said):
+    if re.search(_PROMISED, said):
         return partial(remote)
     return ""
 
@@ -39,7 +39,7 @@ def again(remote: str | None) -> str:
 
 def broken_tag(said: str) -> str:
     """The full name of a tag whose file Git cannot read and passes over; "" where there is none."""
-    found = _BROKEN.search(said)
+    found = re.search(_BROKEN, said) if said else None
     return found[1] if found else ""
 
 

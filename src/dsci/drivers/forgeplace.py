@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+import msgspec
+
 from dsci.errors import AuthError, ConfigError
 
 Kind = Literal["github", "gitlab"]
@@ -34,8 +36,7 @@ _SAFE_TOKEN = re.compile(r"\A[!-~]{1,10000}\Z")
 _URL_LIMIT = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class Where(msgspec.Struct, frozen=True, kw_only=True):
     """A project on a forge: the base URL of the REST API, without a slash at its end, and the project's path."""
 
     kind: Kind

@@ -3,62 +3,35 @@
 Everything that Git tells is foreign text: paths may hold any byte but NUL, names may look like options, messages may
 look like anything. Answers are therefore split at NULs, arguments are lists, and object ids are checked before use.
 Nothing is fetched or deepened except what the caller asks for by name, and no work tree is ever changed.
-What goes over the network runs through GitPython, but for one look at the remote that must not wait for anybody;
-transports that could run programs are refused by Git itself.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import secrets
 import shlex
-import stat
-import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
-from typing import TypedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from dsci.drivers import cures, process
+from dsci.drivers import cures, gitprogram
 from dsci.drivers.gitobjects import Objects
-from dsci.errors import ConfigError, ConflictError, DsciError, HistoryError
+from dsci.drivers.gitprogram import Program, without_credentials
+from dsci.drivers.process import Completed
+from dsci.errors import ConflictError, HistoryError
 from dsci.model.claims import Tag
 from dsci.model.commits import LAST_DATE, Commit
-from dsci.model.tree import EXECUTABLE, FILE, SYMLINK, Tree, TreeEntry
+from dsci.model.tree import FILE, Tree, TreeEntry
 from dsci.ports import Claimed, Head, TagObject
 
-_GIT = ("git", "-c", "core.quotePath=false")
-_TIMEOUT = 300.0
-_NETWORK_TIMEOUT = 120
+if TYPE_CHECKING:
+    from dsci.drivers.worktree import WorkTree
+
 _HISTORY_TIMEOUT = 3600
 _OID = re.compile(r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
-#: Up to the last @ of the host part: passwords may hold one too.
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
-#: Whole buffers instead of one write a commit. Source: https://git-scm.com/docs/git#Documentation/git.txt-codeGITFLUSHcode
-_BUFFERED = {"GIT_FLUSH": "0"}
 #: What the user's own settings for `git log` must not change.
 _PLAIN = ("--root", "--no-show-signature", "--no-relative", "--ignore-submodules=none", f"-O{os.devnull}")
-#: What Git sets for its hooks and for `git rebase --exec`. It speaks of another repository, another index or other
-#: refs than those of the folder that dsci was called for.
-_ELSEWHERE = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_CONFIG",
-    "GIT_DIR",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_INTERNAL_SUPER_PREFIX",
-    "GIT_NAMESPACE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_QUARANTINE_PATH",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_SHALLOW_FILE",
-    "GIT_WORK_TREE",
-)
 _FETCH = (
     "--no-tags",
     "--no-prune",
@@ -76,36 +49,18 @@ LEDGER = "dsci-ledger"
 _LEDGER_TRIES = 12
 
 
-class _How(TypedDict):
-    """What `process` asks for beside the arguments."""
-
-    timeout: float
-    env: Mapping[str, str]
-    cwd: Path
-    kind: type[DsciError]
-    hint: str
-
-
 class GitRepository:
     """One repository, found from a folder upwards. Implements `ports.Git`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, program: Program | None = None) -> None:
+        """`program` is that of this folder, where some questions were begun already."""
         self._folder = folder
-        self._dropped = tuple(name for name in _ELSEWHERE if name in os.environ)
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if name not in _ELSEWHERE},
-            "LC_ALL": "C",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_OPTIONAL_LOCKS": "0",
-            # History as it was committed, and not as this clone was told to see it.
-            "GIT_NO_REPLACE_OBJECTS": "1",
-            "GIT_GRAFT_FILE": os.devnull,
-        }
+        self._program = program or Program(folder)
+        self._run, self._text = self._program.run, self._program.text
         self._head: Head | None = None
-        self._origin: str | None = None
-        """The remote's name, for messages, once HEAD was read."""
         self._bare = False
-        self._objects = Objects(folder, self._environment, lambda: self._origin)
+        self._shallow: bool | None = None
+        self._objects = Objects(self._program)
         self._lock = threading.Lock()
         self._trees: dict[str, Tree] = {}
 
@@ -118,32 +73,44 @@ class GitRepository:
         return self._head
 
     def _read_head(self) -> Head:
-        if not self._folder.is_dir():
+        try:
+            found = self._run(*gitprogram.PLACE, check=False)
+        except HistoryError:
+            if self._program.path.is_dir():
+                raise
             raise HistoryError(
                 f"there is no folder {self._folder}", hint="go into a Git repository, or name one with -C"
-            )
-        found = self._run("rev-parse", "--is-bare-repository", check=False)
-        if found.returncode != 0:
-            said = found.stderr.decode(errors="replace").strip()
+            ) from None
+        bare, _, rest = found.stdout.decode(errors="surrogateescape").partition("\n")
+        self._bare = bare == "true"
+        shallow, _, root = rest.partition("\n")
+        said = found.stderr.decode(errors="replace").strip()
+        if not bare:
             if "dubious ownership" in said:
                 raise HistoryError(
                     f"Git does not trust {self._folder}: it belongs to another user",
-                    hint=cures.trust(said) or f"git config --global --add safe.directory {self._folder.absolute()}",
+                    hint=cures.trust(said)
+                    or f"git config --global --add safe.directory {self._program.path.absolute()}",
                 )
-            told = [name for name in ("GIT_CEILING_DIRECTORIES", *self._dropped) if os.environ.get(name)]
+            told = [name for name in ("GIT_CEILING_DIRECTORIES", *self._program.unset) if os.environ.get(name)]
             raise HistoryError(
                 f"{self._folder} is not in a Git repository",
                 hint="dsci takes everything from Git: run `git init`, add your Dockerfiles and commit"
                 + (f"; it looked with {told[0]} set: unset it, or name the folder with -C" if told else ""),
             )
-        self._bare = found.stdout.strip() == b"true"
-        root = self._text("rev-parse", "--absolute-git-dir" if self._bare else "--show-toplevel")
-        stands = self._run("log", "-1", "--no-show-signature", "--format=%H %ct", check=False)
+        if self._bare:
+            root = self._text("rev-parse", "--absolute-git-dir")
+        elif found.returncode != 0:
+            raise HistoryError(
+                f"git rev-parse failed: {said[-1000:]}", hint="go into the work tree, or name it with -C"
+            )
+        self._shallow = shallow == "true"
+        stands = self._run(*gitprogram.STANDS, check=False)
         if stands.returncode != 0:
-            raise self._nowhere(root, stands.stderr.decode(errors="replace").strip())
+            raise self._nowhere(root.strip(), stands.stderr.decode(errors="replace").strip())
         sha, when = stands.stdout.decode().strip("\n").split(" ")
-        branch = self._run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.decode(errors="replace")
-        remote = self._origin = self._remote_name(branch.strip())
+        branch = self._run(*gitprogram.BRANCH, check=False).stdout.decode(errors="replace")
+        remote = self._program.origin = self._remote_name(branch.strip())
         url = self._run("remote", "get-url", remote, check=False).stdout.decode(errors="replace") if remote else ""
         main = f"refs/remotes/{remote}/HEAD"
         default = self._run("symbolic-ref", "--quiet", main, check=False).stdout if remote else b""
@@ -152,8 +119,8 @@ class GitRepository:
             when=_date(when),
             branch=branch.strip() or None,
             default_branch=default.decode(errors="replace").strip().removeprefix(f"refs/remotes/{remote}/") or None,
-            root=root,
-            origin=_CREDENTIALS.sub("", url.strip()) or None,
+            root=root.strip(),
+            origin=without_credentials(url.strip()) or None,
         )
 
     def _nowhere(self, root: str, said: str) -> HistoryError:
@@ -174,13 +141,15 @@ class GitRepository:
 
     def is_shallow(self) -> bool:
         """Whether history is cut off."""
-        return self._text("rev-parse", "--is-shallow-repository") == "true"
+        if self._shallow is None:
+            self._shallow = self._text("rev-parse", "--is-shallow-repository") == "true"
+        return self._shallow
 
     def boundary(self) -> frozenset[str]:
         """The commits whose parents a shallow clone does not know; empty where history is whole."""
         if not self.is_shallow():
             return frozenset()
-        path = self._folder / self._text("rev-parse", "--git-path", "shallow")
+        path = self._program.path / self._text("rev-parse", "--git-path", "shallow")
         return frozenset(map(_checked, path.read_text(encoding="ascii", errors="replace").split()))
 
     def graph(self, tips: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
@@ -199,7 +168,7 @@ class GitRepository:
         here = {name.removeprefix("refs/heads/"): oid for name, oid in listed.items()}
         if remote is None:
             return here
-        listed = _listed(self._network("ls-remote", "--heads", "--refs", "--", remote))
+        listed = _listed(self._program.network("ls-remote", "--heads", "--refs", "--", remote))
         there = {f"{remote}/{name.removeprefix('refs/heads/')}": oid for name, oid in listed.items()}
         wanted = "".join(f"{_checked(oid)}\n" for oid in there.values()).encode()
         checked = self._text("cat-file", "--batch-check", stdin=wanted).split("\n") if there else []
@@ -217,18 +186,23 @@ class GitRepository:
         remote = self.remote()
         if remote is not None:
             refs = f"+refs/heads/*:refs/remotes/{remote}/*"
-            self._network("fetch", *_FETCH, "--", remote, refs, timeout=_HISTORY_TIMEOUT)
+            self._program.network("fetch", *_FETCH, "--", remote, refs, timeout=_HISTORY_TIMEOUT)
 
     def tag_refs(self) -> Mapping[str, str]:
         """All tags, whatever they name: name to object id, unpeeled. Raises HistoryError for one that is damaged."""
-        listed = self._run("for-each-ref", "refs/tags", "--format=%(objectname)%09%(refname)")
+        told = self._program.peek(*gitprogram.TAGS)
+        # Whoever asks for names alone needs none of the objects that they name.
+        listed = told if told is not None and told.returncode == 0 else self._run(*gitprogram.TAG_REFS)
         broken = cures.broken_tag(listed.stderr.decode(errors="surrogateescape"))
         if broken:
-            path = Path(self._folder, self._text("rev-parse", "--git-path", broken)).absolute()
+            path = (self._program.path / self._text("rev-parse", "--git-path", broken)).absolute()
             raise HistoryError(
                 f"the Git tag {broken.removeprefix('refs/tags/')} is damaged: Git passes over it",
-                hint=f"rm {shlex.quote(str(path))}{cures.again(self._origin)}",
+                hint=f"rm {shlex.quote(str(path))}{cures.again(self._program.origin)}",
             )
+        if listed is told:
+            fields = _tag_fields(listed)
+            return dict(zip(fields[0:-1:6], fields[1::6], strict=True))
         return _listed(listed.stdout.decode(errors="surrogateescape"))
 
     def tree(self, commit: str) -> Tree:
@@ -242,80 +216,43 @@ class GitRepository:
         """A blob's content. Raises HistoryError when Git does not have it."""
         return self._objects.blob(_checked(oid))
 
+    def contents(self, oids: Sequence[str]) -> tuple[bytes, ...]:
+        """The contents of several blobs, asked all at once. Raises HistoryError when Git does not have one of them."""
+        return tuple(self._objects.blobs([_checked(oid) for oid in oids]))
+
     def close(self) -> None:
-        """End the reader of objects."""
+        """End the reader of objects, and what was begun and never asked for."""
         self._objects.close()
+        self._program.close()
 
     def dirty(self) -> Mapping[str, TreeEntry | None]:
         """Paths whose work tree differs from HEAD, untracked ones included; None for a path that is gone."""
-        root = Path(self.head().root)
-        if self._bare:
-            return {}
-        out = self._run(
-            "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=all"
-        ).stdout
-        paths: list[str] = []
-        for record in out.split(b"\0")[:-1]:
-            kind, _, rest = record.partition(b" ")
-            fields = {b"1": 7, b"u": 9}.get(kind, 0)
-            paths.append(_path(rest.split(b" ", fields)[-1]))
-        head = self.tree(self.head().commit)
-        # What lies behind a linked folder is not at this path for Git: the path is gone.
-        entries = self._entries(root, (path for path in paths if not _behind_link(root, path)))
-        return {path: entries.get(path) for path in sorted(set(paths)) if entries.get(path) != head.get(path)}
+        head = self.head()
+        return {} if self._bare else self._work_tree.changes(self.tree(head.commit))
 
     def hash_files(self, folder: str) -> Mapping[str, TreeEntry]:
         """Every file at or below a path of the work tree, whether Git knows it or not."""
-        root = Path(self.head().root)
-        if folder.startswith("/") or ".." in PurePosixPath(folder).parts:
-            raise ConfigError(f"{folder} is not in the repository", hint="name a path from the repository's root")
-        start = root / folder
-        if start.is_file() or start.is_symlink():
-            names = [folder]
-        else:
-            paths = (path for path in sorted(start.rglob("*")) if path.is_symlink() or not path.is_dir())
-            names = [str(path.relative_to(root)) for path in paths]
-        return self._entries(root, names)
-
-    def _entries(self, root: Path, paths: Iterable[str]) -> dict[str, TreeEntry]:
-        """The entries that these paths would have if they were committed now; those that are no files are left out."""
-        found: dict[str, TreeEntry] = {}
-        modes: dict[str, str] = {}
-        for path in paths:
-            full = root / path
-            try:
-                mode = full.lstat().st_mode
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            if stat.S_ISLNK(mode):
-                target = os.fsencode(full.readlink())
-                found[path] = TreeEntry(SYMLINK, self._text("hash-object", "--stdin", stdin=target))
-            elif stat.S_ISREG(mode):
-                modes[path] = EXECUTABLE if mode & stat.S_IXUSR else FILE
-        lines = b"".join(_quoted(path) + b"\n" for path in modes)
-        oids = self._text("hash-object", "--stdin-paths", stdin=lines, cwd=root).split() if modes else []
-        return found | {path: TreeEntry(mode, oid) for (path, mode), oid in zip(modes.items(), oids, strict=True)}
+        return self._work_tree.below(folder)
 
     def worktree_blob(self, path: str) -> bytes:
         """The content of a path of the work tree; the target of a link."""
-        full = Path(self.head().root) / path
-        return os.fsencode(full.readlink()) if full.is_symlink() else full.read_bytes()
+        return self._work_tree.content(path)
+
+    @property
+    def _work_tree(self) -> WorkTree:
+        from dsci.drivers.worktree import WorkTree
+
+        return WorkTree(self._program, self.head().root)
 
     def tags(self) -> tuple[Tag, ...]:
         """Every tag that names a commit, with its own message when it is annotated."""
-        form = "%(refname:lstrip=2)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(*objecttype)%00%(contents)%00"
-        merging = ("for-each-ref", "refs/tags", "--merged=HEAD", "--format=%(refname:lstrip=2)")
-        with ThreadPoolExecutor(1) as pool:
-            later = pool.submit(self._run, *merging)
-            fields = self._run("for-each-ref", "refs/tags", f"--format={form}").stdout.split(b"\0")
-            merged = later.result().stdout
-        reachable = {line.decode(errors="surrogateescape") for line in merged.split(b"\n")}
+        self._program.begin(gitprogram.MERGED_TAGS)
+        fields = _tag_fields(self._run(*gitprogram.TAGS))
+        merged = self._run(*gitprogram.MERGED_TAGS).stdout.decode(errors="surrogateescape")
+        reachable = set(merged.split("\n"))
         tags: list[Tag] = []
         for n in range(0, len(fields) - 1, 6):
-            name, oid, kind, peeled, peeled_kind, message = (
-                field.decode(errors="surrogateescape") for field in fields[n : n + 6]
-            )
-            name = name.lstrip("\n")
+            name, oid, kind, peeled, peeled_kind, message = fields[n : n + 6]
             if kind == "commit":
                 tags.append(Tag(name=name, oid=oid, commit=oid, message="", merged=name in reachable))
                 continue
@@ -329,11 +266,15 @@ class GitRepository:
 
     def commits(self, since: Sequence[str]) -> tuple[Commit, ...]:
         """History from HEAD, newest first, without what every one of `since` can reach; all of it when empty."""
+        return tuple(self.log(since))
+
+    def log(self, since: Sequence[str]) -> Iterator[Commit]:
+        """The same, commit by commit: Git has begun when this returns, and writes while they are read."""
         exclude: list[str] = []
         if since:
             base = self._run("merge-base", "--octopus", "HEAD", *map(_checked, since), check=False)
             exclude = ["--not", base.stdout.decode().split()[0]] if base.returncode == 0 else []
-        mark = secrets.token_hex(8)
+        mark = os.urandom(8).hex()
         log = [
             "log",
             "-z",
@@ -347,25 +288,7 @@ class GitRepository:
             *exclude,
             "--",
         ]
-        commits: list[Commit] = []
-        names: dict[str, str] = {}  # A path or a name comes again and again: each is kept once.
-        for record in process.records([*_GIT, *log], mark.encode(), **self._how(env=_BUFFERED)):
-            text = record.decode(errors="surrogateescape")
-            sha, parents, when, author, message, rest = text.split("\0", 5)
-            if not text.isascii():
-                author, message = _readable(author), _readable(message)
-            paths = rest.removeprefix("\0").removeprefix("\n").split("\0")
-            commits.append(
-                Commit(
-                    sha=sha,
-                    parents=tuple(parents.split()),
-                    when=_date(when),
-                    message=message,
-                    author=names.setdefault(author, author),
-                    paths=tuple([names.setdefault(path, path) for path in paths if path]),
-                )
-            )
-        return tuple(commits)
+        return _commits(self._program.records(*log, mark=mark))
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether one commit can reach the other."""
@@ -403,11 +326,13 @@ class GitRepository:
 
     def remote(self) -> str | None:
         """The name of the remote that claims are pushed to: the branch's own, `origin`, or the only one."""
-        return self._remote_name(self.head().branch or "")
+        self.head()
+        return self._program.origin
 
     def _remote_name(self, branch: str) -> str | None:
-        names = self._text("remote").split()
-        own = self._run("config", f"branch.{branch}.remote", check=False).stdout.decode().strip() if branch else ""
+        names = self._text(*gitprogram.REMOTES).split()
+        asked = names and branch
+        own = self._run("config", f"branch.{branch}.remote", check=False).stdout.decode().strip() if asked else ""
         if own in names:
             return own
         return "origin" if "origin" in names else names[0] if len(names) == 1 else None
@@ -417,7 +342,7 @@ class GitRepository:
         remote = self.remote()
         if remote is None:
             return {}
-        return _listed(self._network("ls-remote", "--tags", "--refs", "--", remote))
+        return _listed(self._program.network("ls-remote", "--tags", "--refs", "--", remote))
 
     def ask_remote(self, seconds: float) -> Mapping[str, str]:
         """The same, if the remote answers within `seconds` and without a question to a person."""
@@ -426,14 +351,15 @@ class GitRepository:
             return {}
         ended = self._run("ls-remote", "--tags", "--refs", "--", remote, check=False, timeout=seconds)
         if ended.returncode != 0:
-            raise self._refused("ls-remote", ended.stderr.decode(errors="replace"))
+            raise self._program.refused("ls-remote", ended.stderr.decode(errors="replace"))
         return _listed(ended.stdout.decode(errors="surrogateescape"))
 
     def fetch_history(self) -> None:
         """Bring, into a shallow clone, the history that it was cut off from; no new tags."""
         remote = self.remote()
         if remote is not None and self.is_shallow():
-            self._network("fetch", "--unshallow", *_FETCH, "--", remote, timeout=_HISTORY_TIMEOUT)
+            self._shallow = None
+            self._program.network("fetch", "--unshallow", *_FETCH, "--", remote, timeout=_HISTORY_TIMEOUT)
 
     def fetch_tags(self, names: Sequence[str]) -> None:
         """Bring these tags, and no others. Raises ConflictError where one stands here with other content."""
@@ -449,7 +375,7 @@ class GitRepository:
                     hint=f"the remote's tag is the claim: git tag -d {name}, then run dsci again",
                 )
         refs = [f"refs/tags/{name}:refs/tags/{name}" for name in names]
-        self._network("fetch", *_FETCH, "--", remote, *refs)
+        self._program.network("fetch", *_FETCH, "--", remote, *refs)
 
     def check_push(self, name: str) -> None:
         """Prove the right to push to the remote by a push that is not carried out."""
@@ -457,7 +383,7 @@ class GitRepository:
         if remote is None:
             return
         ref = f"{self.head().commit}:refs/tags/{name}"
-        said = self._try_network("push", "--dry-run", *_PUSH, "--", remote, ref)
+        said = self._program.try_network("push", "--dry-run", *_PUSH, "--", remote, ref)
         if said and "already exists" not in said:
             raise HistoryError(
                 f"this run may not push release tags to {remote}: {said}",
@@ -521,14 +447,16 @@ class GitRepository:
             said = self._push_refs(remote, [*refs, *branch])
             if not said or not branch or self._ledger_at(remote) in (before, after):
                 break
-            time.sleep(secrets.randbelow(100 * (attempt + 1)) / 1000)
+            from secrets import randbelow
+
+            time.sleep(randbelow(100 * (attempt + 1)) / 1000)
         return said
 
     def _push_refs(self, remote: str, refs: Sequence[str]) -> str:
         """Push atomically, or one by one where the server cannot; "" when all stand, else what was said."""
-        said = self._try_network("push", "--atomic", *_PUSH, "--", remote, *refs)
+        said = self._program.try_network("push", "--atomic", *_PUSH, "--", remote, *refs)
         if "does not support --atomic" in said:
-            failures = [self._try_network("push", *_PUSH, "--", remote, ref) for ref in refs]
+            failures = [self._program.try_network("push", *_PUSH, "--", remote, ref) for ref in refs]
             said = "\n".join(failure for failure in failures if failure)
         return said
 
@@ -575,7 +503,7 @@ class GitRepository:
 
     def _ledger_at(self, remote: str) -> str | None:
         """Where the remote's ledger stands, or None when it has none."""
-        said = self._network("ls-remote", "--refs", "--", remote, f"refs/heads/{LEDGER}").split("\n")
+        said = self._program.network("ls-remote", "--refs", "--", remote, f"refs/heads/{LEDGER}").split("\n")
         return next((line.split("\t")[0] for line in said if line.endswith(f"\trefs/heads/{LEDGER}")), None)
 
     def _fetch_ledger(self, remote: str) -> str | None:
@@ -584,7 +512,7 @@ class GitRepository:
         if theirs is None or self._tracked(remote) == theirs:
             return theirs
         ref = f"+refs/heads/{LEDGER}:refs/remotes/{remote}/{LEDGER}"
-        self._network("fetch", *_FETCH, "--", remote, ref)
+        self._program.network("fetch", *_FETCH, "--", remote, ref)
         return self._tracked(remote)
 
     def _missing(self, ledger: str | None, record: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -603,7 +531,9 @@ class GitRepository:
             lines.append(f"{FILE} {oid}\t{path}\0")
         name, _, address = IDENTITY.rstrip(">").partition(" <")
         date = f"@{self.head().when} +0000"
-        with tempfile.TemporaryDirectory(prefix="dsci-ledger-") as folder:
+        from tempfile import TemporaryDirectory
+
+        with TemporaryDirectory(prefix="dsci-ledger-") as folder:
             # An index of its own: nothing of the user's is touched.
             own = {"GIT_INDEX_FILE": f"{folder}/index"}
             own |= {f"GIT_{who}_NAME": name for who in ("AUTHOR", "COMMITTER")}
@@ -616,82 +546,31 @@ class GitRepository:
             parents = ["-p", before] if before else []
             return self._text("commit-tree", "--no-gpg-sign", tree, *parents, stdin=message.encode(), env=own)
 
-    # -------------------------------------------------------------------------------------------------- running
 
-    def _run(
-        self,
-        *arguments: str,
-        stdin: bytes | None = None,
-        check: bool = True,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float = _TIMEOUT,
-    ) -> process.Completed:
-        how: _How = {**self._how(cwd=cwd, env=env), "timeout": timeout}
-        ended = process.run([*_GIT, *arguments], stdin=stdin, **how)
-        if check and ended.returncode != 0:
-            said = ended.stderr.decode(errors="replace").strip()
-            raise HistoryError(
-                f"git {arguments[0]} failed: {said[-1000:]}",
-                hint=cures.cure(said, self._origin) or "see `git fsck` and `git status`",
-            )
-        return ended
+def _tag_fields(listed: Completed) -> list[str]:
+    """The six fields of each tag, one after the other, and the rest behind them."""
+    fields = listed.stdout.decode(errors="surrogateescape").split("\0")
+    fields[0::6] = [name.removeprefix("\n") for name in fields[0::6]]
+    return fields
 
-    def _how(self, *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> _How:
-        """How Git is run."""
-        return {
-            "timeout": _TIMEOUT,
-            "env": {**self._environment, **(env or {})},
-            "cwd": cwd or self._folder,
-            "kind": HistoryError,
-            "hint": "install Git 2.31 or newer",
-        }
 
-    def _text(
-        self,
-        *arguments: str,
-        stdin: bytes | None = None,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> str:
-        return self._run(*arguments, stdin=stdin, cwd=cwd, env=env).stdout.decode(errors="surrogateescape").strip()
-
-    def _network(self, *arguments: str, timeout: float = _NETWORK_TIMEOUT) -> str:
-        """Run a command that talks to the remote. Raises HistoryError with what the remote said."""
-        failed, out = self._remote_call(*arguments, timeout=timeout)
-        if failed:
-            raise self._refused(arguments[0], failed)
-        return out
-
-    def _refused(self, command: str, said: str) -> HistoryError:
-        """What a command that talks to the remote said when it failed."""
-        said = _CREDENTIALS.sub("", said).strip()
-        return HistoryError(
-            f"git {command} failed: {said[-1500:]}",
-            hint=cures.trust(said) or "check the remote's address (`git remote -v`) and your credentials for it",
+def _commits(records: Iterable[bytes]) -> Iterator[Commit]:
+    """Commits as `GitRepository.log` has Git write them."""
+    names: dict[str, str] = {}  # A path or a name comes again and again: each is kept once.
+    for record in records:
+        text = record.decode(errors="surrogateescape")
+        sha, parents, when, author, message, rest = text.split("\0", 5)
+        if not text.isascii():
+            author, message = _readable(author), _readable(message)
+        paths = rest.removeprefix("\0").removeprefix("\n").split("\0")
+        yield Commit(
+            sha=sha,
+            parents=tuple(parents.split()),
+            when=_date(when),
+            message=message,
+            author=names.setdefault(author, author),
+            paths=tuple([names.setdefault(path, path) for path in paths if path]),
         )
-
-    def _try_network(self, *arguments: str) -> str:
-        """The same, giving what was said when it failed, or ""."""
-        return self._remote_call(*arguments)[0]
-
-    def _remote_call(self, *arguments: str, timeout: float = _NETWORK_TIMEOUT) -> tuple[str, str]:
-        import git
-
-        runner = git.cmd.Git(self._folder)
-        runner.update_environment(**self._environment)
-        # GitPython adds to the environment of this process and takes nothing from it.
-        dropped = ["env", *(word for name in self._dropped for word in ("-u", name))] if self._dropped else []
-        status, out, err = runner.execute(
-            [*dropped, "git", *arguments],
-            with_extended_output=True,
-            with_exceptions=False,
-            kill_after_timeout=timeout,
-        )
-        if status == 0:
-            return "", str(out)
-        said = _CREDENTIALS.sub("", f"{err}\n{out}").strip()
-        return (said or f"exit code {status}")[-1500:], str(out)
 
 
 def _checked(oid: str) -> str:
@@ -718,20 +597,6 @@ def _recorded(path: str) -> str:
     return path.removeprefix("releases/").removesuffix(".json").replace("/", " ")
 
 
-def _behind_link(root: Path, path: str) -> bool:
-    return any((root / folder).is_symlink() for folder in list(PurePosixPath(path).parents)[:-1])
-
-
-def _quoted(path: str) -> bytes:
-    """A path as a line that Git reads back whatever is in it."""
-    raw = os.fsencode(path)
-    return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
-
-
 def _readable(text: str) -> str:
     """Text with what is no UTF-8 in it shown as such."""
     return text.encode(errors="surrogateescape").decode(errors="replace")
-
-
-def _path(raw: bytes) -> str:
-    return raw.decode("utf-8", errors="surrogateescape")

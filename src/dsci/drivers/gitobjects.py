@@ -11,10 +11,11 @@ import re
 import subprocess
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO
 
 from dsci.drivers import cures
+from dsci.drivers.gitprogram import Program
 from dsci.errors import HistoryError
 from dsci.model.tree import EXECUTABLE, FILE, FOLDER, Tree, TreeEntry
 
@@ -27,16 +28,15 @@ _SMALL, _LARGE_KEPT = 100, 16
 #: How deep folders may lie in each other; Git itself stops at 2048 (core.maxTreeDepth).
 _DEPTH = 250
 _OWNER_RUNS = 0o100
+#: How many bytes of names Git is told at once: what the smallest pipe holds while Git waits for us to read.
+_TOLD = 4096
 
 
 class Objects:
     """The objects of one repository."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], remote: Callable[[], str | None]) -> None:
-        """`remote` names the remote, for the hint where an object was not fetched."""
-        self._folder = folder
-        self._environment = environment
-        self._remote = remote
+    def __init__(self, program: Program) -> None:
+        self._program = program
         self._reader: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._known: dict[str, Folder] = {}
@@ -44,16 +44,24 @@ class Objects:
 
     def blob(self, oid: str) -> bytes:
         """A blob's content. Raises HistoryError when Git does not have it."""
-        _, kind, content = self._ask(oid)
-        if kind != "blob":
-            raise HistoryError(f"Git does not have the content of {oid}", hint=cures.partial(self._remote()))
-        return content
+        return self.blobs([oid])[0]
+
+    def blobs(self, oids: Sequence[str]) -> list[bytes]:
+        """The contents of blobs, asked all at once. Raises HistoryError when Git does not have one of them."""
+        found: list[bytes] = []
+        for oid, (_, kind, content) in zip(oids, self._ask(oids), strict=True):
+            if kind != "blob":
+                raise HistoryError(f"Git does not have the content of {oid}", hint=cures.partial(self._program.origin))
+            found.append(content)
+        return found
 
     def tree(self, commit: str) -> CommitTree:
         """A commit's tree. Raises HistoryError when Git does not have it."""
         root = self.folder(f"{commit}^{{tree}}")
         if root is None:
-            raise HistoryError(f"Git does not have the list of files of {commit}", hint=cures.partial(self._remote()))
+            raise HistoryError(
+                f"Git does not have the list of files of {commit}", hint=cures.partial(self._program.origin)
+            )
         return CommitTree(self, commit, root)
 
     def folder(self, name: str) -> Folder | None:
@@ -61,14 +69,18 @@ class Objects:
 
         Raises HistoryError for one that is damaged.
         """
-        if (known := self._known.get(name) or self._large.get(name)) is not None:
-            return known
-        oid, kind, content = self._ask(name)
-        if kind != "tree":
-            return None
-        if oid in self._known:
-            return self._known[oid]
-        folder = Folder(content, len(oid) // 2)
+        return self.folders([name])[0]
+
+    def folders(self, names: Sequence[str]) -> list[Folder | None]:
+        """The same for several, asked all at once."""
+        found = {name: self._known.get(name) or self._large.get(name) for name in names}
+        unknown = [name for name, folder in found.items() if folder is None]
+        for name, (oid, kind, content) in zip(unknown, self._ask(unknown) if unknown else (), strict=True):
+            if kind == "tree":
+                found[name] = self._known.get(oid) or self._keep(name, oid, Folder(content, len(oid) // 2))
+        return [found[name] for name in names]
+
+    def _keep(self, name: str, oid: str, folder: Folder) -> Folder:
         if folder.small:
             self._known[oid] = folder
         else:
@@ -82,36 +94,56 @@ class Objects:
         folder = self.folder(oid)
         if folder is None:
             raise HistoryError(
-                f"Git does not have the list of files below the folder {path}", hint=cures.partial(self._remote())
+                f"Git does not have the list of files below the folder {path}", hint=cures.partial(self._program.origin)
             )
         return folder
 
-    def _ask(self, name: str) -> tuple[str, str, bytes]:
-        """An object's id, kind and content; three times nothing where there is none."""
+    def _ask(self, names: Sequence[str]) -> list[tuple[str, str, bytes]]:
+        """The id, kind and content of objects; three times nothing where there is none.
+
+        Git is told several names before its first answer is read: each would be waited for otherwise.
+        """
+        answers: list[tuple[str, str, bytes]] = []
+        lines = [name.encode(errors="surrogateescape") + b"\n" for name in names]
         with self._lock:
-            if self._reader is None or self._reader.poll() is not None:
-                self._reader = subprocess.Popen(
-                    ["git", "cat-file", "--batch"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    cwd=self._folder,
-                    env=self._environment,
-                )
-            stdin, stdout = self._reader.stdin, self._reader.stdout
-            assert stdin is not None and stdout is not None
-            answer = None
-            with contextlib.suppress(BrokenPipeError):
-                stdin.write(name.encode(errors="surrogateescape") + b"\n")
-                stdin.flush()
-                answer = _ANSWER.fullmatch(stdout.readline())
+            while len(answers) < len(lines):
+                first = last = len(answers)
+                size = 0
+                while last < len(lines) and (last == first or size + len(lines[last]) <= _TOLD):
+                    size += len(lines[last])
+                    last += 1
+                answers += self._answers(lines[first:last])
+        return answers
+
+    def _answers(self, lines: Sequence[bytes]) -> Iterator[tuple[str, str, bytes]]:
+        stdin, stdout = self._started()
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(b"".join(lines))
+            stdin.flush()
+        for _ in lines:
+            answer = _ANSWER.fullmatch(stdout.readline())
             if answer is None:
-                return "", "", b""
+                yield "", "", b""
+                continue
             # Whatever it is, it is read to its end: the next answer begins behind it.
             size = int(answer[3])
             content = stdout.read(size)
             stdout.read(1)
-            return (answer[1].decode(), answer[2].decode(), content) if len(content) == size else ("", "", b"")
+            yield (answer[1].decode(), answer[2].decode(), content) if len(content) == size else ("", "", b"")
+
+    def _started(self) -> tuple[IO[bytes], IO[bytes]]:
+        """Both ends of a reader that runs."""
+        if self._reader is None or self._reader.poll() is not None:
+            self._reader = subprocess.Popen(
+                ["git", "cat-file", "--batch"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=self._program.folder,
+                env=self._program.environment,
+            )
+        assert self._reader.stdin is not None and self._reader.stdout is not None
+        return self._reader.stdin, self._reader.stdout
 
     def close(self) -> None:
         """End the reader."""
@@ -151,6 +183,11 @@ class Folder:
             self._named = {_path(name): TreeEntry(_mode(mode), oid.hex()) for mode, name, oid in self.entries}
         return self._named
 
+    def below(self, place: str) -> dict[str, str]:
+        """The folders in it: their paths, where its own is `place`, and their object ids."""
+        prefix = f"{place}/" if place else ""
+        return {prefix + _path(name): oid.hex() for mode, name, oid in self.entries if mode == b"40000"}
+
     @property
     def folders(self) -> list[str]:
         """The names of the folders in it."""
@@ -187,6 +224,25 @@ class CommitTree(Tree):
             return [place] if place in self else []
         return sorted(self._walk(folder, f"{place}/" if place else ""))
 
+    def expect(self, folders: Iterable[str], *, whole: bool = False) -> None:
+        """See `Tree.expect`: folders are read level by level, each level at once."""
+        level: dict[str, str] = {}
+        for place in folders:
+            if place not in self._opened and "\n" not in place and self._may_have(place):
+                level[place] = f"{self._commit}:{place}"
+            elif whole and (known := self._opened.get(place)) is not None:
+                level |= known.below(place)
+        for _ in range(_DEPTH):
+            if not level:
+                break
+            found = self._objects.folders(list(level.values()))
+            opened = dict(zip(level, found, strict=True))
+            level = {}
+            for place, folder in opened.items():
+                if folder is not None:
+                    self._keep(place, folder)
+                    level |= folder.below(place) if whole else {}
+
     def folders(self, place: str) -> list[str]:
         """See `Tree.folders`."""
         folder = self._open(place)
@@ -217,7 +273,18 @@ class CommitTree(Tree):
         if folder is None or folder.small:
             self._opened[place] = folder
 
+    def _may_have(self, place: str) -> bool:
+        """Whether the nearest folder above a place that is open has what leads to it."""
+        above, _, name = place.rpartition("/")
+        while above not in self._opened:
+            above, _, name = above.rpartition("/")
+        folder = self._opened[above]
+        entry = folder.named.get(name) if folder is not None else None
+        return entry is not None and entry.mode == FOLDER
+
     def _find(self, place: str) -> Folder | None:
+        if not self._may_have(place):
+            return None
         above, _, name = place.rpartition("/")
         if above not in self._opened and "\n" not in place:
             # Git finds it by its path in one step, and reads the large folders above it faster than we do.

@@ -21,10 +21,11 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from tempfile import mkstemp
 from typing import NoReturn
+
+from msgspec.structs import replace
 
 from dsci.drivers.files import locked, sweep, sync_folder, write_whole
 from dsci.drivers.ocitar import IMAGE_NAME, LAYOUT_FILE, REF_NAME, write_oci_tar

@@ -16,9 +16,10 @@ import json
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, cast
+
+from msgspec.structs import replace
 
 from dsci.drivers.files import whole_file
 from dsci.drivers.verify import chunks, verified

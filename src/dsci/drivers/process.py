@@ -7,27 +7,98 @@ it started. What its output means is for the caller to say, and so is whether an
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import selectors
 import signal
 import subprocess
-import tempfile
-import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+
+import msgspec
 
 from dsci.errors import BuilderError, DsciError
 
 _CHUNK = 1 << 18
+#: What a pipe is asked to hold, in bytes, so that a program need not wait while nobody reads: as much as Linux gives
+#: to everybody (/proc/sys/fs/pipe-max-size). Other systems give what they give.
+_PIPE = 1 << 20
+#: How much is kept of what a program says beside its output, in bytes.
+_SAID = 1 << 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True, kw_only=True):
     """A program that ended by itself. Its output stays out of the repr: it may hold a secret."""
 
     returncode: int
-    stdout: bytes = field(repr=False)
-    stderr: bytes = field(repr=False)
+    stdout: bytes
+    stderr: bytes
+
+    def __repr__(self) -> str:
+        return f"Completed(returncode={self.returncode})"
+
+
+class Begun:
+    """A program that runs while something else is done."""
+
+    def __init__(self, argv: Sequence[str], process: subprocess.Popen[bytes], kind: type[DsciError], hint: str) -> None:
+        self._name, self._process, self._kind, self._hint = argv[0], process, kind, hint
+        self._ended: Completed | None = None
+
+    def end(self, *, timeout: float, stdin: bytes | None = None) -> Completed:
+        """What it gave, once it has ended; as often as it is asked. Raises as `run` does."""
+        if self._ended is not None:
+            return self._ended
+        try:
+            stdout, stderr = self._process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise self._late(timeout) from None
+        except BaseException:
+            self.stop()
+            raise
+        self._ended = Completed(returncode=self._process.returncode, stdout=stdout, stderr=stderr)
+        return self._ended
+
+    def records(self, mark: bytes, *, timeout: float) -> Iterator[bytes]:
+        """What it prints behind each `mark`, piece by piece while it still runs. Raises as `run` does.
+
+        A program that fails raises too, with the end of what it said, after the last whole piece.
+        """
+        said = bytearray()
+        try:
+            yield from _split(_read(self._process, said, time.monotonic() + timeout), mark)
+        except TimeoutError:
+            self.stop()
+            raise self._late(timeout) from None
+        except BaseException:
+            self.stop()
+            raise
+        _close(self._process)
+        if self._process.returncode:
+            text = said.decode(errors="replace").strip()[-1000:]
+            raise self._kind(f"{self._name} failed: {text}", hint=self._hint)
+
+    def _late(self, timeout: float) -> DsciError:
+        return self._kind(f"{self._name} did not finish within {timeout:g} s and was ended", hint=self._hint)
+
+    def stop(self) -> None:
+        """End it and its children, if it has not ended: nobody wants to know any more."""
+        if self._process.returncode is None:
+            _end(self._process)
+
+
+def begin(
+    argv: Sequence[str],
+    *,
+    talks: bool = False,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    kind: type[DsciError] = BuilderError,
+    hint: str = "",
+) -> Begun:
+    """Start a program; whether it `talks` is whether it will be given something to read. Raises `kind`."""
+    return Begun(argv, _start(argv, talks, subprocess.PIPE, env, cwd, kind, hint), kind, hint)
 
 
 def run(
@@ -36,7 +107,7 @@ def run(
     timeout: float,
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
+    cwd: str | os.PathLike[str] | None = None,
     kind: type[DsciError] = BuilderError,
     hint: str = "",
 ) -> Completed:
@@ -44,74 +115,56 @@ def run(
 
     `env` replaces the whole environment; None inherits it. Without `stdin` the program reads an empty one.
     """
-    process = _start(argv, stdin is not None, subprocess.PIPE, env, cwd, kind, hint)
+    begun = begin(argv, talks=stdin is not None, env=env, cwd=cwd, kind=kind, hint=hint)
+    return begun.end(timeout=timeout, stdin=stdin)
+
+
+def _read(process: subprocess.Popen[bytes], said: bytearray, deadline: float) -> Iterator[bytes]:
+    """A program's output as it comes; `said` keeps the end of what it says beside. Raises TimeoutError."""
+    assert process.stdout is not None and process.stderr is not None
+    out, beside = process.stdout.fileno(), process.stderr.fileno()
+    os.set_blocking(beside, False)
+    with selectors.DefaultSelector() as waiting:
+        for pipe in (out, beside):
+            waiting.register(pipe, selectors.EVENT_READ)
+        while out in waiting.get_map():
+            ready = waiting.select(deadline - time.monotonic())
+            if not ready:
+                raise TimeoutError
+            for pipe in sorted(key.fd for key, _ in ready):
+                chunk = os.read(pipe, _CHUNK)
+                if not chunk:
+                    waiting.unregister(pipe)
+                elif pipe == out:
+                    yield chunk
+                else:
+                    said += chunk
+                    del said[:-_SAID]
     try:
-        stdout, stderr = process.communicate(stdin, timeout=timeout)
+        process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        _end(process)
-        raise kind(f"{argv[0]} did not finish within {timeout:g} s and was ended", hint=hint) from None
-    except BaseException:
-        _end(process)
-        raise
-    return Completed(returncode=process.returncode, stdout=stdout, stderr=stderr)
+        raise TimeoutError from None
+    # Whatever it started may hold the pipe open still: what is there is all that is waited for.
+    with contextlib.suppress(BlockingIOError):
+        while chunk := os.read(beside, _CHUNK):
+            said += chunk
+            del said[:-_SAID]
 
 
-def records(
-    argv: Sequence[str],
-    mark: bytes,
-    *,
-    timeout: float,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    kind: type[DsciError] = BuilderError,
-    hint: str = "",
-) -> Iterator[bytes]:
-    """What a program prints behind each `mark`, piece by piece while it still runs. Raises `kind` as `run` does.
-
-    A program that fails raises `kind` too, with the end of what it said, after the last whole piece.
-    """
-    late = threading.Event()
-    with tempfile.TemporaryFile() as said:
-        process = _start(argv, False, said.fileno(), env, cwd, kind, hint)
-
-        def end_it() -> None:
-            late.set()
-            _kill(process)
-
-        watchdog = threading.Timer(timeout, end_it)
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            yield from _split(process, mark)
-            process.wait()
-        except BaseException:
-            _end(process)
-            raise
-        finally:
-            watchdog.cancel()
-        if late.is_set():
-            raise kind(f"{argv[0]} did not finish within {timeout:g} s and was ended", hint=hint)
-        if process.returncode:
-            said.seek(0)
-            raise kind(f"{argv[0]} failed: {said.read().decode(errors='replace').strip()[-1000:]}", hint=hint)
-
-
-def _split(process: subprocess.Popen[bytes], mark: bytes) -> Iterator[bytes]:
-    """The pieces of a program's output; what stands before the first mark is none."""
-    assert process.stdout is not None
+def _split(chunks: Iterator[bytes], mark: bytes) -> Iterator[bytes]:
+    """The pieces of an output; what stands before the first mark is none."""
     rest, first = bytearray(), True
-    with process.stdout as out:
-        while chunk := out.read1(_CHUNK):  # type: ignore[attr-defined]
-            behind = max(0, len(rest) - len(mark) + 1)
-            rest += chunk
-            if rest.find(mark, behind) < 0:
-                continue
-            *pieces, last = bytes(rest).split(mark)
-            rest = bytearray(last)
-            for piece in pieces:
-                if not first:
-                    yield piece
-                first = False
+    for chunk in chunks:
+        behind = max(0, len(rest) - len(mark) + 1)
+        rest += chunk
+        if rest.find(mark, behind) < 0:
+            continue
+        *pieces, last = bytes(rest).split(mark)
+        rest = bytearray(last)
+        for piece in pieces:
+            if not first:
+                yield piece
+            first = False
     if not first:
         yield bytes(rest)
 
@@ -121,14 +174,14 @@ def _start(
     talks: bool,
     stderr: int,
     env: Mapping[str, str] | None,
-    cwd: Path | None,
+    cwd: str | os.PathLike[str] | None,
     kind: type[DsciError],
     hint: str,
 ) -> subprocess.Popen[bytes]:
     """Start a program, in a session of its own."""
     name = argv[0]
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             list(argv),
             stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -138,11 +191,17 @@ def _start(
             start_new_session=True,
         )
     except FileNotFoundError:
-        if cwd is not None and not cwd.is_dir():
+        from pathlib import Path
+
+        if cwd is not None and not Path(cwd).is_dir():
             raise kind(f"cannot run {name} in {cwd}: there is no such folder") from None
         raise kind(f"{name} is not on PATH", hint=hint or f"install {name}, or put its folder on PATH") from None
     except OSError as error:
         raise kind(f"cannot run {name}: {error.strerror}", hint=hint) from None
+    if process.stdout is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
+    return process
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -153,8 +212,12 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the program and its children. A grandchild that holds the pipes open must not hold us too."""
     _kill(process)
+    _close(process)
+    process.wait()
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
-    process.wait()

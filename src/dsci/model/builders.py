@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model.oci import OciError, Platform
@@ -24,13 +26,12 @@ _SHOWN = 300
 _ALSO = {Platform("linux", "amd64"): frozenset({Platform("linux", "386")})}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Builders:
+class Builders(msgspec.Struct, frozen=True, kw_only=True):
     """Which builder is asked for which platform; None is the engine's own."""
 
     every: str | None = None
     """Whoever builds where nobody is named for the platform."""
-    by_platform: Mapping[Platform, str] = field(default_factory=dict)
+    by_platform: Mapping[Platform, str] = msgspec.field(default_factory=dict)
 
     def of(self, platform: Platform) -> str | None:
         """The builder for a platform."""
@@ -79,8 +80,7 @@ def settled(given: str | Mapping[str, str]) -> Builders:
     return parse(f"{platform}={name}" for platform, name in given.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(msgspec.Struct, frozen=True, kw_only=True):
     """One BuildKit of a builder."""
 
     name: str
@@ -93,8 +93,7 @@ class Node:
     """What is in the way of asking it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Builder:
+class Builder(msgspec.Struct, frozen=True, kw_only=True):
     """What a builder says of itself."""
 
     name: str

@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, assert_never
+
+import msgspec
 
 from dsci.model.config import CacheSettings, CacheType, Settings
 from dsci.model.dockerfile import Recipe
@@ -26,8 +27,7 @@ _SLUG_LIMIT = 80
 _CLASSIC = "the engine's classic image store writes no caches (the containerd image store does)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cache:
+class Cache(msgspec.Struct, frozen=True, kw_only=True):
     """The cache of one target."""
 
     type: Literal["registry", "gha", "local"]
@@ -39,8 +39,7 @@ class Cache:
     """Whether the steps of all stages are kept (`mode=max`), or only those that the image consists of."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class Means(msgspec.Struct, frozen=True, kw_only=True):
     """What a run has to keep steps with."""
 
     wanted: CacheType | None = None
@@ -55,8 +54,7 @@ class Means:
     """Where caches of type `local` are."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """A target's cache, or none, and why."""
 
     cache: Cache | None

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from dsci.model.commits import LAST_DATE, Change, Statement
-from dsci.model.links import Links
-from dsci.model.mentions import Mentions, mentions, title
 from dsci.model.text import line
+
+if TYPE_CHECKING:
+    from dsci.model.links import Links
+    from dsci.model.mentions import Mentions
 
 SCHEMA = 1
 
@@ -79,8 +80,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Names without addresses."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parent:
+class Parent(msgspec.Struct, frozen=True, kw_only=True):
     """A release of an image that another one stands on."""
 
     image: str
@@ -89,8 +89,7 @@ class Parent:
     entries: tuple[Entry, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class Release(msgspec.Struct, frozen=True, kw_only=True):
     """A version of an image and what it brought."""
 
     image: str
@@ -140,6 +139,8 @@ def entries(changes: Iterable[Change]) -> tuple[Entry, ...]:
 
 
 def _said(change: Change) -> Iterator[Entry]:
+    from dsci.model.mentions import mentions
+
     mentioned = mentions(change.commit)
     if not change.statements:
         yield _entry(change, mentioned, None, first=True)
@@ -148,6 +149,8 @@ def _said(change: Change) -> Iterator[Entry]:
 
 
 def _entry(change: Change, mentioned: Mentions, statement: Statement | None, *, first: bool) -> Entry:
+    from dsci.model.mentions import title
+
     summary, requests = title(_REQUEST.sub("", statement.summary if statement else change.summary))
     kind, scope = statement.type if statement else "", line(statement.scope if statement else "", _SCOPE_LIMIT)
     breaking = statement is not None and statement.breaking

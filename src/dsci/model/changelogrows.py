@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import semver
+import msgspec
+
+from dsci.model.numbers import Version
 
 #: What dsci writes stands between these.
 BEGIN = re.compile(r"\A<!-- dsci ([0-9a-f]{12}): generated; once edited, it stays as it is -->\Z")
@@ -24,8 +25,7 @@ _WIDTH = 300
 UNRELEASED = "unreleased"
 
 
-@dataclass(kw_only=True)
-class Section:
+class Section(msgspec.Struct, kw_only=True):
     """A part of a changelog: a version's, `[Unreleased]`'s, or with an empty name any other."""
 
     name: str
@@ -106,9 +106,7 @@ def _closed(rows: Sequence[str], start: int, hopeless: dict[str, int]) -> int:
 # --------------------------------------------------------------------------------------------------- sections
 
 
-def sections(
-    rows: Sequence[str], names: Mapping[str, str], *, numbers: type[semver.Version] | None = None
-) -> list[Section]:
+def sections(rows: Sequence[str], names: Mapping[str, str], *, numbers: type[Version] | None = None) -> list[Section]:
     """The file's parts, the first one without a heading.
 
     `names` gives what headings may call a section, in lower case, and its name; with `numbers`, a heading of any
@@ -125,7 +123,7 @@ def sections(
     return parts
 
 
-def _name(title: str, names: Mapping[str, str], numbers: type[semver.Version] | None) -> str:
+def _name(title: str, names: Mapping[str, str], numbers: type[Version] | None) -> str:
     text = title[1:].partition("]")[0] if title.startswith("[") else _BEHIND.split(title, maxsplit=1)[0]
     text = " ".join(text.split())
     if text.casefold() == UNRELEASED:
@@ -136,7 +134,7 @@ def _name(title: str, names: Mapping[str, str], numbers: type[semver.Version] | 
     return number if numbers is not None and version_of(number, numbers) is not None else ""
 
 
-def version_of(text: str, numbers: type[semver.Version]) -> semver.Version | None:
+def version_of(text: str, numbers: type[Version]) -> Version | None:
     """The version that a text is; None where it is none."""
     try:
         return numbers.parse(text)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
 
-import semver
+import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model.config import VersioningSettings
 from dsci.model.family import Image, declared, release_groups, renamed
-from dsci.model.numbers import precedence
+from dsci.model.numbers import Version
 from dsci.model.oci import Digest, OciError, Platform
 from dsci.model.text import line
 
@@ -29,8 +29,7 @@ BESIDE = ".dsci"
 _ONE, _MANY = "v{version}", "{image}-v{version}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tag:
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
     """A Git tag as Git tells it."""
 
     name: str
@@ -42,18 +41,17 @@ class Tag:
     """Whether HEAD can reach its commit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Released:
+class Released(msgspec.Struct, frozen=True, kw_only=True):
     """A version that a Git tag claims. What dsci wrote into the tag's message is read back here."""
 
     group: str
-    version: semver.Version
+    version: Version
     tag: Tag
-    digests: Mapping[str, Digest] = field(default_factory=dict)
+    digests: Mapping[str, Digest] = msgspec.field(default_factory=dict)
     """The index digest of each member of the group; empty for a tag that dsci did not make."""
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The content key of each target."""
-    bases: Mapping[tuple[str, Platform], Digest] = field(default_factory=dict)
+    bases: Mapping[tuple[str, Platform], Digest] = msgspec.field(default_factory=dict)
     """What the external bases were."""
     moved: tuple[str, ...] = ()
     """Its direct dependencies that moved since the stable release before it, and how far; one line each."""
@@ -71,21 +69,19 @@ class Released:
         return bool(self.digests)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class Named(msgspec.Struct, frozen=True, kw_only=True):
     """What the name of a Git tag says."""
 
     group: str
     """Empty where only the tag's message can say it."""
-    version: semver.Version
+    version: Version
     written: str
     """The image as the name has it, perhaps an earlier one; the group where the name has none."""
     beside: bool
     """Whether it lies beside a tag that was made by hand."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Template:
+class _Template(msgspec.Struct, frozen=True, kw_only=True):
     """A shape of Git tags, taken apart: what stands before, between and behind its fields."""
 
     before: str
@@ -102,20 +98,21 @@ class _Template:
             return cls(before=before, between="", behind=between, image=False, image_first=False)
         return cls(before=before, between=between, behind=rest[1], image=True, image_first=first == "image")
 
-    def splits(self, name: str) -> Iterator[tuple[str | None, str]]:
+    def splits(self, name: str) -> list[tuple[str | None, str]]:
         """Every way to read a name: the image (None where the shape has none) and the version."""
         end = len(name) - len(self.behind)
         if end < len(self.before) or not name.startswith(self.before) or not name.endswith(self.behind):
-            return
+            return []
         body = name[len(self.before) : end]
         if not self.image:
-            yield None, body
-            return
+            return [(None, body)]
+        found: list[tuple[str | None, str]] = []
         place = body.find(self.between)
         while place >= 0:
             one, other = body[:place], body[place + len(self.between) :]
-            yield (one, other) if self.image_first else (other, one)
+            found.append((one, other) if self.image_first else (other, one))
             place = body.find(self.between, place + 1)
+        return found
 
 
 class TagFormat:
@@ -127,7 +124,7 @@ class TagFormat:
         groups: Sequence[str],
         *,
         earlier: Mapping[str, str] | None = None,
-        numbers: type[semver.Version] = semver.Version,
+        numbers: type[Version] = Version,
         other: str = "",
     ) -> None:
         """`groups` are those that are released, and `earlier` maps what images were called before to them.
@@ -140,6 +137,7 @@ class TagFormat:
         self._earlier = earlier or {}
         self._templates = [_Template.of(each) for each in (template, other) if each]
         self._known: dict[str, Named | None] = {}
+        self._numbers: dict[str, Version | None] = {}
 
     @classmethod
     def of(
@@ -163,7 +161,7 @@ class TagFormat:
         images = tuple(images)
         return cls.of(settings, release_groups(images), renamed(images))
 
-    def render(self, group: str, version: semver.Version) -> str:
+    def render(self, group: str, version: Version) -> str:
         """The Git tag of a version."""
         return self.template.replace("{image}", group).replace("{version}", str(version))
 
@@ -180,10 +178,18 @@ class TagFormat:
                 group = self._group(image)
                 if group is None:
                     continue
-                with contextlib.suppress(ValueError):
-                    version = self.numbers.parse(number)
+                version = self._number(number)
+                if version is not None:
                     return Named(group=group, version=version, written=image or group, beside=beside)
         return None
+
+    def _number(self, text: str) -> Version | None:
+        """A version; None for what is none. The images of a family count the same numbers."""
+        if text not in self._numbers:
+            self._numbers[text] = None
+            with contextlib.suppress(ValueError):
+                self._numbers[text] = self.numbers.parse(text)
+        return self._numbers[text]
 
     def _group(self, image: str | None) -> str | None:
         """The group that a tag is about; "" where its name does not say it."""
@@ -200,7 +206,7 @@ class TagFormat:
 def released(tags: Iterable[Tag], form: TagFormat, groups: Iterable[str]) -> Mapping[str, tuple[Released, ...]]:
     """The claimed versions of every group, newest version first; none for groups that are never released."""
     found: dict[str, list[Released]] = {group: [] for group in groups}
-    beside: dict[tuple[str, semver.Version], Released] = {}
+    beside: dict[tuple[str, Version], Released] = {}
     for tag in tags:
         named = form.read(tag.name)
         if named is None:
@@ -217,17 +223,14 @@ def released(tags: Iterable[Tag], form: TagFormat, groups: Iterable[str]) -> Map
             found[group].append(claim)
     return {
         group: tuple(
-            sorted(
-                (_completed(claim, beside) for claim in claims),
-                key=lambda claim: precedence(claim.version),
-                reverse=True,
-            )
+            _completed(claim, beside) if beside else claim
+            for claim in sorted(claims, key=lambda claim: claim.version.order, reverse=True)
         )
         for group, claims in found.items()
     }
 
 
-def _completed(claim: Released, beside: Mapping[tuple[str, semver.Version], Released]) -> Released:
+def _completed(claim: Released, beside: Mapping[tuple[str, Version], Released]) -> Released:
     """A claim with what the tag beside it says, where there is one and it is about the same commit."""
     other = beside.get((claim.group, claim.version))
     if other is None or claim.by_dsci or other.tag.commit != claim.tag.commit:
@@ -261,6 +264,8 @@ def claim_trailers(
 
 
 def _read_claim(named: Named, tag: Tag) -> Released:
+    if not tag.message:
+        return Released(group=named.group, version=named.version, tag=tag)
     digests: dict[str, Digest] = {}
     keys: dict[str, str] = {}
     bases: dict[tuple[str, Platform], Digest] = {}

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.model.text import plain
 
@@ -30,7 +30,6 @@ _SKIP = re.compile(r"\[(?:skip release|release skip)\]", re.IGNORECASE)
 #: What `git revert` writes; a revert of a revert is `Revert "Revert …"`, or `Reapply` since Git 2.43.
 _QUOTED = re.compile(r'\A(?P<verb>Revert|Reapply) "(?P<inner>.*)"\Z')
 _REVERTS = re.compile(r"\bThis reverts commit ([0-9a-f]{7,64})\b")
-_SPEAKS = re.compile(r"revert|reapply|release-as", re.IGNORECASE)
 _SHA = re.compile(r"\b[0-9a-f]{7,64}\b")
 #: What Git, GitHub, GitLab and Bitbucket call a merge; the forges put the title of the request below it.
 _MERGE = re.compile(r"\AMerge (?:pull request|branch|branches|remote-tracking branch|tag|commit)\b|\AMerged in ")
@@ -69,11 +68,10 @@ TYPES: Mapping[str, Bump] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """How messages are read."""
 
-    types: Mapping[str, Bump] = field(default_factory=lambda: TYPES)
+    types: Mapping[str, Bump] = msgspec.field(default_factory=lambda: TYPES)
     """What each type is worth, in lower case."""
     prefix: re.Pattern[str] | None = None
     """What is taken from the start of a subject before it is read."""
@@ -105,8 +103,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return plain(self.message.lstrip().partition("\n")[0]).strip()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that a message says was done."""
 
     type: str
@@ -117,8 +114,7 @@ class Statement:
     bump: Bump
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What a commit's message says."""
 
     statements: tuple[Statement, ...]
@@ -166,7 +162,8 @@ class Change:
 
 def speaks(commit: Commit) -> bool:
     """Whether its message may speak of other commits, or of an image that it does not touch."""
-    return _SPEAKS.search(commit.message) is not None
+    text = commit.message.lower()
+    return "revert" in text or "reapply" in text or "release-as" in text
 
 
 def reader(rules: Rules) -> Callable[[Commit], Change]:

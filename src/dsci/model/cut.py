@@ -17,13 +17,13 @@ Where this cannot be shown, there is a doubt, even if more history might clear i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.model.graphs import closure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What has to be known of one release group."""
 
     group: str

@@ -7,10 +7,10 @@ are found beside the images. What the Dockerfiles say is not read here: `edges` 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import config, tags, variants
@@ -95,7 +95,9 @@ def _check_previous_names(images: Mapping[str, Image], location: Location) -> No
 def passed_over(tree: Tree, images: Mapping[str, Image]) -> tuple[str, ...]:
     """Warnings about Dockerfiles that look like images of a layout, and are none because another layout was found."""
     used = {image.dockerfile for image in images.values()}
-    likely = ["Dockerfile", *(f"{folder}/Dockerfile" for folder in tree.folders("") if folder[0] != ".")]
+    folders = [folder for folder in tree.folders("") if folder[0] != "."]
+    tree.expect(folders)
+    likely = ["Dockerfile", *(f"{folder}/Dockerfile" for folder in folders)]
     places = [path for path in likely if path in tree and path not in used]
     found = next((path for path in sorted(used) if path in tree), "")
     return tuple(
@@ -116,12 +118,16 @@ def _layout(tree: Tree, project: str, only: frozenset[str] | None) -> dict[str, 
             # Whether the tree has this layout at all, its other images tell as well: one of them is enough.
             if found := _folders(tree, wanted):
                 return _named(found)
-        if any(f"{place}/Dockerfile" in tree for place in places):
-            return _named(_folders(tree, places)) if only is None else {}
+        if only is not None:
+            if any(f"{place}/Dockerfile" in tree for place in places):
+                return {}
+        elif found := _folders(tree, places):
+            return _named(found)
     return {_root_name(project): ""} if "Dockerfile" in tree else {}
 
 
-def _folders(tree: Tree, places: Iterable[str]) -> list[str]:
+def _folders(tree: Tree, places: Sequence[str]) -> list[str]:
+    tree.expect(places)
     return [place for place in places if f"{place}/Dockerfile" in tree]
 
 

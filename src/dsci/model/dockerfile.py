@@ -14,7 +14,8 @@ Source: https://github.com/moby/buildkit/blob/v0.13.1/frontend/dockerfile/docker
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model.dockerfile_graph import Graph
@@ -35,8 +36,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """What one stage is made of, on one platform and with one set of build arguments."""
 
     stages: tuple[Stage, ...]

@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model.dockerfile_lexer import Place
@@ -27,8 +28,7 @@ SCRATCH = "scratch"
 _STAGE_NUMBER = re.compile(r"[+-]?[0-9]{1,9}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
+class Base(msgspec.Struct, frozen=True, kw_only=True):
     """What a stage stands on: an earlier stage, an external image or, with neither, nothing."""
 
     stage: int | None
@@ -40,8 +40,7 @@ class Base:
     """Variables in its FROM that nothing declares."""
 
 
-@dataclass(slots=True)
-class Graph:
+class Graph(msgspec.Struct):
     """The stages of one Dockerfile, for one platform and one set of build arguments."""
 
     dockerfile: Dockerfile
@@ -49,16 +48,16 @@ class Graph:
     platform: Platform
     build_platform: Platform
     predefined: dict[str, str]
-    budget: Budget = field(default_factory=Budget)
-    globals: dict[str, str] = field(default_factory=dict)
-    origins: dict[str, frozenset[str]] = field(default_factory=dict)
+    budget: Budget = msgspec.field(default_factory=Budget)
+    globals: dict[str, str] = msgspec.field(default_factory=dict)
+    origins: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
     """For each global argument, the build arguments that decide its value: itself and those in its default."""
-    older: dict[str, str] = field(default_factory=dict)
+    older: dict[str, str] = msgspec.field(default_factory=dict)
     """The global arguments of which older BuildKits (0.13 for one) think otherwise, with the values that they see.
 
     To them a declaration without a value makes an argument empty, to newer ones it changes nothing."""
-    bases: list[Base] = field(default_factory=list)
-    names: dict[str, int] = field(default_factory=dict)
+    bases: list[Base] = msgspec.field(default_factory=list)
+    names: dict[str, int] = msgspec.field(default_factory=dict)
     """The stages by their names; where two share one, the last has it."""
 
     @classmethod

@@ -9,13 +9,14 @@ Sources: https://github.com/moby/buildkit/tree/v0.13.1/frontend/dockerfile/parse
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model.dockerfile_shell import ShellError, heredocs
+from dsci.model.text import whole
 
 #: Larger files are no Dockerfiles.
 SIZE_LIMIT = 1024 * 1024
@@ -23,11 +24,9 @@ SIZE_LIMIT = 1024 * 1024
 LINE_LIMIT = 64 * 1024 - 1
 
 _SPACE = re.compile(r"[\t\v\f\r ]+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A line of a Dockerfile."""
 
     path: str
@@ -38,8 +37,7 @@ class Place:
         return ConfigError(f"{self.path}:{self.line}: {message}", hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(msgspec.Struct, frozen=True):
     """An instruction: its keyword in capitals, its flags without quotes, and the rest of its line."""
 
     place: Place
@@ -75,13 +73,15 @@ class Instruction:
         """
         if not self.rest.startswith("["):
             return None
+        from json import JSONDecoder
+
         try:
-            value, _ = _JSON.raw_decode(self.rest)
+            value, _ = JSONDecoder(parse_constant=_refuse).raw_decode(self.rest)
         except (ValueError, RecursionError):
             return None
         if not all(isinstance(item, str) for item in value):
             raise self.place.error("a list in JSON form may hold strings only")
-        return tuple(_SURROGATE.sub("\ufffd", item) for item in value)
+        return tuple(whole(item) for item in value)
 
     def arguments(self) -> tuple[str, ...]:
         """The rest as a JSON list, else as what stands between its spaces."""
@@ -112,8 +112,7 @@ class Instruction:
         return tuple(word for word in words if word)
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(msgspec.Struct, frozen=True):
     """A Dockerfile as text: what its directives say, and the instructions in it."""
 
     path: str
@@ -246,6 +245,3 @@ def _flag(text: str, at: int) -> tuple[str, int]:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
-
-
-_JSON = json.JSONDecoder(parse_constant=_refuse)

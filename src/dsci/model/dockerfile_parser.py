@@ -10,11 +10,10 @@ https://github.com/moby/buildkit/tree/v0.13.1/frontend/dockerfile/instructions (
 
 from __future__ import annotations
 
-import csv
 import re
-from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model import dockerfile_lexer as lexer
@@ -33,24 +32,21 @@ _WITH_LISTS = frozenset({"CMD", "ENTRYPOINT", "RUN", "SHELL", "VOLUME"})
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arg:
+class Arg(msgspec.Struct, frozen=True, kw_only=True):
     """ARG: names with their defaults."""
 
     place: Place
     pairs: tuple[tuple[str, str | None], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Env:
+class Env(msgspec.Struct, frozen=True, kw_only=True):
     """ENV: names with their values."""
 
     place: Place
     pairs: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copy:
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
     """COPY or ADD: what is taken, and from which stage or image; None is the build context."""
 
     place: Place
@@ -60,8 +56,7 @@ class Copy:
     """Whether it is ADD, which takes URLs too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """RUN --mount: its fields, and the stage or image it shows; None is the build context."""
 
     place: Place
@@ -69,23 +64,20 @@ class Mount:
     fields: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(msgspec.Struct, frozen=True, kw_only=True):
     """RUN: something is executed."""
 
     place: Place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class Words(msgspec.Struct, frozen=True, kw_only=True):
     """What BuildKit expands of other instructions. It decides nothing here but whether the file is legal."""
 
     place: Place
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnBuild:
+class OnBuild(msgspec.Struct, frozen=True, kw_only=True):
     """ONBUILD: steps that run in the stages and images that stand on this one."""
 
     place: Place
@@ -97,8 +89,7 @@ class OnBuild:
 Step = Arg | Env | Copy | Mount | Run | Words | OnBuild
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage as it is written: nothing in it is expanded."""
 
     index: int
@@ -115,8 +106,7 @@ class Stage:
         return self.place.line
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dockerfile:
+class Dockerfile(msgspec.Struct, frozen=True, kw_only=True):
     """A Dockerfile: its global arguments and its stages, at least one."""
 
     path: str
@@ -184,6 +174,8 @@ def _steps(instruction: Instruction, escape: str) -> tuple[Step, ...]:
     """What matters of an instruction; nothing for those that name neither images nor files nor variables."""
     keyword, place = instruction.keyword, instruction.place
     if keyword not in _KEYWORDS:
+        from difflib import get_close_matches
+
         near = get_close_matches(keyword[:20], sorted(_KEYWORDS), 1)
         raise place.error(f"unknown instruction {keyword[:100]!r}", hint=f"did you mean {near[0]}?" if near else "")
     if keyword not in _WITHOUT_ARGUMENTS and not instruction.rest:
@@ -267,6 +259,8 @@ def _changes(word: str, escape: str, place: Place) -> bool:
 
 
 def _mount(text: str, place: Place) -> Mount:
+    import csv
+
     try:
         fields = next(csv.reader([text], strict=True))
     except csv.Error as error:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-import re2
+import msgspec
+
+from dsci.model import foreign
 
 #: Characters of text and values that one Dockerfile may cost; Dockerfiles themselves end at a quarter of it.
 BUDGET = 4 * 1024 * 1024
@@ -26,16 +27,12 @@ _SPECIAL = re.compile(r"""['"$\\`]""")
 #: Text that means nothing but itself wherever it stands, also in a substitution.
 _PLAIN = re.compile(r"""[^'"$\\`}/]+""")
 
-_OPTIONS = re2.Options()
-_OPTIONS.log_errors = False
-
 
 class ShellError(ValueError):
     """A word that the shell of Dockerfiles refuses."""
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(msgspec.Struct):
     """What is left to spend on expansions."""
 
     left: int = BUDGET
@@ -47,8 +44,7 @@ class Budget:
             raise ShellError(f"its variables expand to more than {BUDGET} characters")
 
 
-@dataclass(frozen=True, slots=True)
-class Expansion:
+class Expansion(msgspec.Struct, frozen=True):
     """A word after expansion, with the names of the variables it found and of those it did not."""
 
     text: str
@@ -107,8 +103,7 @@ def _words(text: str, *, verbatim: bool) -> list[str]:
     return [word for word in words if word]
 
 
-@dataclass(slots=True)
-class _Lexer:
+class _Lexer(msgspec.Struct):
     """One pass over one text. Without variables, `$NAME` stays what it is; verbatim, quotes and escapes stay too."""
 
     text: str
@@ -118,9 +113,9 @@ class _Lexer:
     verbatim: bool = False
     open_ended: bool = False
     at: int = 0
-    found: set[str] = field(default_factory=set)
-    missing: set[str] = field(default_factory=set)
-    pieces: list[tuple[str, bool]] = field(default_factory=list)
+    found: set[str] = msgspec.field(default_factory=set)
+    missing: set[str] = msgspec.field(default_factory=set)
+    pieces: list[tuple[str, bool]] = msgspec.field(default_factory=list)
     """The text's outermost pieces, each with whether whitespace in it separates words."""
 
     def read(self) -> str:
@@ -310,14 +305,14 @@ def _tokens(pattern: str) -> list[str]:
             char = next(characters, "")
             if char not in tuple("*?\\}/"):
                 raise ShellError(f"an invalid escape \\{char} in a pattern")
-            tokens.append(re2.escape(char))
+            tokens.append(foreign.escaped(char))
         else:
-            tokens.append({"*": "*", "?": "."}.get(char) or re2.escape(char))
+            tokens.append({"*": "*", "?": "."}.get(char) or foreign.escaped(char))
     return tokens
 
 
 def _compiled(tokens: list[str], star: str) -> Any:
     try:
-        return re2.compile("".join(star if token == "*" else token for token in tokens), _OPTIONS)
-    except re2.error:
+        return foreign.compiled("".join(star if token == "*" else token for token in tokens))
+    except foreign.IllegalPattern:
         raise ShellError("a pattern that is too large") from None

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from posixpath import basename, normpath
 from typing import assert_never
+
+import msgspec
 
 from dsci.model.dockerfile_graph import Base, Graph
 from dsci.model.dockerfile_lexer import Place
@@ -28,8 +29,7 @@ _REMOTE = re.compile(
 _MOUNT_TYPES = ("bind", "cache", "tmpfs", "secret", "ssh")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(msgspec.Struct, frozen=True, kw_only=True):
     """An image from elsewhere that a stage stands on, copies from or mounts."""
 
     name: str
@@ -42,40 +42,37 @@ class Source:
     """How it is used: `from`, `copy`, `mount`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class CopySource:
+class CopySource(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """A pattern of paths in the build context (https://pkg.go.dev/path/filepath#Match); `.` is all of it."""
 
     line: int
     pattern: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class DockerfileWarning:
+class DockerfileWarning(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """Something that builds but is hardly meant, or that dsci cannot see through."""
 
     line: int
     message: str
 
 
-@dataclass(slots=True)
-class Walk:
+class Walk(msgspec.Struct):
     """One walk through the stages that are needed, each after those it needs."""
 
     graph: Graph
-    variables: dict[int, dict[str, str]] = field(default_factory=dict)
+    variables: dict[int, dict[str, str]] = msgspec.field(default_factory=dict)
     """What is known of the variables of each stage that was walked through."""
-    environment: dict[int, dict[str, str | None]] = field(default_factory=dict)
+    environment: dict[int, dict[str, str | None]] = msgspec.field(default_factory=dict)
     """What ENV sets in each stage and in those below it; None where the value is not known."""
-    open: set[int] = field(default_factory=set)
+    open: set[int] = msgspec.field(default_factory=set)
     """The stages in which variables may be set that are not known: by a base image, or by one version of BuildKit."""
-    args: set[str] = field(default_factory=set)
-    sources: dict[tuple[str, Platform | None], Source] = field(default_factory=dict)
-    copies: set[CopySource] = field(default_factory=set)
-    secrets: set[str] = field(default_factory=set)
-    runs: set[Platform] = field(default_factory=set)
+    args: set[str] = msgspec.field(default_factory=set)
+    sources: dict[tuple[str, Platform | None], Source] = msgspec.field(default_factory=dict)
+    copies: set[CopySource] = msgspec.field(default_factory=set)
+    secrets: set[str] = msgspec.field(default_factory=set)
+    runs: set[Platform] = msgspec.field(default_factory=set)
     """The platforms on which something is executed."""
-    warnings: set[DockerfileWarning] = field(default_factory=set)
+    warnings: set[DockerfileWarning] = msgspec.field(default_factory=set)
 
     def run(self, stage: Stage) -> None:
         """Go through a stage."""

@@ -7,8 +7,10 @@ guessed. A Dockerfile that cannot be read is its own image's problem.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from graphlib import CycleError
+
+import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import dockerfile, members
@@ -80,8 +82,7 @@ def recipe_of(image: Image, target: TargetId, text: str, *, build_platform: Plat
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _SiblingNames:
+class _SiblingNames(msgspec.Struct, frozen=True):
     """Which names in Dockerfiles mean siblings."""
 
     repositories: Mapping[Repository, str]

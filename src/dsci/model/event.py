@@ -6,8 +6,9 @@ environment is `dsci.ci`'s to do; the clock is read once, by the command line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Trigger(StrEnum):
@@ -21,8 +22,7 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """What set a run off."""
 
     trigger: Trigger = Trigger.LOCAL

@@ -6,7 +6,9 @@ Facts are gathered by `pipeline.observe`; what follows from them is `planning`'s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from dsci.model.claims import Released
 from dsci.model.commits import Change, Commit
@@ -17,11 +19,12 @@ from dsci.model.keys import Pins, SourceKeys
 from dsci.model.lines import Line
 from dsci.model.oci import Digest
 from dsci.model.pins import Moved
-from dsci.model.receipt import Receipt
+
+if TYPE_CHECKING:
+    from dsci.model.receipt import Receipt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What the registry holds for a target's key."""
 
     image: Digest | None = None
@@ -35,16 +38,14 @@ class Found:
     """Why an image that stood there cannot be used; then there is none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """A claimed release that some registry does not show yet."""
 
     claim: Released
     missing: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a plan rests on, observed before it is made."""
 
     commit: str
@@ -56,7 +57,7 @@ class Facts:
     keys: Mapping[TargetId, str | None]
     suites: Mapping[TargetId, str]
     pins: Pins
-    unpinned: Mapping[TargetId, str] = field(default_factory=dict)
+    unpinned: Mapping[TargetId, str] = msgspec.field(default_factory=dict)
     """Why a target's key is not known."""
     found: Mapping[TargetId, Found]
     claims: Mapping[str, tuple[Released, ...]]
@@ -65,13 +66,13 @@ class Facts:
     """Since each group's last stable release, newest first: what touches its inputs, and what may speak of it."""
     touched: Mapping[str, tuple[Change, ...]]
     """Those that touch its inputs."""
-    commits: Mapping[str, Mapping[str, Commit]] = field(default_factory=dict)
+    commits: Mapping[str, Mapping[str, Commit]] = msgspec.field(default_factory=dict)
     """Every commit since each group's last stable release by its sha, newest first."""
-    lines: Mapping[str, Line] = field(default_factory=dict)
+    lines: Mapping[str, Line] = msgspec.field(default_factory=dict)
     """What the branch may release of each group."""
-    fresh: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    fresh: Mapping[str, frozenset[str]] = msgspec.field(default_factory=dict)
     """The commits since each group's last stable release that no release which counts here holds yet."""
-    moved: Mapping[str, tuple[Moved, ...]] = field(default_factory=dict)
+    moved: Mapping[str, tuple[Moved, ...]] = msgspec.field(default_factory=dict)
     """The direct dependencies of each group that moved since its last stable release."""
     descendants: frozenset[str] = frozenset()
     """Commits of unmerged claims that HEAD is an ancestor of."""
@@ -79,7 +80,7 @@ class Facts:
     """Claimed releases whose tags are not all where they should be."""
     asked: Released | None = None
     """The version that the event's tag, made by hand, asks for; it is none of the claims."""
-    dirty: Mapping[TargetId, str] = field(default_factory=dict)
+    dirty: Mapping[TargetId, str] = msgspec.field(default_factory=dict)
     """Targets whose inputs differ from HEAD in the work tree, and the first such path."""
     placed: frozenset[str] = frozenset()
     """Images whose names that follow this run stand for what is found of them already."""
@@ -90,11 +91,10 @@ class Facts:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller wants."""
 
-    event: Event = field(default_factory=Event)
+    event: Event = msgspec.field(default_factory=Event)
     """What set the run off."""
     release: bool = True
     """Whether versions are decided at all (`build` and `test` want none)."""
@@ -104,3 +104,5 @@ class Request:
     """Build even what is found."""
     rerun: bool = False
     """Test even what has passed."""
+    notes: bool = True
+    """Whether to say of each release what it brings; whoever asks for numbers alone need not know."""

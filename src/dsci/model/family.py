@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model.config import InputSettings, SecretSettings
@@ -24,8 +25,7 @@ from dsci.model.tagrule import TagRule
 C = TypeVar("C", str, "TargetId")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TargetId:
+class TargetId(msgspec.Struct, frozen=True, order=True):
     """One image on one platform: what is built, what `--only` takes, what a CI job is called."""
 
     image: str
@@ -43,8 +43,7 @@ class TargetId:
         return f"{self.image}@{self.platform}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suite:
+class Suite(msgspec.Struct, frozen=True, kw_only=True):
     """A set of in-container tests of one kind. It belongs to an image, and to everything that descends from it."""
 
     name: str
@@ -57,8 +56,7 @@ class Suite:
     timeout: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(msgspec.Struct, frozen=True, kw_only=True):
     """One image of the family, as folders and settings declare it."""
 
     name: str
@@ -68,14 +66,14 @@ class Image:
     """What the tags of this variant end in; nothing for the default one, and for an image that has no variants."""
     endings: tuple[str, ...] = ()
     """What a tag may end in that means this variant: its suffix first; the last one has all of its values."""
-    variant: Mapping[str, str] = field(default_factory=dict)
+    variant: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Its value of each axis."""
     context: str
     dockerfile: str
     stage: str | None = None
     platforms: tuple[Platform, ...]
-    args: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, str] = msgspec.field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     """OCI labels that the settings give it, by their full names."""
     secrets: tuple[SecretSettings, ...] = ()
     inputs: tuple[InputSettings, ...] = ()
@@ -108,13 +106,12 @@ class Image:
         return tuple(TargetId(self.name, platform) for platform in self.platforms)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Base:
+class Base(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """An external image that a Dockerfile names, on the platform it is wanted for."""
 
     name: str
     """As the Dockerfile has it, variables expanded."""
-    reference: Reference = field(compare=False)
+    reference: Reference
     platform: Platform
 
     @property
@@ -123,8 +120,7 @@ class Base:
         return str(self.reference), self.platform
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A target with everything its Dockerfile says: siblings it needs, bases it comes from."""
 
     id: TargetId
@@ -160,8 +156,7 @@ class Node:
         return (*((reference, ANY) for reference in sorted(self.shared, key=str)), *wanted, *syntax)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Family:
+class Family(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All images and their edges."""
 
     images: Mapping[str, Image]

@@ -19,7 +19,7 @@ class TagNames:
         for name in sorted(names):
             folded = name.casefold()
             self._names.setdefault(folded, name)
-            for folder in _folders(folded):
+            for folder in _folders(folded) if "/" in folded else ():
                 self._folders.setdefault(folder, name)
 
     def rival(self, name: str) -> str:

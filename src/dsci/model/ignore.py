@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from posixpath import normpath
 
-import re2
+import msgspec
 
 from dsci.errors import ConfigError
+from dsci.model import foreign
+from dsci.model.text import whole
 
 #: What `filepath.Match` accepts. Every choice is possessive: no text makes this expression backtrack.
 _LEGAL = re.compile(
@@ -33,33 +34,27 @@ _LEGAL = re.compile(
 #: (`escapeBytes`), so that they keep their meaning there, and here.
 _ESCAPED = ".+()$"
 #: Bytes that are no UTF-8, as Python shows them; Go sees U+FFFD.
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-_OPTIONS = re2.Options()
-_OPTIONS.log_errors = False
-_OPTIONS.never_capture = True
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """One pattern: what it matches, and whether it takes files back in."""
 
     exception: bool
     matches: Callable[[str], bool]
 
 
-@dataclass(frozen=True, slots=True)
 class Ignore:
     """The rules of one `.dockerignore`; without rules nothing is ignored."""
 
-    rules: tuple[Rule, ...] = ()
-    _directories: dict[str, tuple[bool, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    def __init__(self, rules: tuple[Rule, ...] = ()) -> None:
+        self.rules = rules
+        self._directories: dict[str, tuple[bool, ...]] = {}
 
     @classmethod
     def parse(cls, text: str) -> Ignore:
         """Read the file's text. Raises ConfigError that names the line of an illegal pattern."""
         rules: list[Rule] = []
-        text = _SURROGATE.sub("\ufffd", text.removeprefix("\ufeff"))
+        text = whole(text.removeprefix("\ufeff"))
         for number, line in enumerate(text.split("\n"), start=1):
             pattern = _pattern(line)
             if pattern:
@@ -168,7 +163,7 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
 def _expression(source: str) -> Callable[[str], bool]:
     """A search for this RE2 expression from end to end. Raises ValueError where it does not compile."""
     try:
-        compiled = re2.compile(f"^{source}$", _OPTIONS)
-    except re2.error:
+        compiled = foreign.compiled(f"^{source}$", captures=False)
+    except foreign.IllegalPattern:
         raise ValueError("a range that runs backwards, or an escape that RE2 does not know") from None
-    return lambda path: compiled.search(_SURROGATE.sub("\ufffd", path)) is not None
+    return lambda path: compiled.search(whole(path)) is not None

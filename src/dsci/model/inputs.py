@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from dsci.model import config, lock
 from dsci.model.dockerfile import Recipe
@@ -22,12 +23,12 @@ from dsci.model.tree import Tree, TreeEntry, below
 _OURS = frozenset({config.FILE_NAME, lock.FILE_NAME})
 
 T = TypeVar("T", bound=Hashable)
+_NOBODY: frozenset[Any] = frozenset()
 
 _WILDCARD = re.compile(r"[*?\[\\]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class ContextFile:
+class ContextFile(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """A file, link or submodule of a build context: its path inside it, where it comes from, what it is."""
 
     path: str
@@ -36,8 +37,7 @@ class ContextFile:
     entry: TreeEntry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """The input filter of one image."""
 
     context: str
@@ -110,7 +110,8 @@ class Watch(Generic[T]):
         """The owners of any of these paths."""
         if len(paths) == 1:
             return self.touched(paths[0])
-        return frozenset().union(*map(self.touched, paths))
+        found = [owners for owners in map(self.touched, paths) if owners]
+        return found[0].union(*found[1:]) if found else _NOBODY
 
     def _touched(self, path: str) -> frozenset[T]:
         found = set(self._files.get(path, ()))

@@ -9,7 +9,8 @@ Source: https://keepachangelog.com/en/1.1.0/
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.model.changelog import Entry, Kind, Release, url
 from dsci.model.links import Links
@@ -40,8 +41,7 @@ _GROUP_OF: Mapping[Kind, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(msgspec.Struct, frozen=True, kw_only=True):
     """A list item, perhaps with others below it, and the commits that it tells of."""
 
     rows: tuple[str, ...]

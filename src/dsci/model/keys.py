@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from dsci.model.dockerfile import Recipe
 from dsci.model.family import Family, Image, Suite, TargetId
 from dsci.model.inputs import ContextFile
-from dsci.model.oci import Digest, Platform, canonical_json
+from dsci.model.oci import Digest, Platform
 from dsci.model.tree import Tree
 
 SCHEMA = "dsci-key-1"
@@ -36,8 +37,7 @@ _TAG_LENGTH = 40
 Pins = Mapping[TargetId, Mapping[tuple[str, Platform], Digest]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceKeys:
+class SourceKeys(msgspec.Struct, frozen=True, kw_only=True):
     """The keys that Git alone gives."""
 
     own: Mapping[TargetId, str]
@@ -142,4 +142,5 @@ def index_tag(digest: Digest) -> str:
 
 
 def _hash(value: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical_json({"schema": SCHEMA, **value})).hexdigest()
+    # JSON with no spare byte, its keys in the order given.
+    return hashlib.sha256(msgspec.json.encode({"schema": SCHEMA, **value})).hexdigest()

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
 from operator import attrgetter
+
+import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import DsciError
 
@@ -52,8 +54,7 @@ class LayerError(DsciError):
     next_step = "whoever wrote this layer used no usual tool, or means no good: do not use the image"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What a layer says of one path. The names of the fields are those that differences are told by."""
 
     kind: str
@@ -84,7 +85,7 @@ class Entry:
         return tuple(name for name in names if name != "size" or "content" not in names)
 
 
-_FIELDS = tuple(field.name for field in fields(Entry))
+_FIELDS = Entry.__struct_fields__
 _VALUES = attrgetter(*_FIELDS)
 
 
@@ -127,8 +128,7 @@ def entries(read: Read, keep: Callable[[str, bytes], None] | None = None) -> Ite
         yield name, entry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """How two layers differ, by path."""
 
     added: tuple[str, ...] = ()
@@ -171,8 +171,7 @@ def compare(old: Iterable[tuple[str, Entry]], new: Iterable[tuple[str, Entry]]) 
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """An entry, and the beginning of its content."""
 
     entry: Entry

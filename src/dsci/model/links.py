@@ -11,8 +11,9 @@ https://docs.gitlab.com/topics/git/troubleshooting_git/ (altssh)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import quote
+
+import msgspec
 
 _URL = re.compile(
     r"\A(?P<scheme>https?|ssh|git)://(?:[^@/\s]*@)?(?P<host>[A-Za-z0-9.-]+)(?P<port>:[0-9]{1,5})?/(?P<path>\S+)\Z"
@@ -25,8 +26,7 @@ _SAME = {"ssh.github.com": "github.com", "altssh.gitlab.com": "gitlab.com"}
 FORGES = ("github", "gitlab")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Links:
+class Links(msgspec.Struct, frozen=True, kw_only=True):
     """The web pages of one repository."""
 
     base: str = ""

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
 
 from dsci.model.commits import Commit
 from dsci.model.text import line, plain
@@ -40,8 +42,7 @@ _LINE_LIMIT = 2000
 _LINES_LIMIT = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mentions:
+class Mentions(msgspec.Struct, frozen=True, kw_only=True):
     """What stands in a message; `#12` and `!12` as they are written."""
 
     requests: tuple[str, ...]
@@ -64,9 +65,10 @@ def mentions(commit: Commit) -> Mentions:
         names.setdefault(name.casefold(), name)
     return Mentions(
         requests=_few([*([merged[1]] if merged else []), *requests, *seen]),
-        issues=_few([issue for row in lines[1:] for issue in _issues(row)]),
+        # What closes an issue has its number or, behind a colon, its key.
+        issues=_few([issue for row in lines[1:] if "#" in row or ":" in row for issue in _issues(row)]),
         authors=_few([name for name in names.values() if name]),
-        breaks=_few(list(_breaks(lines[1:]))),
+        breaks=_few(list(_breaks(lines[1:]))) if "BREAKING" in commit.message else (),
     )
 
 
@@ -92,6 +94,7 @@ def _issues(row: str) -> Iterator[str]:
             found, place = more is not None, more.end() if more else place
 
 
+@lru_cache(maxsize=1024)
 def _name(text: str) -> str:
     """The name in `name <address>`; of an address alone, what stands before its @."""
     return line(text.partition("<")[0].partition("@")[0], _NAME_LIMIT)

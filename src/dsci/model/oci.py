@@ -9,11 +9,11 @@ Sources: https://github.com/opencontainers/image-spec/blob/v1.1.0/{descriptor,im
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from dsci.errors import DsciError
 
@@ -64,8 +64,7 @@ class OciError(DsciError):
     exit_code = 5
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(msgspec.Struct, frozen=True, order=True):
     """A content digest such as `sha256:…`; only algorithms that the specification registers."""
 
     algorithm: str
@@ -93,8 +92,7 @@ class Digest:
         return f"{self.algorithm}:{self.hex}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Platform:
+class Platform(msgspec.Struct, frozen=True, order=True):
     """An operating system and a processor, spelled in the one way that compares equal."""
 
     os: str
@@ -157,15 +155,14 @@ class Platform:
 ANY = Platform("any", "any")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Descriptor:
+class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     """A pointer to content: what it is, its digest, its size in bytes."""
 
     media_type: str
     digest: Digest
     size: int
     platform: Platform | None = None
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(cls, media_type: str, content: bytes, platform: Platform | None = None) -> Descriptor:
@@ -203,12 +200,11 @@ class Descriptor:
         return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
+class Index(msgspec.Struct, frozen=True, kw_only=True):
     """An image index: one manifest per platform, and the facts of a release as annotations."""
 
     manifests: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The index as bytes that are the same for the same value, whoever writes them."""
@@ -240,13 +236,12 @@ class Index:
         return next((item for item in self.manifests if item.platform == platform), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """An image manifest: a config and its layers, base layer first."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Manifest:
@@ -280,6 +275,8 @@ def load_manifest(content: bytes) -> dict[str, Any]:
     """Decode a manifest or an index, refusing one that could be read as both (CVE-2021-41190)."""
     if len(content) > MANIFEST_LIMIT:
         raise OciError(f"a manifest of {len(content)} bytes is over the limit of {MANIFEST_LIMIT}")
+    import json
+
     try:
         value = json.loads(content)
         canonical_json(value)  # Half a surrogate pair can be read from JSON, but never be written again.
@@ -294,4 +291,6 @@ def load_manifest(content: bytes) -> dict[str, Any]:
 
 def canonical_json(value: Any) -> bytes:
     """JSON with no spare byte; keys stay in the order given, so the writer decides it once."""
+    import json
+
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

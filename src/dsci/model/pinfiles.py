@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from posixpath import basename, dirname
 
-#: Base names, in lower case, by what they hold; the first that matches counts.
+#: Base names, in lower case, by what they hold; the first that matches counts. All that a `*` stands for ends before
+#: the last point.
 _KINDS: tuple[tuple[str, str], ...] = (
     ("pyproject.toml", "pyproject"),
     ("uv.lock", "uv"),
@@ -39,4 +39,24 @@ def kind_of(path: str) -> str:
     name = basename(path).lower()
     if basename(dirname(path)).lower() == "requirements" and name.endswith((".txt", ".in")):
         return "constraints" if name.startswith("constraints") else "requirements"
-    return next((kind for pattern, kind in _KINDS if fnmatchcase(name, pattern)), "")
+    return next((kind for parts, kind in _BY_ENDING.get(_ending(name), ()) if _fits(name, parts)), "")
+
+
+def _ending(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+_BY_ENDING: dict[str, list[tuple[list[str], str]]] = {}
+for _pattern, _kind in _KINDS:
+    _BY_ENDING.setdefault(_ending(_pattern), []).append((_pattern.split("*"), _kind))
+
+
+def _fits(name: str, parts: list[str]) -> bool:
+    """Whether a name is what it has to be; or has these parts, one between the first and the last at most."""
+    if len(parts) == 1:
+        return name == parts[0]
+    first, *middle, last = parts
+    if len(name) < len(first) + len(last) or not name.startswith(first) or not name.endswith(last):
+        return False
+    inner = name[len(first) : len(name) - len(last)]
+    return all(part in inner for part in middle)

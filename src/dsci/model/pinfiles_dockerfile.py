@@ -14,8 +14,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from posixpath import basename
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model import dockerfile_lexer as lexer
@@ -57,12 +58,11 @@ _SCRIPT = re.compile(r"-[a-z]*c")
 _SHELLS = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Which image of a Dockerfile is meant."""
 
     stage: str | None = None
-    args: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, str] = msgspec.field(default_factory=dict)
     platform: Platform = _DEFAULT_PLATFORM
     siblings: Collection[str] = ()
     """Images that it stands on and that are released beside it, as the Dockerfile names them: they are no pins."""
@@ -76,8 +76,7 @@ def read(shelf: Shelf, path: str, target: Target) -> None:
         shelf.problem(path, str(error).removeprefix(f"{path}:"))
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(msgspec.Struct):
     """One walk through the stages that are built, each after the one it stands on."""
 
     shelf: Shelf
@@ -86,7 +85,7 @@ class _Reader:
     graph: Graph
     runs: dict[int, list[tuple[int, Instruction, str]]]
     """The RUN instructions of each stage: their lines, and the here-documents behind them."""
-    variables: dict[int, dict[str, str]] = field(default_factory=dict)
+    variables: dict[int, dict[str, str]] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(cls, shelf: Shelf, path: str, target: Target) -> _Reader:

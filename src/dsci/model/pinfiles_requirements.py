@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
+import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
@@ -27,16 +27,15 @@ _EGG = re.compile(r"[#&]egg=([A-Za-z0-9][A-Za-z0-9._-]*)")
 _VIA = re.compile(r"#?\s*via\b\s*")
 
 
-@dataclass(slots=True)
-class _File:
+class _File(msgspec.Struct):
     """What one file says."""
 
-    entries: list[tuple[str, str]] = field(default_factory=list)
+    entries: list[tuple[str, str]] = msgspec.field(default_factory=list)
     """Names, normalised, and versions."""
-    via: dict[str, set[str]] = field(default_factory=dict)
+    via: dict[str, set[str]] = msgspec.field(default_factory=dict)
     """What asks for each entry that has such a comment."""
-    included: list[str] = field(default_factory=list)
-    constraints: list[str] = field(default_factory=list)
+    included: list[str] = msgspec.field(default_factory=list)
+    constraints: list[str] = msgspec.field(default_factory=list)
 
     @property
     def names(self) -> set[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum
 from posixpath import dirname, join, normpath
 from typing import TypeVar
@@ -59,13 +58,12 @@ class Rank(IntEnum):
     """It says what would do (`requires-python`)."""
 
 
-@dataclass(slots=True)
-class Shelf:
+class Shelf(msgspec.Struct):
     """The files of one image by path."""
 
     files: Mapping[str, str]
-    problems: dict[str, str] = field(default_factory=dict)
-    found: dict[Key, list[tuple[Rank, Pin]]] = field(default_factory=dict)
+    problems: dict[str, str] = msgspec.field(default_factory=dict)
+    found: dict[Key, list[tuple[Rank, Pin]]] = msgspec.field(default_factory=dict)
 
     def text(self, path: str) -> str:
         """The text of a file; nothing, and a problem, where it is too large."""

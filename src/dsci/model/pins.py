@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from posixpath import dirname
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from dsci.model.commits import Bump
-from dsci.model.pins_worth import Rule, worth
+
+if TYPE_CHECKING:
+    from dsci.model.pins_worth import Rule
 
 Key = tuple[str, str]
 """Ecosystem and normalised name: what is one dependency, whoever names it."""
@@ -21,8 +25,7 @@ Key = tuple[str, str]
 _SEPARATORS = re.compile(r"[-_.]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
+class Pin(msgspec.Struct, frozen=True, kw_only=True):
     """A direct dependency, and the version of it that a file asks for."""
 
     name: str
@@ -42,27 +45,24 @@ class Pin:
         return self.ecosystem, normalised(self.ecosystem, self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """A file that says nothing because it cannot be read."""
 
     path: str
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pins:
+class Pins(msgspec.Struct, frozen=True, kw_only=True):
     """The direct dependencies of an image at one revision."""
 
-    pins: Mapping[Key, Pin] = field(default_factory=dict)
+    pins: Mapping[Key, Pin] = msgspec.field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What moves are worth."""
 
-    packages: Mapping[str, Rule] = field(default_factory=dict)
+    packages: Mapping[str, Rule] = msgspec.field(default_factory=dict)
     """How the versions of these packages are read. Keys are names or patterns (`jupyter*`, `apt:*`) in any case; the
     first that matches counts. `major`, `minor` and `patch` are what every move counts as; `none` ignores the package,
     also where it comes or goes."""
@@ -73,8 +73,7 @@ class Rules:
 DEFAULT_RULES = Rules()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
     """A direct dependency that came, went or changed its version."""
 
     name: str
@@ -145,6 +144,8 @@ def _moved(was: Pin | None, now: Pin | None, rules: Rules) -> Moved | None:
         return None
     rule = _rule(pin, rules.packages)
     if was is not None and now is not None:
+        from dsci.model.pins_worth import worth
+
         bump, why = worth(was.version, now.version, ecosystem=pin.ecosystem, name=pin.name, rule=rule)
         why = f"{pin.name} {was.version or 'any'} → {now.version or 'any'}: {why}"
     else:

@@ -10,7 +10,6 @@ Source of the artifact's shape: https://github.com/opencontainers/image-spec/blo
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -66,8 +65,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 _DECODER = msgspec.json.Decoder(Receipt)
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptArtifact:
+class ReceiptArtifact(msgspec.Struct, frozen=True):
     """A receipt as the blobs and the manifest to be written."""
 
     manifest: bytes

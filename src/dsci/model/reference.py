@@ -11,7 +11,8 @@ https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pulling-
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model.oci import Digest, OciError
@@ -28,8 +29,7 @@ _TAG = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
 _NAME_LIMIT = 255
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Repository:
+class Repository(msgspec.Struct, frozen=True, order=True):
     """A repository in a registry, such as `ghcr.io/acme/python`."""
 
     registry: str
@@ -62,8 +62,7 @@ class Repository:
         return f"{self.registry}/{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """A repository with a tag, a digest, both or neither."""
 
     repository: Repository

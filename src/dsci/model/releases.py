@@ -7,9 +7,9 @@ refused by name.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConflictError
 from dsci.model import tags as tags_model
@@ -110,7 +110,9 @@ def _by_tag(facts: Facts, event: Event) -> dict[str, Decision]:
     return decisions
 
 
-def begin(family: Family, facts: Facts, decision: Decision, form: TagFormat, standing: TagNames) -> PlannedRelease:
+def begin(
+    family: Family, facts: Facts, decision: Decision, form: TagFormat, standing: TagNames, *, notes: bool = True
+) -> PlannedRelease:
     """A release that is not claimed yet."""
     version, group = decision.version, decision.group
     assert version is not None
@@ -136,28 +138,30 @@ def begin(family: Family, facts: Facts, decision: Decision, form: TagFormat, sta
             f"{group} {version} comes next ({decision.reason}), but the branch {line.branch} releases {line.shown}",
             hint=f"take that change off {line.branch}, or release it from another branch",
         )
-    done = next((claim for claim in claims if version.prerelease and claim.version == version.finalize_version()), None)
+    done = next((claim for claim in claims if version.prerelease and claim.version == version.final), None)
     if done is not None or (decision.previous and version <= decision.previous.version):
         there = done.tag.name if done else str(decision.previous.version if decision.previous else "")
         raise ConflictError(
             f"{group} {version} comes next on {line.branch or 'this branch'}, but {there} is released already",
             hint=f"merge {there} first, or commit with the footer `Release-As: {group}@VERSION`",
         )
-    return _planned(family, facts, decision, git_tag, facts.commit)
+    return _planned(family, facts, decision, git_tag, facts.commit, notes=notes)
 
 
-def answer(family: Family, facts: Facts, decision: Decision, asked: Released) -> PlannedRelease:
+def answer(family: Family, facts: Facts, decision: Decision, asked: Released, *, notes: bool = True) -> PlannedRelease:
     """A release that somebody asked for by making its tag by hand: it is claimed by a tag beside that one."""
     if asked.tag.commit != facts.commit:
         raise ConflictError(
             f"the Git tag {asked.tag.name} stands on {asked.tag.commit[:7]}, but HEAD is {facts.commit[:7]}",
             hint=f"check out the tag first: git switch --detach {asked.tag.name}",
         )
-    release = _planned(family, facts, decision, asked.tag.name, asked.tag.commit)
+    release = _planned(family, facts, decision, asked.tag.name, asked.tag.commit, notes=notes)
     return msgspec.structs.replace(release, claim=f"{asked.tag.name}{BESIDE}")
 
 
-def _planned(family: Family, facts: Facts, decision: Decision, git_tag: str, commit: str) -> PlannedRelease:
+def _planned(
+    family: Family, facts: Facts, decision: Decision, git_tag: str, commit: str, *, notes: bool
+) -> PlannedRelease:
     version, group = decision.version, decision.group
     assert version is not None
     members = family.groups[group]
@@ -178,7 +182,7 @@ def _planned(family: Family, facts: Facts, decision: Decision, git_tag: str, com
         parents=dict(decision.parents),
         dependencies=tuple(move.why for move in decision.moved),
         changes=tuple(f"{change.commit.subject} ({change.commit.sha[:7]})" for change in decision.changes),
-        entries=entries(decision.changes),
+        entries=entries(decision.changes) if notes else (),
         since=decision.base.tag.name if decision.base else None,
     )
 

@@ -7,7 +7,6 @@ elsewhere; this only compares, and writes the sentence.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -21,8 +20,7 @@ class Took(msgspec.Struct, frozen=True, kw_only=True):
     """In dsci's scratch folder: the image, if it was exported."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """What is left of a disk that builds write to, in bytes."""
 
     place: str
@@ -38,8 +36,7 @@ class Disk:
         return took.engine if self.engine else took.scratch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class Room(msgspec.Struct, frozen=True, kw_only=True):
     """What there is now. A machine that cannot be looked at has no disks here; its memory may be known."""
 
     disks: tuple[Disk, ...] = ()
@@ -47,13 +44,12 @@ class Room:
     """Bytes of memory that builds may take."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
+class Guard(msgspec.Struct, frozen=True, kw_only=True):
     """What has to be left for a build to begin, in bytes; 0 asks for nothing."""
 
     memory: int = 0
     disk: int = 0
-    first: Room = field(default_factory=Room)
+    first: Room = msgspec.field(default_factory=Room)
     """What there was before the first build."""
 
     def short_of_memory(self, now: Room, running: int) -> str:

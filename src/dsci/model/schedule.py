@@ -12,10 +12,11 @@ Source: the critical path method, as in https://en.wikipedia.org/wiki/Critical_p
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from graphlib import TopologicalSorter
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from dsci.model.graphs import closure
 
@@ -33,8 +34,7 @@ class Stage(IntEnum):
     BUILD = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Step(Generic[S]):
+class Step(msgspec.Struct, Generic[S], frozen=True):
     """One stage of one target."""
 
     target: S

@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 
 from dsci.errors import ConfigError
-from dsci.model import momentformat
 from dsci.model.tagparts import Field, Part
 from dsci.model.text import nearest
 
@@ -78,6 +77,8 @@ def _expression(said: str, known: Mapping[str, Part], rule: str) -> Part:
         )
     pattern, zone = match["format"][1:-1], (match["zone"] or "'UTC'")[1:-1]
     try:
+        from dsci.model import momentformat
+
         momentformat.check(pattern, zone)
     except ConfigError as error:
         raise ConfigError(f"tag rule {rule!r}: {error.message}", hint=error.hint) from None

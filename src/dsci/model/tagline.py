@@ -10,15 +10,16 @@ Source: https://github.com/docker/metadata-action#tags-input
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import NoReturn, TypeVar
 
-import re2
-import semver
+import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import tagexpression as expression
 from dsci.model import tagparts, tagrecord
+from dsci.model.foreign import IllegalPattern
+from dsci.model.numbers import Version
 from dsci.model.tagparts import NUMBERS, OF_RUN, WHOLE, Field, Match, Part, Scheme
 from dsci.model.tagrule import Flavor, Guard, TagRule
 from dsci.model.text import nearest
@@ -63,8 +64,7 @@ def _attributes(text: str) -> dict[str, str]:
     return given
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(msgspec.Struct, frozen=True):
     """A line with its attributes, on the way to a rule."""
 
     text: str
@@ -139,7 +139,7 @@ class _Line:
                 f"value={said} is no version of type {self.given['type']}",
                 "leave value= out: the version is that of the release",
             )
-        if isinstance(version, semver.Version):
+        if isinstance(version, Version):
             early, numbers = bool(version.prerelease), (version.major, version.minor, version.patch)
         else:
             early = version.is_prerelease or version.is_postrelease
@@ -255,11 +255,9 @@ class _Line:
             pattern = f"(?{kept}){literal[1]}" if kept else literal[1]
         try:
             groups = tagparts.compiled(pattern).groups
-        except re2.error as error:
-            said = error.args[0] if error.args else ""
-            said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        except IllegalPattern as error:
             self.fail(
-                f"{key}={self.given[key]} is no regular expression: {said}",
+                f"{key}={self.given[key]} is no regular expression: {error}",
                 "the language is RE2's: https://github.com/google/re2/wiki/Syntax",
             )
         if not every and group > groups:
@@ -267,8 +265,8 @@ class _Line:
         return Match(pattern, group, every)
 
 
-def _semver(text: str) -> semver.Version | None:
+def _semver(text: str) -> Version | None:
     try:
-        return semver.Version.parse(text.strip().lstrip("=v"))
+        return Version.parse(text.strip().lstrip("=v"))
     except ValueError:
         return None

@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 #: Tags that begin so are dsci's own: content keys, receipts, release indexes.
 RESERVED = "dsci-"
@@ -26,8 +27,7 @@ _VERSION = re.compile(VERSION, re.DOTALL)
 _OTHERS = re.compile(r"(?:latest|edge|nightly)|(?:pr-[0-9]|sha-|dsci-).*", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """A stretch of a name to be. `foreign` is what a ref brought, `closing` what ends in a commit's id."""
 
     text: str

@@ -7,34 +7,32 @@ parts defined here; `tagrule` puts them together to names.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import re2
-import semver
+import msgspec
 
-from dsci.model import momentformat, tagname
+from dsci.model import foreign, tagname
 from dsci.model.event import Event, Trigger
+from dsci.model.numbers import Version
 from dsci.model.numbers import parts as numbers_of
 from dsci.model.tagname import Piece
 
 if TYPE_CHECKING:
-    from packaging.version import Version
+    from packaging.version import Version as PythonVersion
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be tagged: a commit, and the version released of it where there is one."""
 
     sha: str
     when: int = 0
     """The commit's date, in seconds since the epoch."""
-    version: semver.Version | None = None
+    version: Version | None = None
     git_tag: str = ""
     """The Git tag of the release."""
-    event: Event = field(default_factory=Event)
+    event: Event = msgspec.field(default_factory=Event)
     """What set the run off; only what follows a ref depends on it."""
 
     @property
@@ -75,8 +73,7 @@ OF_RUN = frozenset(Field) - OF_VERSION - {Field.TEXT, Field.SHA}
 FOREIGN = frozenset({Field.TAG, Field.MATCH, Field.PUSHED_TAG, Field.BRANCH, Field.BASE_REF, Field.PR})
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """A text or a field of a rule, with what the field needs to know."""
 
     field: Field
@@ -87,8 +84,7 @@ class Part:
     """How much of a commit's id is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     """A regular expression (RE2) on a Git tag, and which of its groups counts."""
 
     pattern: str
@@ -156,14 +152,20 @@ def _value(part: Part, subject: Subject, values: dict[Field, str | None]) -> str
         case Field.PR:
             return event.number if subject.requested else ""
         case Field.DATE:
-            return momentformat.render(part.text, event.now, part.zone)
+            return _date(part, event.now)
         case Field.COMMIT_DATE:
-            return momentformat.render(part.text, subject.when, part.zone)
+            return _date(part, subject.when)
         case Field.IS_DEFAULT_BRANCH:
             return str(event.on_default_branch).lower()
         case Field.IS_NOT_DEFAULT_BRANCH:
             return str(not event.on_default_branch).lower()
     return values.get(part.field)
+
+
+def _date(part: Part, when: int) -> str:
+    from dsci.model import momentformat
+
+    return momentformat.render(part.text, when, part.zone)
 
 
 def _version_values(subject: Subject, scheme: Scheme, match: Match | None) -> dict[Field, str | None]:
@@ -196,23 +198,22 @@ def _version_values(subject: Subject, scheme: Scheme, match: Match | None) -> di
     }
 
 
-def pep440(text: str) -> Version | None:
+def pep440(text: str) -> PythonVersion | None:
     """A version as Python packages have it; None for what is none. The rules are PEP 440's."""
     # Imported where it is wanted: few rules ask for it.
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import InvalidVersion
+    from packaging.version import Version as PythonVersion
 
     try:
-        return Version(text)
+        return PythonVersion(text)
     except InvalidVersion:
         return None
 
 
 @lru_cache(maxsize=256)
 def compiled(pattern: str) -> Any:
-    """A regular expression in RE2's language, which no text can make slow. Raises re2.error for what is none."""
-    options = re2.Options()
-    options.log_errors = False
-    return re2.compile(pattern, options)
+    """A regular expression of a rule. Raises IllegalPattern for what is none."""
+    return foreign.compiled(pattern)
 
 
 def shape(parts: tuple[Part, ...]) -> str:

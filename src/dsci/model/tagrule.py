@@ -7,7 +7,6 @@ A rule is guarded in one of three ways, by what may move its tag. The two ways t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
@@ -46,16 +45,14 @@ class Flavor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Whether the suffix stands behind `latest` too."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PlannedTag:
+class PlannedTag(msgspec.Struct, frozen=True, order=True):
     """A tag that a release or a run wants, and whether it may move later."""
 
     name: str
     moving: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagRule:
+class TagRule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule, as `tags.parse` reads it."""
 
     source: str

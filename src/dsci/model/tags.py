@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 
-import semver
+import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
-from dsci.model import tagline, tagrecord, tagtemplate
-from dsci.model.numbers import CalVersion, precedence
+from dsci.model import tagrecord, tagtemplate
+from dsci.model.numbers import CalVersion, Version
 from dsci.model.tagname import RESERVED
 from dsci.model.tagparts import Subject
 from dsci.model.tagrule import Flavor, Guard, PlannedTag, TagRule
@@ -43,11 +43,10 @@ _USUAL = frozenset(DEFAULT_RULES)
 _LATEST = "latest"
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+class Other(msgspec.Struct, frozen=True):
     """Another version that is claimed, and the Git tag that claims it."""
 
-    version: semver.Version
+    version: Version
     git_tag: str = ""
 
 
@@ -61,7 +60,11 @@ def lines(given: str | Sequence[str]) -> tuple[str, ...]:
 
 def parse(text: str, flavor: Flavor = Flavor()) -> TagRule:  # noqa: B008  # it is frozen
     """Read one rule, a template or a line of docker/metadata-action. Raises ConfigError that quotes it."""
-    return tagline.parse(text, flavor) if tagrecord.is_line(text) else tagtemplate.parse(text, flavor)
+    if not tagrecord.is_line(text):
+        return tagtemplate.parse(text, flavor)
+    from dsci.model import tagline
+
+    return tagline.parse(text, flavor)
 
 
 def rules(given: str | Sequence[str], flavor: Flavor = Flavor()) -> tuple[TagRule, ...]:  # noqa: B008
@@ -103,11 +106,11 @@ def plan_tags(rules: Iterable[TagRule], subject: Subject, others: Iterable[Other
     version = subject.version
     if version is None:
         return ()
-    order = precedence(version)
+    order = version.order
     wanted = [rule for rule in rules if rule.guard is not Guard.REF]
     if _USUAL.issuperset(rule.source for rule in wanted) and not isinstance(version, CalVersion):
         # By the default rules no older semantic version has a name that this one wants: hundreds need no look.
-        others = (other for other in others if precedence(other.version) >= order)
+        others = (other for other in others if other.version.order >= order)
     others = tuple(other for other in others if str(other.version) != str(version))
     rank = (order, str(version))
     planned = _ordered(wanted, (rule.plan(subject) for rule in wanted))
@@ -115,7 +118,7 @@ def plan_tags(rules: Iterable[TagRule], subject: Subject, others: Iterable[Other
     # version and the beginning of another); of those that want one for ever the lowest has it.
     for other in others:
         theirs = replace(subject, version=other.version, git_tag=other.git_tag, sha="")
-        their_rank = (precedence(other.version), str(other.version))
+        their_rank = (other.version.order, str(other.version))
         for rule in wanted:
             tag = rule.plan(theirs)
             mine = planned.get(tag.name) if tag is not None else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from dsci.errors import ConfigError
-from dsci.model import momentformat, tagexpression
+from dsci.model import tagexpression
 from dsci.model.reference import check_tag
 from dsci.model.tagparts import NUMBERS, OF_RUN, WHOLE, Field, Part
 from dsci.model.tagrule import Flavor, Guard, TagRule
@@ -54,6 +54,8 @@ def _field(name: str, text: str) -> Part:
         )
     if kind in _DATES:
         try:
+            from dsci.model import momentformat
+
             momentformat.check(rest, "UTC")
         except ConfigError as error:
             raise ConfigError(f"{{{name}}} in tag rule {text!r}: {error.message}", hint=error.hint) from None

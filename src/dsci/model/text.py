@@ -26,9 +26,15 @@ def plain(text: str) -> str:
     return _NOT_PLAIN.sub("", _ANSI.sub("", text))
 
 
+def whole(text: str) -> str:
+    """The text with what is no character (half a surrogate pair) as U+FFFD, as Go reads it."""
+    return text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
 def line(text: str, limit: int) -> str:
     """The text as one line of at most `limit` characters, harmless to show, its white space made single blanks."""
-    text = " ".join(_TURNS.sub("", plain(text[: 8 * limit])).split())
+    text = plain(text[: 8 * limit])
+    text = " ".join((text if text.isascii() else _TURNS.sub("", text)).split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 

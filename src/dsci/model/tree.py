@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+
+import msgspec
 
 FILE = "100644"
 EXECUTABLE = "100755"
@@ -14,8 +15,7 @@ SUBMODULE = "160000"
 FOLDER = "40000"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TreeEntry:
+class TreeEntry(msgspec.Struct, frozen=True, order=True):
     """One entry of a Git tree: its mode and its object id (a commit id for a submodule)."""
 
     mode: str
@@ -48,6 +48,12 @@ class Tree(Mapping[str, TreeEntry]):
         first = bisect_left(self._sorted, f"{place}/")
         last = bisect_left(self._sorted, f"{place}{_AFTER_SLASH}")
         return [*([place] if place in self._entries else []), *self._sorted[first:last]]
+
+    def expect(self, folders: Iterable[str], *, whole: bool = False) -> None:
+        """Say that these folders, or the whole of them, will be asked for: a tree that reads them does it at once.
+
+        No answer is another one for it.
+        """
 
     def folders(self, place: str) -> list[str]:
         """The names of the folders that lie directly in a folder (`""` is the root), sorted."""

@@ -13,10 +13,11 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
+
+import msgspec
 
 from dsci.model import caches
 from dsci.model.oci import INDEX_TYPES, Descriptor, Digest, Index, Manifest, OciError, load_manifest
@@ -50,8 +51,7 @@ class Kind(StrEnum):
 DATED = frozenset({Kind.IMAGE, Kind.RELEASE, Kind.CACHE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(msgspec.Struct, frozen=True, kw_only=True):
     """One manifest of a repository, with every tag that names it."""
 
     digest: Digest
@@ -79,13 +79,12 @@ class Item:
         return sum(self.blobs.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owners:
+class Owners(msgspec.Struct, frozen=True, kw_only=True):
     """Who may name things: what Git says, ledger and branches included."""
 
-    named: Mapping[str, str] = field(default_factory=dict)
+    named: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Digests and keys (64 hex digits) that a Git tag or the ledger has, and which one."""
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The source keys of live branches, and the branch and target of each."""
     images: frozenset[str] = frozenset()
     """The names of the images that live branches have."""
@@ -93,8 +92,7 @@ class Owners:
     """Branches that cannot be read: whatever only they may have is kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a manifest stays, and why."""
 
     item: Item

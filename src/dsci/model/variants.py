@@ -14,11 +14,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model.location import Location
@@ -67,8 +67,7 @@ class VariantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     overrides: tuple[OverrideSettings, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """One combination of values, and what the settings make of it."""
 
     values: Mapping[str, str]
@@ -93,8 +92,7 @@ def expand(given: VariantSettings, location: Location, path: tuple[str, ...]) ->
     return _Reader(given, location, path).read()
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
+class _Reader(msgspec.Struct, frozen=True):
     given: VariantSettings
     location: Location
     path: tuple[str, ...]

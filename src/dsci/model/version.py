@@ -8,28 +8,26 @@ alone, and, where versions are dates, from the day on which it is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
-import semver
+import msgspec
 
 from dsci.model.claims import Released
 from dsci.model.commits import Bump, Change, Commit
 from dsci.model.config import VersioningSettings
 from dsci.model.lines import Line
-from dsci.model.numbers import CalVersion
+from dsci.model.numbers import CalVersion, Version
 from dsci.model.pins import Moved
 from dsci.model.weigh import Weighed, weigh
 
 _ANY_BRANCH = Line()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a group is released, as what, and why."""
 
     group: str
     bump: Bump
-    version: semver.Version | None
+    version: Version | None
     previous: Released | None
     """The release that it follows."""
     base: Released | None = None
@@ -50,9 +48,7 @@ class Decision:
         return tuple(item.change for item in self.weighed if item.noted)
 
 
-def next_version(
-    current: semver.Version | None, bump: Bump, settings: VersioningSettings, *, now: int = 0
-) -> semver.Version:
+def next_version(current: Version | None, bump: Bump, settings: VersioningSettings, *, now: int = 0) -> Version:
     """The version after a stable one: of the day `now`, or by the bump.
 
     Before 1.0.0 a breaking change gives a minor version, unless configured.
@@ -61,16 +57,16 @@ def next_version(
     if issubclass(numbers, CalVersion):
         return numbers.following(current, now)
     if current is None:
-        return semver.Version.parse(settings.initial)
+        return Version.parse(settings.initial)
     if bump is Bump.MAJOR and current.major == 0 and not settings.major_on_zero:
         bump = Bump.MINOR
     match bump:
         case Bump.MAJOR:
-            return current.bump_major()
+            return current.bumped("major")
         case Bump.MINOR:
-            return current.bump_minor()
+            return current.bumped("minor")
         case _:
-            return current.bump_patch()
+            return current.bumped("patch")
 
 
 def newest(claims: Iterable[Released]) -> Released | None:
@@ -121,7 +117,7 @@ def decide(
     new = [item for item in weighed if item.noted and (fresh is None or item.change.commit.sha in fresh)]
     warnings = [f"{_named(item.change)}: {text}" for item in new for text in item.change.warnings]
 
-    def decision(bump: Bump, version: semver.Version | None, reason: str) -> Decision:
+    def decision(bump: Bump, version: Version | None, reason: str) -> Decision:
         return Decision(
             group=group,
             bump=bump,
@@ -206,9 +202,9 @@ def answer(
     )
 
 
-def _begun(claims: Iterable[Released]) -> list[semver.Version]:
+def _begun(claims: Iterable[Released]) -> list[Version]:
     """The versions that prereleases in this history are on the way to."""
-    return [claim.version.finalize_version() for claim in claims if claim.tag.merged and claim.version.prerelease]
+    return [claim.version.final for claim in claims if claim.tag.merged and claim.version.prerelease]
 
 
 def _named(change: Change) -> str:
@@ -223,8 +219,8 @@ def _asked_for(
     warnings: list[str],
     *,
     names: frozenset[str],
-    numbers: type[semver.Version],
-) -> tuple[semver.Version, Change] | None:
+    numbers: type[Version],
+) -> tuple[Version, Change] | None:
     """The newest `Release-As` that means this group: by name from any commit, unnamed from one that touches it.
 
     The newest one counts; if it is no version, that is told and no older one takes its place.
@@ -249,7 +245,7 @@ def _asked_for(
         return None
 
 
-def difference(current: semver.Version | None, version: semver.Version) -> Bump:
+def difference(current: Version | None, version: Version) -> Bump:
     """How far apart two versions are."""
     if current is None:
         return Bump.NONE

@@ -14,8 +14,9 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO
+
+import msgspec
 
 from dsci.errors import BuilderError, ConfigError
 from dsci.model.builders import Builder, Builders, listed, missing, settled
@@ -63,8 +64,7 @@ def check(shop: Workshop, builds: Iterable[TargetId], tested: Iterable[TargetId]
             _prove(shop, group, platform)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Group:
+class _Group(msgspec.Struct, frozen=True, kw_only=True):
     """What one builder elsewhere is to build."""
 
     name: str

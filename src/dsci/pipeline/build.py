@@ -14,7 +14,6 @@ import json
 import re
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import msgspec
@@ -58,8 +57,7 @@ _BASE_NAME = "org.opencontainers.image.base.name"
 _BASE_DIGEST = "org.opencontainers.image.base.digest"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Workshop:
+class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that work on targets needs: the snapshot it is done for and whom to ask."""
 
     now: Snapshot
@@ -75,14 +73,14 @@ class Workshop:
     console: Console
     unpinned: Mapping[TargetId, str]
     """Why a target has no key: a base of it does not exist, or could not be asked for."""
-    epochs: Mapping[TargetId, int] = field(default_factory=dict)
+    epochs: Mapping[TargetId, int] = msgspec.field(default_factory=dict)
     """SOURCE_DATE_EPOCH of each target that is built, in seconds."""
     fresh: bool = False
     """Whether what is built is built without what BuildKit remembers of earlier builds."""
     network: str = "default"
-    builders: Builders = field(default_factory=Builders)
+    builders: Builders = Builders()
     """Who builds for which platform, where it is not the engine itself."""
-    caches: Mapping[TargetId, Cache] = field(default_factory=dict)
+    caches: Mapping[TargetId, Cache] = msgspec.field(default_factory=dict)
     """Where the steps of builds are kept, for those targets that have such a place."""
     inactivity: float = INACTIVITY
     """How long a build may say nothing, in seconds."""
@@ -112,8 +110,7 @@ class Workshop:
         return Repository(EMBEDDED, self.now.family.images[target.image].repository.path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
+class Built(msgspec.Struct, frozen=True, kw_only=True):
     """A target's image: the platform manifest that was built, tested and shipped as one digest."""
 
     descriptor: Descriptor

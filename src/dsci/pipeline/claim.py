@@ -6,9 +6,10 @@ The push of an annotated tag is the only compare-and-swap there is. What follows
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 from dsci.errors import ConflictError
+from dsci.later import Later
 from dsci.model import claims as claiming
 from dsci.model import ledger, notes
 from dsci.model.claims import Released, Tag, TagFormat
@@ -32,8 +33,7 @@ def synchronise(world: World, hands: Hands) -> tuple[Snapshot, Mapping[str, str]
     Gives HEAD as it was read meanwhile, the remote's tags, and what is to be noted.
     """
     git = world.source.git
-    with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(git.remote_tags) if git.remote() is not None else None
+    with Later(git.remote_tags) if git.remote() is not None else nullcontext() as asking:
         now = snapshot(world.source, git.head().commit)
         here = git.tag_refs()
     if asking is None:

@@ -7,7 +7,8 @@ with the commit that changed it last. Nothing is decided here.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model import keys, version
@@ -22,8 +23,7 @@ from dsci.pipeline.past import as_it_was, files_of
 from dsci.pipeline.snapshot import Earlier, Snapshot, Source, earlier, snapshot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedFile:
+class ChangedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that is not what it was."""
 
     path: str
@@ -33,8 +33,7 @@ class ChangedFile:
     """The last commit that touched it; None for work that is not committed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """What differs of one image."""
 
     image: str
@@ -46,8 +45,7 @@ class Difference:
     """Whether something differs that no file of its own says: a setting in `dsci.yaml`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """An image against a Git tag."""
 
     tag: str

@@ -12,8 +12,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import BinaryIO
+
+import msgspec
 
 from dsci.model import difference, layer
 from dsci.model.difference import ConfigDifference, LayerDifference
@@ -30,8 +31,7 @@ _HEAD = 32 * 1024
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
     """How two images differ."""
 
     config: tuple[ConfigDifference, ...]

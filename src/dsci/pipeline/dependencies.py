@@ -7,7 +7,8 @@ is `model.pins`'s to say; a file that cannot be read is told, and moves nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from dsci.model import pinfiles, pins
 from dsci.model.family import Image, TargetId
@@ -17,8 +18,7 @@ from dsci.model.tree import SUBMODULE, SYMLINK, Tree, TreeEntry
 from dsci.ports import Git
 
 
-@dataclass(frozen=True, kw_only=True)
-class Side:
+class Side(msgspec.Struct, frozen=True, kw_only=True):
     """An image as a commit has it."""
 
     image: Image
@@ -40,13 +40,12 @@ class Side:
         return found | {self.image.dockerfile: self.tree[self.image.dockerfile]}
 
 
-@dataclass(kw_only=True)
-class Dependencies:
+class Dependencies(msgspec.Struct, kw_only=True):
     """Reads pins, each set of files once."""
 
     git: Git
     rules: pins.Rules
-    problems: set[Problem] = field(default_factory=set)
+    problems: set[Problem] = msgspec.field(default_factory=set)
     """What could not be read now; what an earlier commit held cannot be mended any more."""
 
     def moved(self, then: Side, now: Side, target: TargetId) -> tuple[Moved, ...]:

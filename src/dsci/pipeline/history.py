@@ -12,7 +12,8 @@ Releases on branches that HEAD has not merged are not part of its history.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model import changelog, inputs
@@ -31,8 +32,7 @@ from dsci.pipeline.snapshot import Snapshot, Source, earlier, snapshot
 from dsci.pipeline.world import World
 
 
-@dataclass(frozen=True, kw_only=True)
-class History:
+class History(msgspec.Struct, frozen=True, kw_only=True):
     """What has been released."""
 
     now: Snapshot
@@ -42,8 +42,7 @@ class History:
     """Newest first by their places in history; of one commit, parents first."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Log:
+class _Log(msgspec.Struct, frozen=True, kw_only=True):
     """History, and which releases hold each commit of it."""
 
     commits: Sequence[Commit]

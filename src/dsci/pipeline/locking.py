@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import claims as claiming
@@ -25,8 +27,7 @@ from dsci.pipeline.world import World
 _Key = tuple[str, Platform]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
     """A base that the file pins otherwise than before, newly, or no more."""
 
     name: str
@@ -37,8 +38,7 @@ class Moved:
     """The images that are built again because of it, with what stands on them, parents first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Locked:
+class Locked(msgspec.Struct, frozen=True, kw_only=True):
     """What the file is to hold, and how that differs from what it holds."""
 
     bases: lock.Bases

@@ -8,10 +8,12 @@ with its reason; where work follows, it is an error.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+
+import msgspec
 
 from dsci.errors import HistoryError
+from dsci.later import Later
 from dsci.model import config, keys, version
 from dsci.model.claims import Released, TagFormat
 from dsci.model.commits import Change
@@ -53,12 +55,11 @@ def observe(
     git = world.source.git
     head = git.head()
     told = Told(tags=theirs or {})
-    with ThreadPoolExecutor(2) as pool:
-        asking = pool.submit(remote.ask, git, world.remote) if history and theirs is None else None
-        listing = pool.submit(git.tag_refs) if history else None
+    asking = history and theirs is None
+    with Later(remote.ask, git, world.remote) if asking else nullcontext() as later:
         now = now or snapshot(world.source, head.commit, overlay=overlay)
-        here = listing.result() if listing else {}
-        told = asking.result() if asking else told
+        here = git.tag_refs() if history else {}
+        told = later.result() if later else told
     groups = tuple(now.family.groups)
     known = _versions(world, request, now, groups, here, told) if history else _Versions.none(groups)
     claims = known.claims
@@ -98,17 +99,16 @@ def observe(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Versions:
+class _Versions(msgspec.Struct, frozen=True, kw_only=True):
     """What Git says of versions; the fields are those of `Facts`."""
 
     claims: Mapping[str, tuple[Released, ...]]
     history: History
     asked: Released | None = None
     names: frozenset[str] = frozenset()
-    lines: Mapping[str, Line] = field(default_factory=dict)
-    own_changes: Mapping[TargetId, str] = field(default_factory=dict)
-    moved: Mapping[str, tuple[Moved, ...]] = field(default_factory=dict)
+    lines: Mapping[str, Line] = msgspec.field(default_factory=dict)
+    own_changes: Mapping[TargetId, str] = msgspec.field(default_factory=dict)
+    moved: Mapping[str, tuple[Moved, ...]] = msgspec.field(default_factory=dict)
     problems: Sequence[str] = ()
 
     @classmethod
@@ -131,21 +131,20 @@ def _versions(
     fetch = world.remote is Remote.FETCH
     # Git writes its log while tags and the files of earlier commits are read. Of an image that no tag names all of
     # history counts: that is known at once.
-    with ThreadPoolExecutor(1) as pool:
-        named = {each.group for each in map(form.read, here) if each is not None}
-        begin = not fetch and not named.issuperset(wanted & set(form.groups)) and not git.is_shallow()
-        whole = pool.submit(git.commits, ()) if begin else None
-        claims = remote.claims(git, form, groups, here, told.tags, fetch=fetch, say=world.say)
-        asked, claims = _asked(request, claims)
-        branch = _branch(world.source, git.head(), settings)
-        lines = {group: Line.of(branch, settings.prereleases, group) for group in groups}
-        counting = {group: claims[group] for group in groups if group in wanted}
-        past = Past(world.source, now, claims)
-        log = whole or pool.submit(git.commits, starts_of(counting))
-        last = {group: version.last(found, lines[group]) for group, found in counting.items()}
-        own_changes = own_changes_of(past, now, last)
-        moved, problems = moved_of(past, now, counting)
-        history = history_of(past, now, counting, lines, log.result())
+    named = {each.group for each in map(form.read, here) if each is not None}
+    begin = not fetch and not named.issuperset(wanted & set(form.groups)) and not git.is_shallow()
+    whole = git.log(()) if begin else None
+    claims = remote.claims(git, form, groups, here, told.tags, fetch=fetch, say=world.say)
+    asked, claims = _asked(request, claims)
+    branch = _branch(world.source, git.head(), settings)
+    lines = {group: Line.of(branch, settings.prereleases, group) for group in groups}
+    counting = {group: claims[group] for group in groups if group in wanted}
+    past = Past(world.source, now, claims)
+    log = whole or git.log(starts_of(counting))
+    last = {group: version.last(found, lines[group]) for group, found in counting.items()}
+    own_changes = own_changes_of(past, now, last)
+    moved, problems = moved_of(past, now, counting)
+    history = history_of(past, now, counting, lines, log)
     return _Versions(
         claims=claims,
         history=history,

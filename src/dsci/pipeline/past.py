@@ -7,7 +7,9 @@ is the model's to say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from operator import itemgetter
+
+import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model import commits as commits_model
@@ -55,8 +57,7 @@ def as_it_was(then: Earlier, now: Snapshot, target: TargetId) -> TargetId | None
     return next((each for each in found if each in then.own), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(msgspec.Struct, frozen=True, kw_only=True):
     """What happened since each group's last stable release; the fields are those of `Facts`."""
 
     since: Mapping[str, tuple[Change, ...]]
@@ -76,7 +77,7 @@ def history_of(
     now: Snapshot,
     claims: Mapping[str, Sequence[Released]],
     lines: Mapping[str, Line],
-    commits: Sequence[Commit],
+    log: Iterable[Commit],
 ) -> History:
     """One pass over history for all groups. A message is read only if it may matter to one of them."""
     groups = tuple(claims)
@@ -84,21 +85,30 @@ def history_of(
     settled = {group: _commit_of(version.last(claims[group], lines[group])) for group in groups}
     starts = tuple(dict.fromkeys([*bases.values(), *settled.values()]))
     bit = {start: 1 << n for n, start in enumerate(starts)}
-    held = weigh.held(starts, {commit.sha: commit for commit in commits})
-    unreleased: dict[str, dict[str, Commit]] = {start: {} for start in starts}
-    for commit in commits:
-        free = ~held[commit.sha] & (1 << len(starts)) - 1
-        while free:
-            lowest = free & -free
-            unreleased[starts[lowest.bit_length() - 1]][commit.sha] = commit
-            free ^= lowest
     change = commits_model.reader(now.settings.versioning.rules())
     watch = inputs.Watch(_watched(past, now, bases), suites=now.settings.versioning.suites)
+    known: dict[str, Commit] = {}
+    unreleased_yet = {group for group, base in bases.items() if not base}
+    telling: list[tuple[Commit, frozenset[str], bool]] = []
+    for commit in log:
+        known[commit.sha] = commit
+        hit, speaks = watch.touched_by(commit.paths), commits_model.speaks(commit)
+        if hit or speaks:
+            telling.append((commit, hit, speaks))
+            if not unreleased_yet.isdisjoint(hit):
+                change(commit)  # It counts for sure, and Git is still writing.
+    held = weigh.held(starts, known)
+    parts: dict[int, list[tuple[int, Commit]]] = {}
+    for place, commit in enumerate(known.values()):
+        parts.setdefault(held[commit.sha], []).append((place, commit))
+    unreleased: dict[str, Mapping[str, Commit]] = dict.fromkeys(starts, known)
+    for start in unreleased.keys() & known.keys():
+        free = [each for holders, part in parts.items() if not holders & bit[start] for each in part]
+        unreleased[start] = {commit.sha: commit for _, commit in sorted(free, key=itemgetter(0))}
     touched: dict[str, list[Change]] = {group: [] for group in groups}
     since: dict[str, list[Change]] = {group: [] for group in groups}
-    for commit in commits:
-        hit = watch.touched_by(commit.paths)
-        for group in groups if commits_model.speaks(commit) else hit:
+    for commit, hit, speaks in telling:
+        for group in groups if speaks else hit:
             if commit.sha in unreleased[bases[group]]:
                 since[group].append(change(commit))
                 if group in hit:

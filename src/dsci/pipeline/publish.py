@@ -10,7 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConflictError, RegistryError
 from dsci.model.claims import Released
@@ -99,8 +101,7 @@ def stand(registry: Registry, image: Image, index: Index) -> Digest:
     return digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Name:
+class _Name(msgspec.Struct, frozen=True, kw_only=True):
     """A public name that a claimed release should have."""
 
     claim: Released

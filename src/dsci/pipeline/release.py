@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+
+import msgspec
 
 from dsci.errors import ConflictError, DsciError
 from dsci.model.claims import Released
@@ -38,16 +39,15 @@ FOREIGN = "a request from another repository: nothing that is built leaves this 
 _AS_SET = How()
 
 
-@dataclass(kw_only=True)
-class _Tally:
+class _Tally(msgspec.Struct, kw_only=True):
     """What a release has come to, over all its replans."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
-    suites: list[SuiteReport] = field(default_factory=list)
-    publications: list[Publication] = field(default_factory=list)
-    released: list[str] = field(default_factory=list)
-    errors: list[DsciError] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    outcomes: list[Outcome] = msgspec.field(default_factory=list)
+    suites: list[SuiteReport] = msgspec.field(default_factory=list)
+    publications: list[Publication] = msgspec.field(default_factory=list)
+    released: list[str] = msgspec.field(default_factory=list)
+    errors: list[DsciError] = msgspec.field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
 
 
 def release(

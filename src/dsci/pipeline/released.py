@@ -8,7 +8,8 @@ that is needed to build a release again is found here, or the reason why it cann
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.errors import ConfigError, ConflictError, RegistryError
 from dsci.model import claims as claiming
@@ -28,8 +29,7 @@ from dsci.ports import Git, Registry
 _TELL = "`dsci changelog IMAGE` shows what is released; `git fetch --tags` brings what others released"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class Release(msgspec.Struct, frozen=True, kw_only=True):
     """A released image: what claims it, and where its content is."""
 
     image: Image
@@ -39,8 +39,7 @@ class Release:
     index: Index
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """One platform of a release, and everything that is needed to build it again."""
 
     target: TargetId

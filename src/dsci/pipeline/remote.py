@@ -8,13 +8,13 @@ is told as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
+
+import msgspec
 
 from dsci.errors import ConflictError, HistoryError
 from dsci.model import cut, version
 from dsci.model.claims import Named, Released, TagFormat, released
-from dsci.model.numbers import precedence
 from dsci.model.text import clean
 from dsci.ports import Git
 
@@ -33,11 +33,10 @@ class Remote(Enum):
     FETCH = "the same, and what this clone lacks"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Told:
+class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What the remote says."""
 
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Its tags: name to object id, unpeeled."""
     warnings: tuple[str, ...] = ()
     """Why that may not be all."""
@@ -131,7 +130,7 @@ def _lacking(form: TagFormat, here: Mapping[str, str], theirs: Mapping[str, str]
     """The remote's release tags that are not here and could change an answer, oldest version first."""
     bases = _bases(known)
     named = ((form.read(name), name) for name in theirs.keys() - here.keys())
-    lacking = [(precedence(what.version), name) for what, name in named if what and _counts(what, bases)]
+    lacking = [(what.version.order, name) for what, name in named if what and _counts(what, bases)]
     return [name for _, name in sorted(lacking)]
 
 

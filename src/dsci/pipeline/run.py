@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+
+import msgspec
 
 from dsci.errors import ConfigError, DsciError
 from dsci.model.family import TargetId
@@ -22,15 +23,14 @@ from dsci.pipeline.room import Rooms
 from dsci.pipeline.steps import Result, Steps
 
 
-@dataclass(kw_only=True)
-class Work:
+class Work(msgspec.Struct, kw_only=True):
     """What came of the targets."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
-    suites: list[SuiteReport] = field(default_factory=list)
-    images: dict[TargetId, Descriptor] = field(default_factory=dict)
+    outcomes: list[Outcome] = msgspec.field(default_factory=list)
+    suites: list[SuiteReport] = msgspec.field(default_factory=list)
+    images: dict[TargetId, Descriptor] = msgspec.field(default_factory=dict)
     """The image of every target that is built, tested and good."""
-    errors: list[DsciError] = field(default_factory=list)
+    errors: list[DsciError] = msgspec.field(default_factory=list)
     """What failed around the targets (an engine, a registry) and through no fault of theirs."""
 
     @property

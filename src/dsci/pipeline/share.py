@@ -8,9 +8,9 @@ What is still to be done is decided by what the registry holds now, so the same 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError, DsciError
 from dsci.model.facts import Facts, Request

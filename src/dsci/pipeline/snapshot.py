@@ -7,9 +7,9 @@ is listed and hashed. The work tree's changes can be laid over it, for local bui
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import config, discover, dockerfile, edges, family, inputs, keys, lock, members
@@ -24,8 +24,7 @@ from dsci.model.tree import SYMLINK, Tree, TreeEntry, below
 from dsci.ports import Git
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
+class Source(msgspec.Struct, frozen=True, kw_only=True):
     """How a repository is read: what its folders and files do not say themselves."""
 
     git: Git
@@ -37,8 +36,7 @@ class Source:
     """The branch that is released, where the caller knows it; else the one that is checked out."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A commit (and perhaps the work tree's changes over it) as images, inputs and source keys."""
 
     settings: Settings
@@ -48,9 +46,9 @@ class Snapshot:
     files: Mapping[TargetId, tuple[ContextFile, ...]]
     generated: Mapping[TargetId, tuple[ContextFile, ...]]
     sources: SourceKeys
-    locked: lock.Bases = field(default_factory=dict)
+    locked: lock.Bases = msgspec.field(default_factory=dict)
     """What dsci.lock pins."""
-    dirty: Mapping[TargetId, str] = field(default_factory=dict)
+    dirty: Mapping[TargetId, str] = msgspec.field(default_factory=dict)
     changed: frozenset[str] = frozenset()
     """Paths whose content comes from the work tree."""
 
@@ -71,7 +69,8 @@ def snapshot(
 
     settings, location = _settings(source, tree, read)
     images = discover.discover(settings, location, tree, project=source.project, platform=source.platform)
-    dockerfiles = {image.dockerfile: read(image.dockerfile) for image in images.values()}
+    tree.expect({image.context for image in images.values()}, whole=True)
+    dockerfiles = _texts(git, tree, dict.fromkeys(image.dockerfile for image in images.values()), changed)
     assembled = edges.assemble(
         images, dockerfiles, configured=bool(settings.registries), build_platform=source.platform
     )
@@ -103,8 +102,7 @@ def snapshot(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Earlier:
+class Earlier(msgspec.Struct, frozen=True, kw_only=True):
     """Some images of an earlier commit, each for itself: what they were made of, not what they stood on."""
 
     tree: Tree
@@ -125,6 +123,7 @@ def earlier(source: Source, commit: str, names: Collection[str]) -> Earlier:
     images = discover.discover(
         settings, location, tree, project=source.project, platform=source.platform, only=frozenset(names)
     )
+    tree.expect({image.context for image in images.values()}, whole=True)
     filters: dict[TargetId, Inputs] = {}
     files: dict[TargetId, tuple[ContextFile, ...]] = {}
     own: dict[TargetId, str] = {}
@@ -142,13 +141,22 @@ def earlier(source: Source, commit: str, names: Collection[str]) -> Earlier:
 
 def _text(git: Git, tree: Tree, path: str, changed: Collection[str] = ()) -> str:
     """A file that dsci reads itself. Raises ConfigError for a link: a change of what it leads to would go unnoticed."""
-    if tree[path].mode == SYMLINK:
-        raise ConfigError(
-            f"{path} is a link, and dsci follows none",
-            hint="put the file there; a Dockerfile can stay where it lies: images.NAME.dockerfile in dsci.yaml",
-        )
-    content = git.worktree_blob(path) if path in changed else git.blob(tree[path].oid)
-    return content.decode("utf-8", errors="replace")
+    return _texts(git, tree, [path], changed)[path]
+
+
+def _texts(git: Git, tree: Tree, paths: Iterable[str], changed: Collection[str] = ()) -> dict[str, str]:
+    """The same for several."""
+    paths = list(paths)
+    for path in paths:
+        if tree[path].mode == SYMLINK:
+            raise ConfigError(
+                f"{path} is a link, and dsci follows none",
+                hint="put the file there; a Dockerfile can stay where it lies: images.NAME.dockerfile in dsci.yaml",
+            )
+    committed = [path for path in paths if path not in changed]
+    found = dict(zip(committed, git.contents([tree[path].oid for path in committed]), strict=True))
+    found |= {path: git.worktree_blob(path) for path in paths if path in changed}
+    return {path: found[path].decode("utf-8", errors="replace") for path in paths}
 
 
 def _settings(source: Source, tree: Tree, read: Callable[[str], str]) -> tuple[Settings, Location]:

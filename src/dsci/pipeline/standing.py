@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.errors import RegistryError
 from dsci.model.family import Image, TargetId
@@ -13,8 +14,7 @@ from dsci.model.reference import Reference
 from dsci.ports import Registry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """What a name stands for."""
 
     digest: Digest

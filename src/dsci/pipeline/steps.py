@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+import msgspec
 from msgspec.structs import replace
 
 from dsci.errors import DsciError
@@ -27,8 +27,7 @@ from dsci.pipeline.shelf import Shelf
 from dsci.ports import BuildFailure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one step; nothing is to be told of one that only looked something up."""
 
     outcome: Outcome | None = None

@@ -6,9 +6,8 @@ A refusal counts as absence only once the right to push was proven (rule 22).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dsci.errors import AuthError, DsciError, RegistryError
 from dsci.model import keys
@@ -16,16 +15,19 @@ from dsci.model.claims import Released
 from dsci.model.event import Event, Trigger
 from dsci.model.facts import Found, Pending
 from dsci.model.family import Family, TargetId
-from dsci.model.numbers import precedence
 from dsci.model.oci import Digest, OciError
 from dsci.model.plan import PlannedRef
-from dsci.model.receipt import Receipt, from_manifest
 from dsci.model.reference import Repository
 from dsci.model.releases import release_tags
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.standing import stands
 from dsci.pipeline.world import World
 from dsci.ports import Registry
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from dsci.model.receipt import Receipt
 
 _LOOKUPS = 8
 
@@ -52,7 +54,7 @@ def found_of(
                 raise
             return Found(unknown=error.message)
 
-    with ThreadPoolExecutor(_LOOKUPS) as pool:
+    with _pool() as pool:
         answers = dict(zip(targets, pool.map(look, targets), strict=True))
     return {target: answers.get(target, Found()) for target in now.family.order}
 
@@ -88,6 +90,8 @@ def look_up(registry: Registry, repository: Repository, key: str, suites: str) -
 
 def read_receipt(registry: Registry, repository: Repository, key: str, suites: str) -> Receipt | None:
     """The receipt of (key, suites), or None where there is none, or something else stands in its place."""
+    from dsci.model.receipt import from_manifest
+
     found = registry.manifest(repository.tag(keys.receipt_tag(key, suites)))
     if found is None:
         return None
@@ -124,7 +128,7 @@ def unconverged_of(
 
     found: list[Pending] = []
     unknown: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(_LOOKUPS) as pool:
+    with _pool() as pool:
         for group, answer in zip(claims, pool.map(_softly(look, world.lenient), claims), strict=True):
             if isinstance(answer, DsciError):
                 unknown.setdefault(answer.message, []).append(group)
@@ -132,7 +136,7 @@ def unconverged_of(
                 found += answer
     for message, of in unknown.items():
         warnings.append(f"whether the tags of {', '.join(of)} are in place is unknown: {message}")
-    return tuple(sorted(found, key=lambda pending: precedence(pending.claim.version)))
+    return tuple(sorted(found, key=lambda pending: pending.claim.version.order))
 
 
 def _softly(look: Callable[[str], list[Pending]], lenient: bool) -> Callable[[str], list[Pending] | DsciError]:
@@ -182,5 +186,12 @@ def placed_of(
                 raise
             return False
 
-    with ThreadPoolExecutor(_LOOKUPS) as pool:
+    with _pool() as pool:
         return frozenset(ref.image for ref, there in zip(refs, pool.map(look, refs), strict=True) if there)
+
+
+def _pool() -> ThreadPoolExecutor:
+    """Threads to ask in; whoever asks no registry does not load what they need."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(_LOOKUPS)

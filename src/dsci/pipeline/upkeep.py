@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError, DsciError, HistoryError, RegistryError
 from dsci.model import caches, upkeep
@@ -30,8 +32,7 @@ _LOOKUPS = 8
 _LEDGER = "dsci-ledger"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
+class Shelf(msgspec.Struct, frozen=True, kw_only=True):
     """One repository, and everything in it."""
 
     repository: Repository
@@ -40,8 +41,7 @@ class Shelf:
     """Why it could not be read; then nothing of it is judged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """What Git says, apart from branches."""
 
     named: Mapping[str, str]
@@ -49,8 +49,7 @@ class Ledger:
     """Live branches: name to commit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tip:
+class Tip(msgspec.Struct, frozen=True, kw_only=True):
     """What a live branch is made of."""
 
     name: str
@@ -174,8 +173,7 @@ def _survey(registry: Registry, repository: Repository, now: int) -> Shelf:
     return Shelf(repository=repository, items=tuple(items.values()))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one repository."""
 
     repository: Repository

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import replace
 
 from msgspec import structs
+from msgspec.structs import replace
 
 from dsci.model.builders import Builders
 from dsci.model.oci import Platform

@@ -8,7 +8,8 @@ whole counts as lost and is built again. Where nothing is to be done, nothing is
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from dsci.errors import RegistryError
 from dsci.model import planning

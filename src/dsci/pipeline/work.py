@@ -6,7 +6,9 @@ The order of targets is `run`'s; what is released of them is `release`'s.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import RegistryError
 from dsci.model import caches
@@ -28,8 +30,7 @@ from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.world import Hands, World
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class How:
+class How(msgspec.Struct, frozen=True, kw_only=True):
     """How the caller wants work to be done."""
 
     jobs: int | None = None
@@ -42,11 +43,11 @@ class How:
     """Whether what is built is built without what BuildKit remembers of earlier builds."""
     speculate: bool = True
     """Whether images may be built on what is still being tested, unless the settings say no."""
-    seconds: Mapping[Step[TargetId], float] = field(default_factory=dict)
+    seconds: Mapping[Step[TargetId], float] = msgspec.field(default_factory=dict)
     """What building and testing targets took before."""
-    took: Mapping[TargetId, Took] = field(default_factory=dict)
+    took: Mapping[TargetId, Took] = msgspec.field(default_factory=dict)
     """What their builds took of the disk."""
-    means: Means = field(default_factory=Means)
+    means: Means = msgspec.field(default_factory=Means)
     """What there is to keep build steps with."""
     builders: Builders | None = None
     """Who builds for which platform, instead of what the settings say."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from dsci.model.oci import Digest, Platform
 from dsci.model.reference import Reference
@@ -12,8 +13,7 @@ from dsci.pipeline.snapshot import Source
 from dsci.ports import Builder, Console, Engine, Forge, Handed, KnownBuilders, Machine, Registry
 
 
-@dataclass(frozen=True, kw_only=True)
-class World:
+class World(msgspec.Struct, frozen=True, kw_only=True):
     """Whom the facts are asked of."""
 
     source: Source
@@ -29,8 +29,7 @@ class World:
     """Is told what is fetched."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hands:
+class Hands(msgspec.Struct, frozen=True, kw_only=True):
     """Whom effects are had through."""
 
     registry: Registry

@@ -15,10 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-import re2
 
 from dsci.errors import ConfigError
-from dsci.model import yamlfile
+from dsci.model import foreign, yamlfile
 from dsci.model.location import Location
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean
@@ -156,8 +155,8 @@ def parse(text: str, *, file: str) -> StructureFile:
 def _check_patterns(groups: Sequence[Sequence[str]], location: Location, *path: str) -> None:
     for pattern in (pattern for group in groups for pattern in group):
         try:
-            _compile(pattern)
-        except re2.error as error:
+            foreign.compiled(pattern)
+        except foreign.IllegalPattern as error:
             raise ConfigError(
                 f"{location.at(*path)}: {pattern!r} is no regular expression: {error}",
                 hint="the syntax is RE2: https://github.com/google/re2/wiki/Syntax",
@@ -278,13 +277,7 @@ def _judge(name: str, problems: list[str], seconds: float = 0.0) -> Check:
 
 def matches(pattern: str, text: str) -> bool:
     """Whether Go's `regexp.MatchString` would say so: RE2, not anchored."""
-    return _compile(pattern).search(text) is not None
-
-
-def _compile(pattern: str) -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    return re2.compile(pattern, options=options)
+    return foreign.compiled(pattern).search(text) is not None
 
 
 def go_mode(entry: FileEntry) -> str:

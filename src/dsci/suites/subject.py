@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from dsci.model.oci import Platform
 from dsci.model.reference import Reference
 from dsci.ports import Container, Engine
 
 
-@dataclass(frozen=True, kw_only=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """An image in the engine, the time a run in it may take, and the suite's files from Git."""
 
     engine: Engine
