@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import semver
 from msgspec.structs import replace
 
 from dsci.model import commits, config, discover, edges, inputs, keys
@@ -22,7 +23,6 @@ from dsci.model.family import Family, TargetId, group_members
 from dsci.model.inputs import ContextFile, Inputs
 from dsci.model.keys import Pins, SourceKeys
 from dsci.model.location import Location
-from dsci.model.numbers import Version
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Plan
 from dsci.model.planning import make
@@ -228,7 +228,7 @@ def released(
     group: str, version: str, *, form: TagFormat | None = None, at: str = "", merged: bool = True, by_dsci: bool = True
 ) -> Released:
     """A claim, with a digest when dsci is to have made it."""
-    parsed = Version.parse(version)
+    parsed = semver.Version.parse(version)
     name = (form or TagFormat("{image}-v{version}", [group])).render(group, parsed)
     return Released(
         group=group,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import semver
 from builders import AMD64, ARM64, git_tag
 from hypothesis import given
 from hypothesis import settings as hypothesis
@@ -13,18 +14,18 @@ from dsci.errors import ConfigError
 from dsci.model.claims import Named, Released, TagFormat, claim_trailers
 from dsci.model.claims import released as claimed
 from dsci.model.config import VersioningSettings
-from dsci.model.numbers import Version
+from dsci.model.numbers import precedence
 from dsci.model.oci import Digest, Platform
 
 GROUPS = ("jupyter-ml", "ml", "r")
 
 
-def parsed(text: str) -> Version:
-    return Version.parse(text)
+def parsed(text: str) -> semver.Version:
+    return semver.Version.parse(text)
 
 
-def named(group: str, number: Version) -> Named:
-    return Named(group=group, version=number, written=group, beside=False)
+def named(group: str, number: semver.Version) -> Named:
+    return Named(group=group, version=number, written=group, beside=False, order=precedence(number))
 
 
 # --------------------------------------------------------------------------------------------------- tag formats
@@ -97,7 +98,7 @@ _versions = st.builds(
 
 @given(st.lists(_names, min_size=1, max_size=4, unique=True), _versions, st.sampled_from(["-v", "/v", "@", "/", "-"]))
 @hypothesis(max_examples=examples(60))
-def test_any_name_comes_back(groups: list[str], number: Version, between: str) -> None:
+def test_any_name_comes_back(groups: list[str], number: semver.Version, between: str) -> None:
     form = TagFormat.of(VersioningSettings(tag=f"{{image}}{between}{{version}}"), groups)
     for group in groups:
         assert form.read(form.render(group, number)) == named(group, number)
@@ -261,7 +262,9 @@ def test_a_version_that_was_tagged_by_hand_is_claimed_beside_it() -> None:
     trailers = claim_trailers({"ml": DIGEST}, {"ml@linux/amd64": KEY}, {}, group="ml")
     hand = git_tag("ml-v2.0.0", at="a" * 40)
     beside = git_tag("ml-v2.0.0.dsci", at="a" * 40, message=f"ml 2.0.0\n\n{trailers}")
-    assert form.read("ml-v2.0.0.dsci") == Named(group="ml", version=parsed("2.0.0"), written="ml", beside=True)
+    assert form.read("ml-v2.0.0.dsci") == Named(
+        group="ml", version=parsed("2.0.0"), written="ml", beside=True, order=precedence(parsed("2.0.0"))
+    )
     (claim,) = claimed([beside, hand], form, ["ml"])["ml"]
     assert claim.by_dsci and claim.digests == {"ml": DIGEST}
     assert claim.tag == hand and claim.claimed_by == beside

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import semver
+
 from dsci.model import claims, ledger
 from dsci.model.claims import Tag, TagFormat
-from dsci.model.numbers import Version
 from dsci.model.oci import Digest, Platform
 
 ONE, TWO = (Digest.parse(f"sha256:{letter * 64}") for letter in "ab")
@@ -63,4 +64,4 @@ def test_build_metadata_and_prereleases_have_files_of_their_own() -> None:
     names = ("ml-v1.2.0", "ml-v1.2.0-rc.1", "ml-v1.2.0+cuda12")
     assert len(ledger.record(claim(trailers(), name) for name in names)) == len(names)
     assert ledger.path(claim("x", "ml-v1.2.0-rc.1")) == "releases/ml/1.2.0-rc.1.json"
-    assert Version.parse("1.2.0-rc.1") == claim("x", "ml-v1.2.0-rc.1").version
+    assert semver.Version.parse("1.2.0-rc.1") == claim("x", "ml-v1.2.0-rc.1").version

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pytest
+import semver
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dsci.model.lines import Line
-from dsci.model.numbers import Version
 
 CHANNELS = {"next": "rc", "beta*": "beta", "1.x": "old"}
 
 
-def version(text: str) -> Version:
-    return Version.parse(text)
+def version(text: str) -> semver.Version:
+    return semver.Version.parse(text)
 
 
 @pytest.mark.parametrize(

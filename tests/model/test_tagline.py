@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import semver
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.model.metadata_blocks import BLOCKS, COMMITTED, DIFFERENT, EVENTS, NOW, SHA
@@ -12,7 +13,7 @@ from tests.model.metadata_blocks import BLOCKS, COMMITTED, DIFFERENT, EVENTS, NO
 from dsci.errors import ConfigError
 from dsci.model import tagrecord, tags
 from dsci.model.event import Event, Trigger
-from dsci.model.numbers import Version, calendar
+from dsci.model.numbers import calendar
 from dsci.model.tags import Flavor, Guard, Other, Subject
 
 
@@ -20,7 +21,7 @@ def subject(version: str = "", git_tag: str = "", event: Event | None = None) ->
     return Subject(
         sha=SHA,
         when=COMMITTED,
-        version=Version.parse(version) if version else None,
+        version=semver.Version.parse(version) if version else None,
         git_tag=git_tag or f"v{version}",
         event=event or Event(trigger=Trigger.TAG, tag=git_tag or f"v{version}", default_branch="main", now=NOW),
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+import semver
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
@@ -15,22 +16,24 @@ from sampling import examples
 from dsci.errors import ConfigError
 from dsci.model import tags
 from dsci.model.event import Event, Trigger
-from dsci.model.numbers import Version, calendar
+from dsci.model.numbers import calendar
 from dsci.model.tags import DEFAULT_RULES, Flavor, Guard, Other, PlannedTag, Subject, TagRule, plan_tags, ref_tags
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 DEFAULT = tags.rules(DEFAULT_RULES)
 
 
-def version(text: str) -> Version:
-    return Version.parse(text)
+def version(text: str) -> semver.Version:
+    return semver.Version.parse(text)
 
 
-def subject(of: Version) -> Subject:
+def subject(of: semver.Version) -> Subject:
     return Subject(sha=SHA, version=of, git_tag=f"v{of}")
 
 
-def plan(rules: Iterable[TagRule], new: Version, others: Iterable[Version] = ()) -> tuple[PlannedTag, ...]:
+def plan(
+    rules: Iterable[TagRule], new: semver.Version, others: Iterable[semver.Version] = ()
+) -> tuple[PlannedTag, ...]:
     return plan_tags(rules, subject(new), [Other(other, f"v{other}") for other in others])
 
 
@@ -178,7 +181,7 @@ _rules = st.lists(
 @given(_rules, _versions, st.lists(_versions, max_size=5))
 @hypothesis(max_examples=examples(60))
 def test_planned_tags_are_legal_and_unique_and_never_dscis_own(
-    texts: list[str], new: Version, others: list[Version]
+    texts: list[str], new: semver.Version, others: list[semver.Version]
 ) -> None:
     rules = []
     for text in texts:
@@ -194,11 +197,13 @@ def test_planned_tags_are_legal_and_unique_and_never_dscis_own(
 
 @given(st.lists(_versions, min_size=1, max_size=6), st.randoms(use_true_random=False))
 @hypothesis(max_examples=examples(60))
-def test_whatever_the_order_of_releases_floats_end_at_the_newest(released: list[Version], random: object) -> None:
+def test_whatever_the_order_of_releases_floats_end_at_the_newest(
+    released: list[semver.Version], random: object
+) -> None:
     """Each release is planned with all claims known, as a rerun of an old one would be: no float moves back."""
     order = list(released)
     random.shuffle(order)  # type: ignore[attr-defined]
-    stands: dict[str, Version] = {}
+    stands: dict[str, semver.Version] = {}
     immutable: dict[str, set[str]] = {}
     for new in order:
         for tag in plan(DEFAULT[:4], new, released):
@@ -247,23 +252,23 @@ def test_equal_versions_do_not_pull_at_one_float() -> None:
     assert [tag.name for tag in plan(DEFAULT, other, [one]) if tag.moving] == ["1.0", "1", "latest"]
 
 
-def oracle(released: list[Version]) -> dict[str, Version]:
+def oracle(released: list[semver.Version]) -> dict[str, semver.Version]:
     """Where the floats of the usual rules stand when everything is released: the highest of each line, by hand."""
-    floats: dict[str, Version] = {}
+    floats: dict[str, semver.Version] = {}
     for item in released:
         for name in ("latest", f"{item.major}", f"{item.major}.{item.minor}"):
-            if not item.prerelease and (name not in floats or floats[name] < item):
+            if not item.prerelease and (name not in floats or floats[name].compare(item) < 0):
                 floats[name] = item
     return floats
 
 
-def replay(released: list[Version]) -> dict[str, Version]:
+def replay(released: list[semver.Version]) -> dict[str, semver.Version]:
     """Each release knows those before it; floats are where they were put last."""
-    stands: dict[str, Version] = {}
+    stands: dict[str, semver.Version] = {}
     for n, new in enumerate(released):
         for tag in plan(DEFAULT, new, released[:n]):
             if tag.moving:
-                assert tag.name not in stands or stands[tag.name] < new
+                assert tag.name not in stands or stands[tag.name].compare(new) < 0
                 stands[tag.name] = new
         assert stands == oracle(released[: n + 1])
     return stands
@@ -271,19 +276,19 @@ def replay(released: list[Version]) -> dict[str, Version]:
 
 @given(st.lists(_versions.filter(lambda item: not item.build), max_size=12, unique_by=str))
 @hypothesis(max_examples=examples(60))
-def test_replayed_releases_never_move_a_float_back(released: list[Version]) -> None:
+def test_replayed_releases_never_move_a_float_back(released: list[semver.Version]) -> None:
     replay(released)
 
 
 def test_a_busy_year_with_backports_and_prereleases() -> None:
     """243 releases, eleven a day: three lines kept alive at once, every fifth a prerelease, majors among them."""
-    released: list[Version] = []
+    released: list[semver.Version] = []
     heads = {1: version("1.0.0"), 2: version("2.0.0"), 3: version("3.0.0")}
     for n in range(243):
         major = (1, 3, 2, 3)[n % 4]
         last = heads[major]
-        heads[major] = last.bumped("minor") if n % 11 == 0 else last.bumped("patch")
-        item = heads[major].early(f"rc.{n}") if n % 5 == 0 else heads[major]
+        heads[major] = last.bump_minor() if n % 11 == 0 else last.bump_patch()
+        item = heads[major].replace(prerelease=f"rc.{n}") if n % 5 == 0 else heads[major]
         released.append(item)
     stands = replay(released)
     assert stands["latest"].major == 3
@@ -495,7 +500,7 @@ def test_two_branches_never_share_a_tag(template: str, one: str, other: str) -> 
 
 
 @given(_templates, _branches, _versions, st.sampled_from([(), ("{version}-{sha}", "{tag}", "{major}-slim")]))
-def test_no_branch_takes_a_releases_tag(template: str, branch: str, new: Version, more: tuple[str, ...]) -> None:
+def test_no_branch_takes_a_releases_tag(template: str, branch: str, new: semver.Version, more: tuple[str, ...]) -> None:
     rules = tags.rules((*DEFAULT_RULES, *more, template))
     wanted = {tag.name for tag in plan(rules, new)}
     for tried in {branch, *wanted}:

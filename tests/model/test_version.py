@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import semver
 from builders import change, released
 from hypothesis import given
 from hypothesis import settings as hypothesis
@@ -17,7 +18,6 @@ from dsci.model.claims import Released
 from dsci.model.commits import Bump, Change
 from dsci.model.config import VersioningSettings
 from dsci.model.lines import Line
-from dsci.model.numbers import Version
 from dsci.model.version import Decision, next_version
 
 NONE, PATCH, MINOR, MAJOR = Bump.NONE, Bump.PATCH, Bump.MINOR, Bump.MAJOR
@@ -25,8 +25,8 @@ GROUPS = ("jupyter-ml", "ml", "r")
 CHANGED = "images/ml/Dockerfile changed"
 
 
-def parsed(text: str) -> Version:
-    return Version.parse(text)
+def parsed(text: str) -> semver.Version:
+    return semver.Version.parse(text)
 
 
 # -------------------------------------------------------------------------------------------------- next version

@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import semver
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from player import FAMILY, Player, Step, branch, commit, empty, merge, plan_of, revert, switch
 
 from dsci.model.event import Event
-from dsci.model.numbers import Version
 
 _MESSAGES = st.sampled_from(
     ["fix: a", "feat: a", "feat!: a", "docs: a", "wip", "chore: a\n\n* feat: b", "perf: a [skip release]", "FIX: a"]
@@ -51,20 +51,20 @@ def test_versions_only_grow_along_first_parents(steps: list[tuple[str, str, str]
         folder = Path(name)
         player = Player(folder)
         player.play({**FAMILY, "dsci.yaml": f"versioning: {{propagate: {propagate}, mode: {mode}}}"}, [])
-        released: dict[str, Version] = {}
+        released: dict[str, semver.Version] = {}
         for number, (what, message, path) in enumerate(steps):
             for step in _played(what, message, path, number, player):
                 player._step(step)
             player.settle()
             plan = plan_of(folder, project="family")
             for item in plan.releases:
-                coming = Version.parse(item.version)
+                coming = semver.Version.parse(item.version)
                 assert item.image not in released or coming > released[item.image]
             if what != "release":
                 continue
             for item in plan.releases:
                 player._ref(f"tags/{item.git_tag}", item.commit)
-                released[item.image] = Version.parse(item.version)
+                released[item.image] = semver.Version.parse(item.version)
             assert plan_of(folder, project="family").releases == (), "a rerun after the tags releases nothing"
 
 

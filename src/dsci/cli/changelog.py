@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import semver
 
 from dsci.cli.asking import observe, print_json
 from dsci.cli.options import as_json, check_names, event, from_here, images
@@ -17,7 +18,6 @@ from dsci.errors import ConfigError
 from dsci.model import changelogfile, notes
 from dsci.model.changelog import Release, document
 from dsci.model.links import FORGES, Links
-from dsci.model.numbers import Version
 from dsci.pipeline import history
 from dsci.pipeline import pages as publishing
 from dsci.pipeline.history import History
@@ -132,7 +132,7 @@ def _update(
     links: Links,
     *,
     named: bool,
-    numbers: type[Version],
+    numbers: type[semver.Version],
 ) -> str:
     """Bring a file up to date, whole or not at all; what was done, for people."""
     try:

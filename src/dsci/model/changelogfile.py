@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+import semver
+
 from dsci.model import changelogbody, changelogrows, keepachangelog
 from dsci.model.changelog import Release
 from dsci.model.changelogrows import UNRELEASED, Section, bare, definition, rows_of, trimmed, version_of
 from dsci.model.links import Links
 from dsci.model.notes import label, nothing
-from dsci.model.numbers import Version
+from dsci.model.numbers import precedence
 
 _SINCE = re.compile(r"/compare/\S+\.\.\.HEAD\Z")
 
@@ -28,7 +30,7 @@ def update(
     unreleased: Sequence[Release] = (),
     links: Links | None = None,
     named: bool = False,
-    numbers: type[Version] = Version,
+    numbers: type[semver.Version] = semver.Version,
 ) -> str:
     """The file with these releases, newest first, in it; an empty text gives a new file.
 
@@ -40,7 +42,7 @@ def update(
 
 
 def missing(
-    text: str, releases: Sequence[Release], *, named: bool = False, numbers: type[Version] = Version
+    text: str, releases: Sequence[Release], *, named: bool = False, numbers: type[semver.Version] = semver.Version
 ) -> tuple[Release, ...]:
     """Those of the releases that a file has no section of."""
     return tuple(_File(text, releases, Links(), None if named else numbers).absent)
@@ -49,11 +51,13 @@ def missing(
 class _File:
     """A changelog on its way to be updated."""
 
-    def __init__(self, text: str, releases: Sequence[Release], links: Links, numbers: type[Version] | None) -> None:
+    def __init__(
+        self, text: str, releases: Sequence[Release], links: Links, numbers: type[semver.Version] | None
+    ) -> None:
         """`numbers` says how versions are ordered; None: several images share the file."""
         named = numbers is None
         if numbers is not None:
-            releases = sorted(releases, key=lambda each: numbers.parse(each.version).order, reverse=True)
+            releases = sorted(releases, key=lambda each: precedence(numbers.parse(each.version)), reverse=True)
         self.releases, self.links, self.named = releases, links, named
         self.end = "\r\n" if text.partition("\n")[0].endswith("\r") else "\n"
         self.names = _names(releases, named)
@@ -198,12 +202,14 @@ def _names(releases: Sequence[Release], named: bool) -> Mapping[str, str]:
     return found
 
 
-def _newness(labels: Sequence[str], present: Collection[str], numbers: type[Version] | None) -> Mapping[str, int]:
+def _newness(
+    labels: Sequence[str], present: Collection[str], numbers: type[semver.Version] | None
+) -> Mapping[str, int]:
     """How new each name is among the others: by version, or for several images by their place in history."""
     if numbers is None:
         return {text: len(labels) - place for place, text in enumerate(labels)}
     versions = {name: version for name in {*labels, *present} if (version := version_of(name, numbers)) is not None}
-    order = sorted(versions, key=lambda name: (versions[name].order, name))
+    order = sorted(versions, key=lambda name: (precedence(versions[name]), name))
     return {name: place for place, name in enumerate(order)}
 
 

@@ -10,8 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
-
-from dsci.model.numbers import Version
+import semver
 
 #: What dsci writes stands between these.
 BEGIN = re.compile(r"\A<!-- dsci ([0-9a-f]{12}): generated; once edited, it stays as it is -->\Z")
@@ -106,7 +105,9 @@ def _closed(rows: Sequence[str], start: int, hopeless: dict[str, int]) -> int:
 # --------------------------------------------------------------------------------------------------- sections
 
 
-def sections(rows: Sequence[str], names: Mapping[str, str], *, numbers: type[Version] | None = None) -> list[Section]:
+def sections(
+    rows: Sequence[str], names: Mapping[str, str], *, numbers: type[semver.Version] | None = None
+) -> list[Section]:
     """The file's parts, the first one without a heading.
 
     `names` gives what headings may call a section, in lower case, and its name; with `numbers`, a heading of any
@@ -123,7 +124,7 @@ def sections(rows: Sequence[str], names: Mapping[str, str], *, numbers: type[Ver
     return parts
 
 
-def _name(title: str, names: Mapping[str, str], numbers: type[Version] | None) -> str:
+def _name(title: str, names: Mapping[str, str], numbers: type[semver.Version] | None) -> str:
     text = title[1:].partition("]")[0] if title.startswith("[") else _BEHIND.split(title, maxsplit=1)[0]
     text = " ".join(text.split())
     if text.casefold() == UNRELEASED:
@@ -134,7 +135,7 @@ def _name(title: str, names: Mapping[str, str], numbers: type[Version] | None) -
     return number if numbers is not None and version_of(number, numbers) is not None else ""
 
 
-def version_of(text: str, numbers: type[Version]) -> Version | None:
+def version_of(text: str, numbers: type[semver.Version]) -> semver.Version | None:
     """The version that a text is; None where it is none."""
     try:
         return numbers.parse(text)

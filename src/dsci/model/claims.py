@@ -12,12 +12,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+import semver
 from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model.config import VersioningSettings
 from dsci.model.family import Image, declared, release_groups, renamed
-from dsci.model.numbers import Version
+from dsci.model.numbers import Precedence, precedence
 from dsci.model.oci import Digest, OciError, Platform
 from dsci.model.text import line
 
@@ -45,7 +46,7 @@ class Released(msgspec.Struct, frozen=True, kw_only=True):
     """A version that a Git tag claims. What dsci wrote into the tag's message is read back here."""
 
     group: str
-    version: Version
+    version: semver.Version
     tag: Tag
     digests: Mapping[str, Digest] = msgspec.field(default_factory=dict)
     """The index digest of each member of the group; empty for a tag that dsci did not make."""
@@ -74,11 +75,13 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 
     group: str
     """Empty where only the tag's message can say it."""
-    version: Version
+    version: semver.Version
     written: str
     """The image as the name has it, perhaps an earlier one; the group where the name has none."""
     beside: bool
     """Whether it lies beside a tag that was made by hand."""
+    order: Precedence
+    """What versions are sorted by."""
 
 
 class _Template(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +127,7 @@ class TagFormat:
         groups: Sequence[str],
         *,
         earlier: Mapping[str, str] | None = None,
-        numbers: type[Version] = Version,
+        numbers: type[semver.Version] = semver.Version,
         other: str = "",
     ) -> None:
         """`groups` are those that are released, and `earlier` maps what images were called before to them.
@@ -137,7 +140,7 @@ class TagFormat:
         self._earlier = earlier or {}
         self._templates = [_Template.of(each) for each in (template, other) if each]
         self._known: dict[str, Named | None] = {}
-        self._numbers: dict[str, Version | None] = {}
+        self._numbers: dict[str, tuple[semver.Version, Precedence] | None] = {}
 
     @classmethod
     def of(
@@ -161,7 +164,7 @@ class TagFormat:
         images = tuple(images)
         return cls.of(settings, release_groups(images), renamed(images))
 
-    def render(self, group: str, version: Version) -> str:
+    def render(self, group: str, version: semver.Version) -> str:
         """The Git tag of a version."""
         return self.template.replace("{image}", group).replace("{version}", str(version))
 
@@ -178,17 +181,19 @@ class TagFormat:
                 group = self._group(image)
                 if group is None:
                     continue
-                version = self._number(number)
-                if version is not None:
-                    return Named(group=group, version=version, written=image or group, beside=beside)
+                read = self._number(number)
+                if read is not None:
+                    version, order = read
+                    return Named(group=group, version=version, written=image or group, beside=beside, order=order)
         return None
 
-    def _number(self, text: str) -> Version | None:
-        """A version; None for what is none. The images of a family count the same numbers."""
+    def _number(self, text: str) -> tuple[semver.Version, Precedence] | None:
+        """A version and its place; None for what is none. The images of a family count the same numbers."""
         if text not in self._numbers:
             self._numbers[text] = None
             with contextlib.suppress(ValueError):
-                self._numbers[text] = self.numbers.parse(text)
+                version = self.numbers.parse(text)
+                self._numbers[text] = version, precedence(version)
         return self._numbers[text]
 
     def _group(self, image: str | None) -> str | None:
@@ -205,8 +210,8 @@ class TagFormat:
 
 def released(tags: Iterable[Tag], form: TagFormat, groups: Iterable[str]) -> Mapping[str, tuple[Released, ...]]:
     """The claimed versions of every group, newest version first; none for groups that are never released."""
-    found: dict[str, list[Released]] = {group: [] for group in groups}
-    beside: dict[tuple[str, Version], Released] = {}
+    found: dict[str, list[tuple[Precedence, Released]]] = {group: [] for group in groups}
+    beside: dict[tuple[str, semver.Version], Released] = {}
     for tag in tags:
         named = form.read(tag.name)
         if named is None:
@@ -220,17 +225,17 @@ def released(tags: Iterable[Tag], form: TagFormat, groups: Iterable[str]) -> Map
         if named.beside:
             beside[group, claim.version] = claim
         else:
-            found[group].append(claim)
+            found[group].append((named.order, claim))
     return {
         group: tuple(
             _completed(claim, beside) if beside else claim
-            for claim in sorted(claims, key=lambda claim: claim.version.order, reverse=True)
+            for _, claim in sorted(claims, key=lambda each: each[0], reverse=True)
         )
         for group, claims in found.items()
     }
 
 
-def _completed(claim: Released, beside: Mapping[tuple[str, Version], Released]) -> Released:
+def _completed(claim: Released, beside: Mapping[tuple[str, semver.Version], Released]) -> Released:
     """A claim with what the tag beside it says, where there is one and it is about the same commit."""
     other = beside.get((claim.group, claim.version))
     if other is None or claim.by_dsci or other.tag.commit != claim.tag.commit:

@@ -11,11 +11,12 @@ import re
 from typing import Any, Literal
 
 import msgspec
+import semver
 
 from dsci.errors import ConfigError
 from dsci.model import builders, commits, pins, tags, variants
 from dsci.model.location import Location
-from dsci.model.numbers import Version, calendar
+from dsci.model.numbers import calendar
 from dsci.model.oci import OciError, Platform
 from dsci.model.reference import Repository
 from dsci.model.tagrule import Flavor
@@ -177,9 +178,9 @@ class VersioningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     tag: str | None = None
     """The Git tag, with {image} and {version}; `{image}-v{version}`, or `v{version}` where there is one version."""
 
-    def numbers(self) -> type[Version]:
+    def numbers(self) -> type[semver.Version]:
         """The kind of its version numbers."""
-        return calendar(self.calver) if self.scheme == "calver" else Version
+        return calendar(self.calver) if self.scheme == "calver" else semver.Version
 
     def rules(self) -> commits.Rules:
         """How messages are read."""
@@ -285,7 +286,7 @@ def _check(settings: Settings, location: Location) -> None:
     _tags(settings.tags, settings.flavor, location)
     _suites(settings.suites, location, ("suites",))
     try:
-        Version.parse(settings.versioning.initial)
+        semver.Version.parse(settings.versioning.initial)
     except ValueError:
         where = location.at("versioning", "initial")
         raise ConfigError(

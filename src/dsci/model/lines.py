@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 import msgspec
-
-from dsci.model.numbers import Version
+import semver
 
 _MAINTENANCE = re.compile(
     r"\A(?:(?P<image>.+)/)?v?(?P<major>0|[1-9][0-9]{0,8})\.(?:(?P<minor>0|[1-9][0-9]{0,8})\.)?x\Z"
@@ -54,13 +53,13 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         """The line as people write it."""
         return f"{self.major}.x" if self.minor is None else f"{self.major}.{self.minor}.x"
 
-    def holds(self, version: Version) -> bool:
+    def holds(self, version: semver.Version) -> bool:
         """Whether a version may be released here."""
         if self.other:
             return False
         return self.major is None or (version.major == self.major and self.minor in (None, version.minor))
 
-    def counts(self, version: Version) -> bool:
+    def counts(self, version: semver.Version) -> bool:
         """Whether a release of this version settles, for this branch, what came before it.
 
         A prerelease of a channel settles nothing for a stable branch: when its commits arrive there they are released.
@@ -69,13 +68,13 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
             return True
         return version.prerelease.partition(".")[0] not in self.channels
 
-    def number(self, target: Version, known: Iterable[Version]) -> Version:
+    def number(self, target: semver.Version, known: Iterable[semver.Version]) -> semver.Version:
         """The version on the way to `target` that this line releases next, given all that are claimed."""
         if not self.channel or target.prerelease:
             return target
         taken = [0]
         for version in known:
             name, _, count = (version.prerelease or "").partition(".")
-            if version.final == target and name == self.channel and count.isdecimal():
+            if version.finalize_version() == target and name == self.channel and count.isdecimal():
                 taken.append(int(count))
-        return target.early(f"{self.channel}.{max(taken) + 1}")
+        return target.replace(prerelease=f"{self.channel}.{max(taken) + 1}")

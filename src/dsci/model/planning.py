@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import semver
+
 from dsci.model.claims import Released, TagFormat
 from dsci.model.event import Trigger
 from dsci.model.facts import Facts, Found, Request
 from dsci.model.family import Family, TargetId
 from dsci.model.following import refs_of
 from dsci.model.gitnames import TagNames
-from dsci.model.numbers import Version
 from dsci.model.oci import ANY
 from dsci.model.plan import Plan, PlannedRef, PlannedRelease, PlannedTarget
 from dsci.model.releases import answer, begin, decisions_of, finish, left_behind
@@ -85,7 +86,7 @@ def _answering(family: Family, facts: Facts) -> frozenset[str]:
     return frozenset(image.name for image in images) | {target.image for target in family.ancestors(roots)}
 
 
-def _overtaken(facts: Facts, group: str, version: Version, base: Released | None) -> bool:
+def _overtaken(facts: Facts, group: str, version: semver.Version, base: Released | None) -> bool:
     """Whether a later commit holds a release of the group above its base; a prerelease overtakes prereleases alone."""
     return any(
         claim.tag.commit in facts.descendants

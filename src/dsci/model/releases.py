@@ -138,7 +138,7 @@ def begin(
             f"{group} {version} comes next ({decision.reason}), but the branch {line.branch} releases {line.shown}",
             hint=f"take that change off {line.branch}, or release it from another branch",
         )
-    done = next((claim for claim in claims if version.prerelease and claim.version == version.final), None)
+    done = next((claim for claim in claims if version.prerelease and claim.version == version.finalize_version()), None)
     if done is not None or (decision.previous and version <= decision.previous.version):
         there = done.tag.name if done else str(decision.previous.version if decision.previous else "")
         raise ConflictError(

@@ -13,13 +13,13 @@ import re
 from typing import NoReturn, TypeVar
 
 import msgspec
+import semver
 from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import tagexpression as expression
 from dsci.model import tagparts, tagrecord
 from dsci.model.foreign import IllegalPattern
-from dsci.model.numbers import Version
 from dsci.model.tagparts import NUMBERS, OF_RUN, WHOLE, Field, Match, Part, Scheme
 from dsci.model.tagrule import Flavor, Guard, TagRule
 from dsci.model.text import nearest
@@ -139,7 +139,7 @@ class _Line(msgspec.Struct, frozen=True):
                 f"value={said} is no version of type {self.given['type']}",
                 "leave value= out: the version is that of the release",
             )
-        if isinstance(version, Version):
+        if isinstance(version, semver.Version):
             early, numbers = bool(version.prerelease), (version.major, version.minor, version.patch)
         else:
             early = version.is_prerelease or version.is_postrelease
@@ -265,8 +265,8 @@ class _Line(msgspec.Struct, frozen=True):
         return Match(pattern, group, every)
 
 
-def _semver(text: str) -> Version | None:
+def _semver(text: str) -> semver.Version | None:
     try:
-        return Version.parse(text.strip().lstrip("=v"))
+        return semver.Version.parse(text.strip().lstrip("=v"))
     except ValueError:
         return None

@@ -12,15 +12,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import semver
 
 from dsci.model import foreign, tagname
 from dsci.model.event import Event, Trigger
-from dsci.model.numbers import Version
 from dsci.model.numbers import parts as numbers_of
 from dsci.model.tagname import Piece
 
 if TYPE_CHECKING:
-    from packaging.version import Version as PythonVersion
+    from packaging.version import Version
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     sha: str
     when: int = 0
     """The commit's date, in seconds since the epoch."""
-    version: Version | None = None
+    version: semver.Version | None = None
     git_tag: str = ""
     """The Git tag of the release."""
     event: Event = msgspec.field(default_factory=Event)
@@ -198,14 +198,13 @@ def _version_values(subject: Subject, scheme: Scheme, match: Match | None) -> di
     }
 
 
-def pep440(text: str) -> PythonVersion | None:
+def pep440(text: str) -> Version | None:
     """A version as Python packages have it; None for what is none. The rules are PEP 440's."""
     # Imported where it is wanted: few rules ask for it.
-    from packaging.version import InvalidVersion
-    from packaging.version import Version as PythonVersion
+    from packaging.version import InvalidVersion, Version
 
     try:
-        return PythonVersion(text)
+        return Version(text)
     except InvalidVersion:
         return None
 

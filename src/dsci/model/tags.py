@@ -13,11 +13,12 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import msgspec
+import semver
 from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import tagrecord, tagtemplate
-from dsci.model.numbers import CalVersion, Version
+from dsci.model.numbers import CalVersion, precedence
 from dsci.model.tagname import RESERVED
 from dsci.model.tagparts import Subject
 from dsci.model.tagrule import Flavor, Guard, PlannedTag, TagRule
@@ -46,7 +47,7 @@ _LATEST = "latest"
 class Other(msgspec.Struct, frozen=True):
     """Another version that is claimed, and the Git tag that claims it."""
 
-    version: Version
+    version: semver.Version
     git_tag: str = ""
 
 
@@ -106,11 +107,11 @@ def plan_tags(rules: Iterable[TagRule], subject: Subject, others: Iterable[Other
     version = subject.version
     if version is None:
         return ()
-    order = version.order
+    order = precedence(version)
     wanted = [rule for rule in rules if rule.guard is not Guard.REF]
     if _USUAL.issuperset(rule.source for rule in wanted) and not isinstance(version, CalVersion):
         # By the default rules no older semantic version has a name that this one wants: hundreds need no look.
-        others = (other for other in others if other.version.order >= order)
+        others = (other for other in others if precedence(other.version) >= order)
     others = tuple(other for other in others if str(other.version) != str(version))
     rank = (order, str(version))
     planned = _ordered(wanted, (rule.plan(subject) for rule in wanted))
@@ -118,7 +119,7 @@ def plan_tags(rules: Iterable[TagRule], subject: Subject, others: Iterable[Other
     # version and the beginning of another); of those that want one for ever the lowest has it.
     for other in others:
         theirs = replace(subject, version=other.version, git_tag=other.git_tag, sha="")
-        their_rank = (other.version.order, str(other.version))
+        their_rank = (precedence(other.version), str(other.version))
         for rule in wanted:
             tag = rule.plan(theirs)
             mine = planned.get(tag.name) if tag is not None else None

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+import semver
 
 from dsci.model.claims import Released
 from dsci.model.commits import Bump, Change, Commit
 from dsci.model.config import VersioningSettings
 from dsci.model.lines import Line
-from dsci.model.numbers import CalVersion, Version
+from dsci.model.numbers import CalVersion
 from dsci.model.pins import Moved
 from dsci.model.weigh import Weighed, weigh
 
@@ -27,7 +28,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     group: str
     bump: Bump
-    version: Version | None
+    version: semver.Version | None
     previous: Released | None
     """The release that it follows."""
     base: Released | None = None
@@ -48,7 +49,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(item.change for item in self.weighed if item.noted)
 
 
-def next_version(current: Version | None, bump: Bump, settings: VersioningSettings, *, now: int = 0) -> Version:
+def next_version(
+    current: semver.Version | None, bump: Bump, settings: VersioningSettings, *, now: int = 0
+) -> semver.Version:
     """The version after a stable one: of the day `now`, or by the bump.
 
     Before 1.0.0 a breaking change gives a minor version, unless configured.
@@ -57,16 +60,16 @@ def next_version(current: Version | None, bump: Bump, settings: VersioningSettin
     if issubclass(numbers, CalVersion):
         return numbers.following(current, now)
     if current is None:
-        return Version.parse(settings.initial)
+        return semver.Version.parse(settings.initial)
     if bump is Bump.MAJOR and current.major == 0 and not settings.major_on_zero:
         bump = Bump.MINOR
     match bump:
         case Bump.MAJOR:
-            return current.bumped("major")
+            return current.bump_major()
         case Bump.MINOR:
-            return current.bumped("minor")
+            return current.bump_minor()
         case _:
-            return current.bumped("patch")
+            return current.bump_patch()
 
 
 def newest(claims: Iterable[Released]) -> Released | None:
@@ -117,7 +120,7 @@ def decide(
     new = [item for item in weighed if item.noted and (fresh is None or item.change.commit.sha in fresh)]
     warnings = [f"{_named(item.change)}: {text}" for item in new for text in item.change.warnings]
 
-    def decision(bump: Bump, version: Version | None, reason: str) -> Decision:
+    def decision(bump: Bump, version: semver.Version | None, reason: str) -> Decision:
         return Decision(
             group=group,
             bump=bump,
@@ -202,9 +205,9 @@ def answer(
     )
 
 
-def _begun(claims: Iterable[Released]) -> list[Version]:
+def _begun(claims: Iterable[Released]) -> list[semver.Version]:
     """The versions that prereleases in this history are on the way to."""
-    return [claim.version.final for claim in claims if claim.tag.merged and claim.version.prerelease]
+    return [claim.version.finalize_version() for claim in claims if claim.tag.merged and claim.version.prerelease]
 
 
 def _named(change: Change) -> str:
@@ -219,8 +222,8 @@ def _asked_for(
     warnings: list[str],
     *,
     names: frozenset[str],
-    numbers: type[Version],
-) -> tuple[Version, Change] | None:
+    numbers: type[semver.Version],
+) -> tuple[semver.Version, Change] | None:
     """The newest `Release-As` that means this group: by name from any commit, unnamed from one that touches it.
 
     The newest one counts; if it is no version, that is told and no older one takes its place.
@@ -245,7 +248,7 @@ def _asked_for(
         return None
 
 
-def difference(current: Version | None, version: Version) -> Bump:
+def difference(current: semver.Version | None, version: semver.Version) -> Bump:
     """How far apart two versions are."""
     if current is None:
         return Bump.NONE

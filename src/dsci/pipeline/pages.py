@@ -13,6 +13,7 @@ from dsci.errors import DsciError
 from dsci.model import notes
 from dsci.model.changelog import Release
 from dsci.model.links import Links
+from dsci.model.numbers import precedence
 from dsci.model.report import Outcome, Status
 from dsci.model.text import clean
 from dsci.pipeline import history
@@ -35,7 +36,7 @@ def publish(
     groups = {each.image for each in found.releases}
     numbers = found.now.settings.versioning.numbers()
     stable = [each for each in found.releases if each.stable]
-    newest = max(stable, key=lambda each: numbers.parse(each.version).order, default=None)
+    newest = max(stable, key=lambda each: precedence(numbers.parse(each.version)), default=None)
     outcomes: list[Outcome] = []
     for release in reversed(list(releases)):
         began = time.monotonic()

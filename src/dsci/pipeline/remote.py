@@ -130,7 +130,7 @@ def _lacking(form: TagFormat, here: Mapping[str, str], theirs: Mapping[str, str]
     """The remote's release tags that are not here and could change an answer, oldest version first."""
     bases = _bases(known)
     named = ((form.read(name), name) for name in theirs.keys() - here.keys())
-    lacking = [(what.version.order, name) for what, name in named if what and _counts(what, bases)]
+    lacking = [(what.order, name) for what, name in named if what and _counts(what, bases)]
     return [name for _, name in sorted(lacking)]
 
 

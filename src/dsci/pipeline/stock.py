@@ -15,6 +15,7 @@ from dsci.model.claims import Released
 from dsci.model.event import Event, Trigger
 from dsci.model.facts import Found, Pending
 from dsci.model.family import Family, TargetId
+from dsci.model.numbers import precedence
 from dsci.model.oci import Digest, OciError
 from dsci.model.plan import PlannedRef
 from dsci.model.reference import Repository
@@ -136,7 +137,7 @@ def unconverged_of(
                 found += answer
     for message, of in unknown.items():
         warnings.append(f"whether the tags of {', '.join(of)} are in place is unknown: {message}")
-    return tuple(sorted(found, key=lambda pending: pending.claim.version.order))
+    return tuple(sorted(found, key=lambda pending: precedence(pending.claim.version)))
 
 
 def _softly(look: Callable[[str], list[Pending]], lenient: bool) -> Callable[[str], list[Pending] | DsciError]:
