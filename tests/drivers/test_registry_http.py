@@ -7,12 +7,12 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 from images import OCI_INDEX, LargeImage, MemoryImage, index_of
-from msgspec.structs import replace
 from scripted import Answer, FastClock, ScriptedRegistry, Seen, error
 
 from dsci.drivers.keychain import Credentials

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from semver import Version
 from tests.drivers.repository import CLEAN, Repo
 
 from dsci.drivers.git import GitRepository
 from dsci.model.claims import Released, Tag
 from dsci.model.commits import Commit
 from dsci.model.family import TargetId
-from dsci.model.numbers import Version
 from dsci.model.oci import Platform
 from dsci.pipeline.epochs import epochs_of
 from dsci.pipeline.snapshot import Source, snapshot
