@@ -431,10 +431,29 @@ def test_no_engine_is_no_failure_of_the_dockerfile(run: Run, tmp_path: Path, mon
 # ---------------------------------------------------------------------------------------- docker and its plugin
 
 
+def test_buildx_is_run_by_itself_where_docker_tells_its_path(run: Run, tmp_path: Path, order: Orders) -> None:
+    plugin = tmp_path / "docker-buildx"
+    plugin.write_text("#!/bin/sh\necho 'ERROR: this is the plugin' >&2; exit 1\n")
+    told = json.dumps([{"Name": "compose", "Path": "/x"}, {"Name": "buildx", "Path": str(plugin)}])
+    script = f"case $1 in info) echo '{told}';; *) echo v0.13.1;; esac"
+    environment = fake_docker(tmp_path / "bin", "")
+    (tmp_path / "bin/docker").write_text(f"#!/bin/sh\n{script}\n")
+    for executable in (False, True):
+        plugin.chmod(0o755 if executable else 0o644)
+        builder = Buildx(environment, run)
+        assert builder.check() == "v0.13.1"
+        assert builder._buildx == ([str(plugin)] if executable else ["docker", "buildx"])
+    with (
+        pytest.raises(BuilderError, match="this is the plugin"),
+        builder.build(order(), context("FROM scratch\n"), print),
+    ):
+        pass
+
+
 def fake_docker(folder: Path, script: str) -> dict[str, str]:
-    """An environment whose docker is this script."""
+    """An environment whose docker is this script, and tells of no plugin that could be run in its place."""
     folder.mkdir(exist_ok=True)
-    (folder / "docker").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "docker").write_text(f'#!/bin/sh\n[ "$1" != info ] || exit 0\n{script}\n')
     (folder / "docker").chmod(0o755)
     return {**os.environ, "PATH": f"{folder}:/usr/bin:/bin"}
 
