@@ -435,8 +435,7 @@ def test_a_reader_that_was_killed_is_started_again(repo: Repo, opened: Opened) -
     repository = opened(repo.folder)
     oid = repository.tree(repository.head().commit)["src/data"].oid
     assert repository.blob(oid) == b"1\n"
-    reader = repository._objects._reader
-    assert reader is not None
+    reader = repository._program.objects()._process
     reader.kill()
     with pytest.raises(HistoryError) if reader.poll() is None else _nothing():
         repository.blob(oid)

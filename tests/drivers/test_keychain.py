@@ -340,3 +340,22 @@ class TestProcess:
             b"one"
         ]
         assert time.monotonic() - began < 5
+
+    def test_a_dialogue_goes_on_until_it_ends(self) -> None:
+        dialogue = process.Dialogue(["sed", "-u", "s/^/you said /"])
+        dialogue.ask(b"one\n")
+        assert dialogue.answers.readline() == b"you said one\n"
+        dialogue.ask(b"two\nthree\n")
+        assert dialogue.answers.readline() == b"you said two\n" and dialogue.answers.readline() == b"you said three\n"
+        assert dialogue.goes_on
+        dialogue.stop()
+        assert not dialogue.goes_on
+
+    def test_a_dialogue_with_a_program_that_has_ended_is_silent(self) -> None:
+        dialogue = process.Dialogue(["true"])
+        for _ in range(200):
+            if not dialogue.goes_on:
+                break
+            time.sleep(0.02)
+        dialogue.ask(b"one\n")
+        assert dialogue.answers.read() == b""

@@ -112,6 +112,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
     def begin(self) -> None:
         """Let Git begin with what versions are made from, before it is asked."""
+        self._program.begin_objects()
         self._program.begin(*gitprogram.VERSIONS)
 
     @cached_property

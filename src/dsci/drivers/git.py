@@ -222,7 +222,6 @@ class GitRepository:
 
     def close(self) -> None:
         """End the reader of objects, and what was begun and never asked for."""
-        self._objects.close()
         self._program.close()
 
     def dirty(self) -> Mapping[str, TreeEntry | None]:

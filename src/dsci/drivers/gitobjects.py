@@ -6,13 +6,10 @@ thousand, a thousand folders are read, not a million. Which commit, and why, is 
 
 from __future__ import annotations
 
-import contextlib
 import re
-import subprocess
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import IO
 
 from dsci.drivers import cures
 from dsci.drivers.gitprogram import Program
@@ -37,7 +34,6 @@ class Objects:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._reader: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._known: dict[str, Folder] = {}
         self._large: OrderedDict[str, Folder] = OrderedDict()
@@ -116,45 +112,18 @@ class Objects:
         return answers
 
     def _answers(self, lines: Sequence[bytes]) -> Iterator[tuple[str, str, bytes]]:
-        stdin, stdout = self._started()
-        with contextlib.suppress(BrokenPipeError):
-            stdin.write(b"".join(lines))
-            stdin.flush()
+        reader = self._program.objects()
+        reader.ask(b"".join(lines))
         for _ in lines:
-            answer = _ANSWER.fullmatch(stdout.readline())
+            answer = _ANSWER.fullmatch(reader.answers.readline())
             if answer is None:
                 yield "", "", b""
                 continue
             # Whatever it is, it is read to its end: the next answer begins behind it.
             size = int(answer[3])
-            content = stdout.read(size)
-            stdout.read(1)
+            content = reader.answers.read(size)
+            reader.answers.read(1)
             yield (answer[1].decode(), answer[2].decode(), content) if len(content) == size else ("", "", b"")
-
-    def _started(self) -> tuple[IO[bytes], IO[bytes]]:
-        """Both ends of a reader that runs."""
-        if self._reader is None or self._reader.poll() is not None:
-            self._reader = subprocess.Popen(
-                ["git", "cat-file", "--batch"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd=self._program.folder,
-                env=self._program.environment,
-            )
-        assert self._reader.stdin is not None and self._reader.stdout is not None
-        return self._reader.stdin, self._reader.stdout
-
-    def close(self) -> None:
-        """End the reader."""
-        with self._lock:
-            if self._reader is not None:
-                self._reader.kill()
-                self._reader.wait()
-                for pipe in (self._reader.stdin, self._reader.stdout):
-                    if pipe is not None:
-                        pipe.close()
-                self._reader = None
 
 
 class Folder:

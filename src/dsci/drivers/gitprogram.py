@@ -96,6 +96,7 @@ class Program:
         self._begun: dict[tuple[str, ...], process.Begun] = {}
         self._read: list[process.Begun] = []
         """Those whose output is read piece by piece."""
+        self._objects: process.Dialogue | None = None
 
     @property
     def path(self) -> Path:
@@ -120,12 +121,25 @@ class Program:
         begun = self._begun.get(arguments)
         return begun.end(timeout=_TIMEOUT) if begun is not None else None
 
+    def begin_objects(self) -> None:
+        """Start the reader of objects, for whoever asks it first."""
+        with contextlib.suppress(HistoryError):
+            self.objects()
+
+    def objects(self) -> process.Dialogue:
+        """A reader that is told names of objects, one a line, and answers with what they are. It is started once."""
+        if self._objects is None or not self._objects.goes_on:
+            self._objects = process.Dialogue(["git", "cat-file", "--batch"], **self._how())
+        return self._objects
+
     def close(self) -> None:
         """End what was begun and is not read to its end."""
         for begun in (*self._begun.values(), *self._read):
             begun.stop()
         self._begun.clear()
         self._read.clear()
+        if self._objects is not None:
+            self._objects.stop()
 
     def run(
         self,

@@ -88,6 +88,40 @@ class Begun:
             _end(self._process)
 
 
+class Dialogue:
+    """A program that is asked and answers, as often as one likes. What it says beside is heard by nobody."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        kind: type[DsciError] = BuilderError,
+        hint: str = "",
+    ) -> None:
+        """Start it. Raises `kind`."""
+        self._process = _start(argv, True, subprocess.DEVNULL, env, cwd, kind, hint)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._ask, self.answers = self._process.stdin, self._process.stdout
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def ask(self, question: bytes) -> None:
+        """Tell it something. One that has ended hears nothing, and gives no answer."""
+        with contextlib.suppress(BrokenPipeError):
+            self._ask.write(question)
+            self._ask.flush()
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process.returncode is None:
+            _end(self._process)
+
+
 def begin(
     argv: Sequence[str],
     *,
