@@ -4,7 +4,7 @@
 
 Both push to the same registry on loopback. A cold round builds contents that were never built before, for both; the
 base is in the engine. With suites, dsci also runs a structure suite in every image, which bake does not. Steps that do
-nothing show what each costs by itself; steps that work for a second are still short ones.
+nothing show what each costs by itself; steps that work for half a second are still short ones.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 
 from measure import Series, environment, rounds, run
 
-#: What an image's own step does: next to nothing, or about a second's work of one core.
-_IDLE, _BUSY = "cat /note-* > /copy-%s", "seq 400000 | sort -R | gzip > /sorted-%s"
+#: What an image's own step does: next to nothing, or about half a second's work of one core.
+_IDLE, _BUSY = "cat /note-* > /copy-%s", "seq 200000 | sort -R | gzip > /sorted-%s"
 _BASE = "FROM debian:bookworm-slim\n"
 _SUITE = "schemaVersion: 2.0.0\nfileExistenceTests:\n  - {name: note, path: /note-%s, shouldExist: true}\n"
 
