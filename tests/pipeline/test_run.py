@@ -47,6 +47,7 @@ class Stage:
     actions: Mapping[str, str] = field(default_factory=dict)
     events: dict[str, threading.Event] = field(default_factory=dict)
     engine: set[str] = field(default_factory=set)
+    handed: set[str] = field(default_factory=set)
     kept: set[str] = field(default_factory=set)
     told: list[str] = field(default_factory=list)
 
@@ -66,6 +67,7 @@ class Stage:
         def build(shop: Any, of: TargetId, digests: Mapping[TargetId, Digest]) -> Built | BuildFailure:
             assert {target(need) for need in self.needs[of.image]} <= digests.keys()
             self.engine.add(of.image)
+            self.handed.add(of.image)
             good = self.step(f"build {of.image}")
             return Built(descriptor=descriptor(of.image)) if good else BuildFailure(message="no")
 
@@ -102,7 +104,7 @@ class Stage:
             unpinned={},
             builder=SimpleNamespace(cancel=cancel),
             builders=Builders(),
-            handed=SimpleNamespace(image=lambda name: None, remove=lambda name: None),
+            handed=SimpleNamespace(image=lambda name: None, remove=self.handed.discard),
             engine=SimpleNamespace(
                 cancel=lambda: None,
                 discard=remove,
@@ -127,6 +129,7 @@ class Stage:
         rooms: Any = SimpleNamespace(fits=lambda *_: True, refusal=lambda _: None, explain=lambda _: "")
         work = Runner(shop, plan, rooms, jobs=jobs, seconds={}, **options).run()
         assert self.engine == set(), "something is left in the engine"
+        assert self.handed == set(), "something is left at hand for builders elsewhere"
         return work
 
 
