@@ -535,7 +535,7 @@ def test_a_dockerfile_that_names_the_platform_that_builds(family: Project, build
     _refused(family, "--builder", "arm", words=words, code=2)
 
 
-def test_a_network_that_a_builder_does_not_give(family: Project, buildx: Buildx, other: Endpoint) -> None:
+def test_a_network_that_a_builder_allows(family: Project, buildx: Buildx, other: Endpoint) -> None:
     """What a builder allows is not listed anywhere: it shows in the proof."""
     buildx.remote("far", other)
     family.commit("chore: host", {"dsci.yaml": "builder: {network: host}\n"})

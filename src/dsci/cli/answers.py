@@ -19,10 +19,12 @@ from dsci.model.commits import Bump, Commit
 from dsci.model.facts import Facts
 from dsci.model.members import own_tags
 from dsci.model.pins import Moved
+from dsci.model.plan import Plan
 from dsci.model.releases import release_tags
 from dsci.model.text import clean
 from dsci.model.version import newest, stable
 from dsci.model.weigh import weigh
+from dsci.pipeline.snapshot import Snapshot
 
 
 class _TagRow(msgspec.Struct, kw_only=True):
@@ -124,7 +126,8 @@ def versions(
     for group in groups_of(now, names):
         claim = newest(facts.claims[group])
         following = coming.get(group)
-        mine = {change.commit.sha for change in facts.touched[group]}
+        touched, read = facts.touched.get(group, ()), facts.commits.get(group, {})
+        mine = {change.commit.sha for change in touched}
         current = str(claim.version) if claim else None
         base = stable(facts.claims[group]) or claim
         rows.append(
@@ -133,16 +136,16 @@ def versions(
                 current=current,
                 next=following.version if following else current,
                 bump=following.bump if following else "none",
-                reason=following.reason if following else value.unreleased.get(group, "superseded"),
+                reason=following.reason if following else _why_not(now, value, group),
                 since=base.tag.name if base else None,
                 commits=[
                     _commit(item.change.commit, item.bump, item.why)
-                    for item in weigh(facts.since[group], facts.touched[group], facts.commits[group])
+                    for item in weigh(facts.since.get(group, ()), touched, read)
                 ],
                 dependencies=[_move(move) for move in facts.moved.get(group, ())],
                 others=[
                     _commit(commit, Bump.NONE, "touches none of its inputs")
-                    for commit in (facts.commits[group].values() if json or explain else ())
+                    for commit in (read.values() if json or explain else ())
                     if commit.sha not in mine
                 ],
             )
@@ -156,12 +159,13 @@ def versions(
     else:
         lines: list[tuple[str, str, str]] = []
         for row in rows:
-            step = f"{row.current or '–'} → {row.next}" if row.next != row.current else str(row.next)
+            step = f"{row.current or '–'} → {row.next}" if row.next != row.current else row.next or "–"
             if not explain:
                 lines.append((row.image, step, row.reason))
             else:
                 click.echo(render.table([(row.image, step, row.reason)], indent=""))
-                click.echo(f"  from {row.since or 'the beginning of history'}")
+                if row.image in now.family.released_groups:
+                    click.echo(f"  from {row.since or 'the beginning of history'}")
                 counted = [(item.sha[:7], item.bump, clean(item.subject, 72), item.why) for item in row.commits]
                 moves = [("", item.bump, item.name, item.why) for item in row.dependencies]
                 others = [(item.sha[:7], "–", clean(item.subject, 72), item.why) for item in row.others]
@@ -171,6 +175,13 @@ def versions(
             click.echo(render.table(lines, indent=""))
     if strict:
         _refuse_unconventional(facts, groups_of(now, names))
+
+
+def _why_not(now: Snapshot, value: Plan, group: str) -> str:
+    """Why nothing of a group is to be released."""
+    if group not in now.family.released_groups:
+        return "never released (release: false)"
+    return value.unreleased.get(group, "superseded")
 
 
 def _move(move: Moved) -> _MoveRow:
@@ -186,7 +197,10 @@ def _commit(commit: Commit, bump: Bump, why: str) -> _CommitRow:
 def _refuse_unconventional(facts: Facts, groups: Iterable[str]) -> None:
     """Raises DsciError that lists, once each, the commits whose worth cannot be read."""
     found = {
-        change.commit.sha: change for group in groups for change in facts.touched[group] if not change.conventional
+        change.commit.sha: change
+        for group in groups
+        for change in facts.touched.get(group, ())
+        if not change.conventional
     }
     if found:
         listed = "\n".join(f"  {sha[:7]} {harmless(clean(change.commit.subject, 90))}" for sha, change in found.items())

@@ -126,13 +126,14 @@ def _versions(
     git, settings = world.source.git, now.settings.versioning
     # A run that is about a tag is about whatever image that tag names.
     select = frozenset() if request.event.trigger is Trigger.TAG else request.select
-    wanted = now.family.chosen_groups(select)
+    # What is never released has no version, and its history is that of what stands on it.
+    wanted = now.family.chosen_groups(select) & now.family.released_groups
     form = TagFormat.of_images(settings, now.family.images.values())
     fetch = world.remote is Remote.FETCH
     # Git writes its log while tags and the files of earlier commits are read. Of an image that no tag names all of
     # history counts: that is known at once.
     named = {each.group for each in map(form.read, here) if each is not None}
-    begin = not fetch and not named.issuperset(wanted & set(form.groups)) and not git.is_shallow()
+    begin = not fetch and not named.issuperset(wanted) and not git.is_shallow()
     whole = git.log(()) if begin else None
     claims = remote.claims(git, form, groups, here, told.tags, fetch=fetch, say=world.say)
     asked, claims = _asked(request, claims)
