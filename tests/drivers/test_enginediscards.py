@@ -98,20 +98,16 @@ def test_with_nothing_to_do_nothing_is_waited_for() -> None:
     assert threading.active_count() == before
 
 
-def test_containers_go_at_once_and_before_images() -> None:
+def test_containers_go_side_by_side_and_before_images() -> None:
     order: list[str] = []
     place = Bin(lambda _: order.append("image"), pause=PATIENCE)
     place.discards.add(name(1))
-    going, free = threading.Event(), threading.Event()
-    place.discards.soon(lambda: (order.append("first"), going.set(), free.wait(PATIENCE)))
-    assert going.wait(PATIENCE)
-    together = threading.Barrier(2)
-    for _ in range(2):
-        place.discards.soon(lambda: (together.wait(PATIENCE), order.append("more")))
-    place.discards.hurry(wait=False)
-    free.set()
+    together = threading.Barrier(3)
+    for _ in range(3):
+        place.discards.first(lambda: (together.wait(PATIENCE), order.append("container")))
+    assert order == [], "each of them alone would make builds stand still"
     place.discards.hurry(wait=True)
-    assert order == ["first", "more", "more", "image"]
+    assert order == ["container"] * 3 + ["image"]
 
 
 def test_a_bug_is_raised_where_it_is_waited_for() -> None:

@@ -283,7 +283,7 @@ class DockerEngine:
     ) -> Iterator[EngineContainer]:
         """Create a container of this run; it and its volume are removed after the end, whatever happened.
 
-        Nobody waits for that before `collect`: it takes the engine longer than a check in the container.
+        That takes the engine longer than a check in the container, so it waits for others where all went well.
         """
         from docker.types import LogConfig, Mount
 
@@ -318,9 +318,10 @@ class DockerEngine:
                 if volume is not None:
                     container.put_archive(volume[0], volume[1])
             yield EngineContainer(container, self._stopped)
-        finally:
-            if made:
-                self._discards.soon(partial(self._take_away, made[::-1]))
+        except BaseException:
+            self._take_away(made[::-1])  # at once: it may be running still
+            raise
+        self._discards.first(partial(self._take_away, made[::-1]))
 
     def _take_away(self, removals: Sequence[Callable[[], object]]) -> None:
         for removal in removals:

@@ -1,8 +1,8 @@
 """What an engine is to forget, taken out of it many at once and where nobody waits for it.
 
 On the containerd image store the engine collects its garbage before it answers that an image or a container is gone:
-most of a second beside a large build cache, and hardly more for many at once than for one. Containers go as soon as
-nothing else is going, images wait for others. Source: https://github.com/containerd/containerd/blob/main/docs/garbage-collection.md#synchronous-garbage-collection
+most of a second beside a large build cache, in which builds stand still too, and hardly more for many at once than for
+one. So what is to go waits for others. Source: https://github.com/containerd/containerd/blob/main/docs/garbage-collection.md#synchronous-garbage-collection
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TypeVar
 
 from dsci.errors import DsciError
@@ -19,7 +18,7 @@ from dsci.model.reference import Reference
 
 #: How many are taken out at once.
 _AT_ONCE = 32
-#: How long a name waits for others, in seconds: what it holds of the disk comes free that much later.
+#: How long what is to go waits for others, in seconds: what it holds of the disk comes free that much later.
 PAUSE = 15.0
 
 T = TypeVar("T")
@@ -42,8 +41,8 @@ class Discards:
         self._alone = alone
         self._pause = pause
         self._changed = threading.Condition()
-        self._soon: list[Callable[[], object]] = []
-        self._waiting: list[Reference] = []
+        self._removals: list[Callable[[], object]] = []
+        self._names: list[Reference] = []
         self._due = 0.0
         self._hurried = False
         self._going: threading.Thread | None = None
@@ -52,15 +51,13 @@ class Discards:
     def add(self, name: Reference) -> None:
         """This name of an image goes before long."""
         with self._changed:
-            if not self._waiting:
-                self._due = time.monotonic() + self._pause
-            self._waiting.append(name)
+            self._names.append(name)
             self._begin()
 
-    def soon(self, removal: Callable[[], object]) -> None:
-        """This is done now, by others, and before any image goes. It must raise nothing."""
+    def first(self, removal: Callable[[], object]) -> None:
+        """This is done by others before long, and before any image goes. It must raise nothing."""
         with self._changed:
-            self._soon.append(removal)
+            self._removals.append(removal)
             self._begin()
 
     def hurry(self, *, wait: bool) -> None:
@@ -74,42 +71,40 @@ class Discards:
                 raise self._broken
 
     def _begin(self) -> None:
+        if len(self._removals) + len(self._names) == 1:
+            self._due = time.monotonic() + self._pause
         if self._going is None:
             self._hurried = False
             self._going = threading.Thread(target=self._work, name="discards")
             self._going.start()
-        self._changed.notify_all()
 
     def _work(self) -> None:
         try:
-            while (step := self._next()) is not None:
-                step()
+            while self._waited():
+                with self._changed:
+                    removals, self._removals = self._removals, []
+                    names, self._names = self._names, []
+                _side_by_side(lambda removal: removal(), removals)
+                with self._alone:
+                    _side_by_side(self._one, names)
         except BaseException as error:  # noqa: BLE001  (it is raised again where it is waited for)
             self._broken = error
             self._rest()
 
-    def _next(self) -> Callable[[], None] | None:
-        """What is to be done now; where nothing is, this thread is over."""
+    def _waited(self) -> bool:
+        """Wait until something is to be done now; where nothing is, this thread is over."""
         with self._changed:
-            while not self._soon and self._waiting and not self._hurried and (left := self._due - time.monotonic()) > 0:
+            if not self._removals and not self._names:
+                self._rest()
+                return False
+            while not self._hurried and (left := self._due - time.monotonic()) > 0:
                 self._changed.wait(left)
-            if self._soon:
-                removals, self._soon = self._soon, []
-                return partial(_side_by_side, lambda removal: removal(), removals)
-            if self._waiting:
-                names, self._waiting = self._waiting, []
-                return partial(self._take_out, names)
-            self._rest()
-            return None
+            return True
 
     def _rest(self) -> None:
         with self._changed:
             self._going = None
             self._changed.notify_all()
-
-    def _take_out(self, names: Sequence[Reference]) -> None:
-        with self._alone:
-            _side_by_side(self._one, names)
 
     def _one(self, name: Reference) -> None:
         try:
@@ -120,5 +115,6 @@ class Discards:
 
 def _side_by_side(do: Callable[[T], object], each: Sequence[T]) -> None:
     """Raises what one of them raised, after all of them."""
-    with ThreadPoolExecutor(min(_AT_ONCE, len(each))) as pool:
-        list(pool.map(do, each))
+    if each:
+        with ThreadPoolExecutor(min(_AT_ONCE, len(each))) as pool:
+            list(pool.map(do, each))
