@@ -253,6 +253,15 @@ class TestHelpers:
                 keychain.credentials(APP)
 
 
+def appears(path: Path) -> bool:
+    """Whether a file comes to be within four seconds."""
+    for _ in range(200):
+        if path.exists():
+            return True
+        time.sleep(0.02)
+    return False
+
+
 class TestProcess:
     def test_output_and_exit_code_come_back(self) -> None:
         done = process.run(["sh", "-c", "cat; echo no >&2; exit 3"], stdin=b"in", timeout=10)
@@ -296,21 +305,13 @@ class TestProcess:
     def test_what_was_begun_runs_meanwhile(self, tmp_path: Path) -> None:
         done = tmp_path / "done"
         begun = process.begin(["sh", "-c", f"echo out; touch {done}"])
-        for _ in range(200):
-            if done.exists():
-                break
-            time.sleep(0.02)
-        assert done.exists() and begun.end(timeout=10).stdout == b"out\n"
+        assert appears(done) and begun.end(timeout=10).stdout == b"out\n"
 
     @pytest.mark.skipif(sys.platform != "linux", reason="other systems' pipes have a size of their own")
     def test_a_program_need_not_wait_for_whoever_reads_it_later(self, tmp_path: Path) -> None:
         done = tmp_path / "done"
         begun = process.begin(["sh", "-c", f"head -c 500000 /dev/zero; touch {done}"])
-        for _ in range(200):
-            if done.exists():
-                break
-            time.sleep(0.02)
-        assert done.exists() and len(begun.end(timeout=10).stdout) == 500_000
+        assert appears(done) and len(begun.end(timeout=10).stdout) == 500_000
 
     def test_what_was_begun_can_be_stopped(self) -> None:
         began = time.monotonic()

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Discards:
-    """What is to go, containers before images. Safe for threads; its own lives while there is something to do."""
+    """What is to go, containers before images. Safe for threads; one of its own goes on while there are any."""
 
     def __init__(
         self,
