@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dsci.model.event import Event, Trigger
+from dsci.model.event import Event
+from dsci.model.trigger import Trigger
 
 
 def test_a_tip_is_what_a_push_is_about() -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from player import FAMILY, ONE, Step, branch, commit, empty, merge, revert, switch, tag
 
-from dsci.model.event import Event, Trigger
+from dsci.model.event import Event
+from dsci.model.trigger import Trigger
 
 
 @dataclass(frozen=True)

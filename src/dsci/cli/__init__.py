@@ -36,6 +36,10 @@ _COMMANDS = {
     "why": "dsci.cli.plan:why",
 }
 
+#: Those that ask Git for versions whatever their options say.
+_OF_VERSIONS = {"changelog", "matrix", "plan", "tags", "version", "why"}
+_HELP = ("-h", "--help")
+
 #: What a shell shows for a program that was ended by Ctrl-C, and what we end with.
 _INTERRUPTED = 130
 _TERMINATED = 143
@@ -68,6 +72,10 @@ class _Commands(click.Group):
 
             near = get_close_matches(args[0], _COMMANDS, n=1)
             ctx.fail(f"no such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        if args and args[0] in _OF_VERSIONS and not set(args) & set(_HELP):
+            from dsci.cli import early
+
+            early.begin(ctx, ctx.params["folder"])
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -82,7 +90,7 @@ class _Commands(click.Group):
             sys.exit(_BROKEN_PIPE)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Commands, context_settings={"help_option_names": list(_HELP), "max_content_width": 100})
 @click.version_option(__version__, prog_name="dsci", message="%(prog)s %(version)s")
 @click.option("-C", "folder", metavar="DIR", default=".", help="Work on the repository DIR is in.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and every registry request.")
@@ -93,7 +101,7 @@ def cli(context: click.Context, folder: str, debug: bool) -> None:
     Versions come from Git history, images are built only when their inputs changed, and what was tested is what is
     tagged. `dsci plan` shows what would happen and why; `dsci release` does it.
     """
-    context.obj = {"folder": folder, "debug": debug}
+    context.ensure_object(dict).update(folder=folder, debug=debug)
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from dsci.cli.options import check_names
 from dsci.cli.wiring import Session
 from dsci.model import planning
-from dsci.model.event import Trigger
 from dsci.model.facts import Facts
 from dsci.model.family import Image
 from dsci.model.plan import Plan
+from dsci.model.trigger import Trigger
 from dsci.pipeline import observe as observing
 from dsci.pipeline.snapshot import Snapshot
 
@@ -24,7 +24,6 @@ def observe(session: Session, names: tuple[str, ...] = (), *, versions: bool = F
 
     For `versions` a request counts as the branch that it goes to, and no release says what it brings.
     """
-    session.begin()
     request = session.request(select=frozenset(names), notes=not versions)
     if versions and request.event.trigger is Trigger.PULL_REQUEST:
         request = replace(request, event=replace(request.event, trigger=Trigger.BRANCH))

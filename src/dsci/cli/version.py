@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from dsci.cli import answers
 from dsci.cli.options import as_json, event, from_here, images, registry
 from dsci.cli.wiring import Session
 
@@ -22,9 +23,6 @@ def tags(
 ) -> None:
     """Show the tags that each image's newest release has, and those the next one will get."""
     with Session.of(context, registries=registries, offline=True, lenient=True, **about) as session:
-        session.begin()
-        from dsci.cli import answers
-
         answers.tags(session, names, json=json)
 
 
@@ -50,7 +48,4 @@ def version(
 ) -> None:
     """Show each image's released version, and the one its history asks for next."""
     with Session.of(context, offline=True, lenient=True, **about) as session:
-        session.begin()
-        from dsci.cli import answers
-
         answers.versions(session, names, json=json, show=show, explain=explain, strict=strict)

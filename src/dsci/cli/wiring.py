@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -25,7 +24,8 @@ from dsci import ci
 from dsci.cli.console import PlainConsole
 from dsci.drivers import gitprogram
 from dsci.errors import BuilderError, ConfigError, RegistryError
-from dsci.model.event import Event, Trigger
+from dsci.model.event import Event
+from dsci.model.trigger import Trigger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,8 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
     folder: str
     debug: bool
+    program: gitprogram.Program | None = None
+    """Git, where it was asked already."""
     registries: tuple[str, ...] = ()
     branch: str = ""
     trigger: str | None = None
@@ -69,7 +71,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     @classmethod
     def of(cls, context: click.Context, **options: Any) -> Session:
         """The session of a command, from the group's options and its own."""
-        return cls(folder=context.obj["folder"], debug=context.obj["debug"], **options)
+        return cls(program=context.obj.get("git"), folder=context.obj["folder"], debug=context.obj["debug"], **options)
 
     def __enter__(self) -> Session:
         self._closing = contextlib.ExitStack()
@@ -110,23 +112,12 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         if any(item.action == "build" for item in plan.targets):
             self._buildx.check()
 
-    def begin(self) -> None:
-        """Let Git begin with what versions are made from, before it is asked."""
-        self._program.begin_objects()
-        self._program.begin(*gitprogram.VERSIONS)
-
-    @cached_property
-    def _program(self) -> gitprogram.Program:
-        program = gitprogram.Program(self.folder)
-        self._closing.callback(program.close)
-        return program
-
     @cached_property
     def git(self) -> GitRepository:
         """The repository."""
         from dsci.drivers.git import GitRepository
 
-        repository = GitRepository(self.folder, program=self._program)
+        repository = GitRepository(self.folder, program=self.program)
         self._closing.callback(repository.close)
         return repository
 
@@ -167,7 +158,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         from dsci.model.oci import Platform
         from dsci.pipeline.snapshot import Source
 
-        native = Platform.parse(f"linux/{platform.machine() or 'amd64'}")
+        native = Platform.parse(f"linux/{os.uname().machine or 'amd64'}")
         return Source(
             git=self.git,
             project=self.project,

@@ -105,10 +105,11 @@ class GitRepository:
                 f"git rev-parse failed: {said[-1000:]}", hint="go into the work tree, or name it with -C"
             )
         self._shallow = shallow == "true"
-        stands = self._run(*gitprogram.STANDS, check=False)
-        if stands.returncode != 0:
-            raise self._nowhere(root.strip(), stands.stderr.decode(errors="replace").strip())
-        sha, when = stands.stdout.decode().strip("\n").split(" ")
+        stands = self._objects.commit("HEAD")
+        if stands is None:
+            said = self._run("log", "-1", check=False).stderr.decode(errors="replace").strip()
+            raise self._nowhere(root.strip(), said)
+        sha, when = stands
         branch = self._run(*gitprogram.BRANCH, check=False).stdout.decode(errors="replace")
         remote = self._program.origin = self._remote_name(branch.strip())
         url = self._run("remote", "get-url", remote, check=False).stdout.decode(errors="replace") if remote else ""
@@ -270,7 +271,9 @@ class GitRepository:
     def log(self, since: Sequence[str]) -> Iterator[Commit]:
         """The same, commit by commit: Git has begun when this returns, and writes while they are read."""
         exclude: list[str] = []
-        if since:
+        if len(since) == 1 and self._objects.commit(since[0]):
+            exclude = ["--not", _checked(since[0])]
+        elif since:
             base = self._run("merge-base", "--octopus", "HEAD", *map(_checked, since), check=False)
             exclude = ["--not", base.stdout.decode().split()[0]] if base.returncode == 0 else []
         mark = os.urandom(8).hex()

@@ -17,6 +17,9 @@ from dsci.errors import HistoryError
 from dsci.model.tree import EXECUTABLE, FILE, FOLDER, Tree, TreeEntry
 
 _ANSWER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) ([a-z]+) ([0-9]+)\n")
+#: What stands behind the last `>` is the date.
+#: Source: `split_ident_line` of https://github.com/git/git/blob/master/ident.c
+_COMMITTED = re.compile(rb"^committer .*>[ \t]*([0-9]+)", re.MULTILINE)
 #: An entry of a tree, by the length of an object id in bytes (SHA-1, SHA-256).
 #: Source: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects#_tree_objects
 _ENTRY = {n: re.compile(rb"([0-7]{5,6}) ([^\0/]+)\0(.{%d})" % n, re.DOTALL) for n in (20, 32)}
@@ -50,6 +53,14 @@ class Objects:
                 raise HistoryError(f"Git does not have the content of {oid}", hint=cures.partial(self._program.origin))
             found.append(content)
         return found
+
+    def commit(self, name: str) -> tuple[str, bytes] | None:
+        """The object id and the committer's date, as it is written, of a commit; None where there is none."""
+        ((oid, kind, content),) = self._ask([name])
+        if kind != "commit":
+            return None
+        written = _COMMITTED.search(content.partition(b"\n\n")[0])
+        return oid, written[1] if written else b""
 
     def tree(self, commit: str) -> CommitTree:
         """A commit's tree. Raises HistoryError when Git does not have it."""

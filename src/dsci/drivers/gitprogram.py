@@ -50,11 +50,10 @@ _ELSEWHERE = (
 
 #: The work tree, last: its path may hold anything. A bare repository has none, and the command fails there.
 PLACE = ("rev-parse", "--is-bare-repository", "--is-shallow-repository", "--show-toplevel")
-STANDS = ("log", "-1", "--no-show-signature", "--format=%H %ct")
 BRANCH = ("symbolic-ref", "--quiet", "--short", "HEAD")
 REMOTES = ("remote",)
 #: What is asked of every repository.
-HEAD = (PLACE, STANDS, BRANCH, REMOTES)
+HEAD = (PLACE, BRANCH, REMOTES)
 TAGS = (
     "for-each-ref",
     "refs/tags",

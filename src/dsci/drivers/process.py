@@ -14,8 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-
-import msgspec
+from typing import NamedTuple
 
 from dsci.errors import BuilderError, DsciError
 
@@ -27,7 +26,7 @@ _PIPE = 1 << 20
 _SAID = 1 << 16
 
 
-class Completed(msgspec.Struct, frozen=True, kw_only=True):
+class Completed(NamedTuple):
     """A program that ended by itself. Its output stays out of the repr: it may hold a secret."""
 
     returncode: int

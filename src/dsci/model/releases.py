@@ -7,6 +7,7 @@ refused by name.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import takewhile
 
 import msgspec
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from dsci.model import version as version_model
 from dsci.model.changelog import entries
 from dsci.model.claims import BESIDE, Released, TagFormat
 from dsci.model.commits import Bump
-from dsci.model.event import Event, Trigger
+from dsci.model.event import Event
 from dsci.model.facts import Facts, Pending, Request
 from dsci.model.family import Family, Image, TargetId
 from dsci.model.gitnames import TagNames
@@ -27,6 +28,7 @@ from dsci.model.plan import PlannedRelease
 from dsci.model.tagname import suffixed
 from dsci.model.tags import Subject
 from dsci.model.text import plain
+from dsci.model.trigger import Trigger
 from dsci.model.version import Decision
 
 
@@ -117,8 +119,9 @@ def begin(
     version, group = decision.version, decision.group
     assert version is not None
     git_tag = form.render(group, version)
-    claims = facts.claims[group]
-    taken = next((claim for claim in claims if claim.version == version), None)
+    claims = facts.claims[group]  # newest version first
+    rivals = takewhile(lambda claim: claim.version >= version, claims)
+    taken = next((claim for claim in rivals if claim.version == version), None)
     if taken is not None:
         raise ConflictError(
             f"{group} {version} comes next, but the Git tag {taken.tag.name} already stands on"

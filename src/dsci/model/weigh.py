@@ -106,24 +106,59 @@ def _reachable(starts: Iterable[str], known: Mapping[str, Commit]) -> frozenset[
     return frozenset(seen)
 
 
-def held(starts: Sequence[str], commits: Mapping[str, Commit]) -> Mapping[str, int]:
-    """Which of these starts can reach each commit, themselves included: bit n stands for `starts[n]`. One pass."""
-    children = dict.fromkeys(commits, 0)
-    for commit in commits.values():
-        for parent in commit.parents:
-            if parent in children:
-                children[parent] += 1
-    bits = dict.fromkeys(commits, 0)
-    for n, start in enumerate(starts):
-        if start in bits:
-            bits[start] |= 1 << n
-    todo = [sha for sha, count in children.items() if count == 0]
-    while todo:
-        sha = todo.pop()
-        for parent in commits[sha].parents:
-            if parent in children:
-                bits[parent] |= bits[sha]
-                children[parent] -= 1
-                if children[parent] == 0:
-                    todo.append(parent)
-    return bits
+class Holders:
+    """Which of some starts can reach each commit, themselves included; commits may come in any order.
+
+    Where every child comes before its parents, as in most logs, all is known when the last one comes.
+    """
+
+    def __init__(self, starts: Sequence[str]) -> None:
+        self._commits: dict[str, Commit] = {}
+        self._bits: dict[str, int] = {}
+        self._coming: dict[str, int] = {}
+        """What the children of a commit that has not come yet hand down to it."""
+        self._late = False
+        for n, start in enumerate(starts):
+            self._coming[start] = self._coming.get(start, 0) | 1 << n
+
+    def add(self, commit: Commit) -> None:
+        """Take the next commit."""
+        self._commits[commit.sha] = commit
+        bits = self._bits[commit.sha] = self._coming.pop(commit.sha, 0)
+        for parent in commit.parents if bits else ():
+            if parent not in self._bits:
+                self._coming[parent] = self._coming.get(parent, 0) | bits
+            elif bits & ~self._bits[parent]:
+                self._late = True
+
+    def all(self) -> Mapping[str, int]:
+        """By commit: bit n stands for `starts[n]`."""
+        if self._late:
+            self._hand_down()
+        return self._bits
+
+    def _hand_down(self) -> None:
+        """Once more from the children on, each commit when all of its children are done."""
+        self._late = False
+        children = dict.fromkeys(self._commits, 0)
+        for commit in self._commits.values():
+            for parent in commit.parents:
+                if parent in children:
+                    children[parent] += 1
+        todo = [sha for sha, count in children.items() if count == 0]
+        while todo:
+            sha = todo.pop()
+            for parent in self._commits[sha].parents:
+                if parent in children:
+                    self._bits[parent] |= self._bits[sha]
+                    children[parent] -= 1
+                    if children[parent] == 0:
+                        todo.append(parent)
+
+
+def held(starts: Sequence[str], commits: Iterable[Commit]) -> Mapping[str, int]:
+    """The same for commits that are there already."""
+    holders = Holders(starts)
+    for commit in commits:
+        holders.add(commit)
+    return holders.all()

@@ -112,7 +112,7 @@ def _log(commits: Sequence[Commit], claims: Sequence[Released], start: str) -> _
     return _Log(
         commits=commits,
         place={commit.sha: place for place, commit in enumerate(commits)},
-        held=held(starts, {commit.sha: commit for commit in commits}),
+        held=held(starts, commits),
         bit={commit: 1 << place for place, commit in enumerate(starts)},
     )
 

@@ -88,16 +88,18 @@ def history_of(
     change = commits_model.reader(now.settings.versioning.rules())
     watch = inputs.Watch(_watched(past, now, bases), suites=now.settings.versioning.suites)
     known: dict[str, Commit] = {}
+    holders = weigh.Holders(starts)
     unreleased_yet = {group for group, base in bases.items() if not base}
     telling: list[tuple[Commit, frozenset[str], bool]] = []
     for commit in log:
         known[commit.sha] = commit
+        holders.add(commit)
         hit, speaks = watch.touched_by(commit.paths), commits_model.speaks(commit)
         if hit or speaks:
             telling.append((commit, hit, speaks))
             if not unreleased_yet.isdisjoint(hit):
                 change(commit)  # It counts for sure, and Git is still writing.
-    held = weigh.held(starts, known)
+    held = holders.all()
     parts: dict[int, list[tuple[int, Commit]]] = {}
     for place, commit in enumerate(known.values()):
         parts.setdefault(held[commit.sha], []).append((place, commit))
