@@ -67,9 +67,12 @@ class Registry(Protocol):
         """Upload the blobs that are missing, then the manifest, under `tag` or by digest only."""
 
     def push_manifest(
-        self, repository: Repository, content: bytes, media_type: str, tag: str | None = None
+        self, repository: Repository, content: bytes, media_type: str, tag: str | None = None, *, look: bool = True
     ) -> Descriptor:
-        """Write these bytes under `tag`, or by digest only, and confirm that the registry names them so."""
+        """Write these bytes under `tag`, or by digest only, and confirm that the registry names them so.
+
+        Without `look` the caller has just seen that it does not.
+        """
 
     def push_blob(self, repository: Repository, content: bytes, media_type: str) -> Descriptor:
         """Upload a small blob held in memory, unless it is there."""

@@ -410,10 +410,10 @@ class Routes:
         return self._of(repository).push_image(source, repository, tag)
 
     def push_manifest(
-        self, repository: Repository, content: bytes, media_type: str, tag: str | None = None
+        self, repository: Repository, content: bytes, media_type: str, tag: str | None = None, *, look: bool = True
     ) -> Descriptor:
         """See `ports.Registry`."""
-        return self._of(repository).push_manifest(repository, content, media_type, tag)
+        return self._of(repository).push_manifest(repository, content, media_type, tag, look=look)
 
     def push_blob(self, repository: Repository, content: bytes, media_type: str) -> Descriptor:
         """See `ports.Registry`."""

@@ -147,7 +147,13 @@ class LayoutRegistry:
         raise AssertionError("unreachable")
 
     def push_manifest(
-        self, repository: Repository, content: bytes, media_type: str, tag: str | None = None
+        self,
+        repository: Repository,
+        content: bytes,
+        media_type: str,
+        tag: str | None = None,
+        *,
+        look: bool = True,  # noqa: ARG002  (a look costs nothing here)
     ) -> Descriptor:
         """Write these bytes and name them, unless they are so named."""
         manifest = Descriptor.of(media_type, content)

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from email.utils import parsedate_to_datetime
 from functools import partial
+from itertools import count
 from typing import TypeVar
 
 import requests
@@ -251,9 +252,12 @@ class HttpRegistry:
         raise AssertionError("unreachable")
 
     def push_manifest(
-        self, repository: Repository, content: bytes, media_type: str, tag: str | None = None
+        self, repository: Repository, content: bytes, media_type: str, tag: str | None = None, *, look: bool = True
     ) -> Descriptor:
-        """Write these bytes under `tag` or by digest, unless they are there, and look again ("Pushing manifests")."""
+        """Write these bytes under `tag` or by digest, unless they are there, and look again ("Pushing manifests").
+
+        Without `look` the first try does not look before it writes: the caller has.
+        """
         manifest = Descriptor.of(media_type, content)
         reference = repository.tag(tag) if tag else repository.at(manifest.digest)
         if len(content) > MANIFEST_LIMIT:
@@ -265,7 +269,8 @@ class HttpRegistry:
             load_manifest(content)
         except OciError as error:
             raise RegistryError(f"{reference}: {error.message}", hint=error.hint) from None
-        self._transport.retrying(lambda: self._put(reference, manifest, content))
+        tries = count()
+        self._transport.retrying(lambda: self._put(reference, manifest, content, look=next(tries) > 0 or look))
         return manifest
 
     def push_blob(self, repository: Repository, content: bytes, media_type: str) -> Descriptor:
@@ -334,8 +339,8 @@ class HttpRegistry:
             return False
         return found is not None and found.digest == manifest.digest
 
-    def _put(self, reference: Reference, manifest: Descriptor, content: bytes) -> None:
-        if self._names(reference, manifest):
+    def _put(self, reference: Reference, manifest: Descriptor, content: bytes, *, look: bool) -> None:
+        if look and self._names(reference, manifest):
             return
         repository = reference.repository
         url = self._wire.url(repository, f"manifests/{reference.tag or reference.digest}")

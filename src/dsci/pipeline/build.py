@@ -8,7 +8,6 @@ is handed the siblings as layouts. Dirty targets never leave this machine. Suite
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import re
@@ -236,10 +235,14 @@ def _keep(
     keyed = repository.tag(keys.key_tag(key))
     shop.console.step(str(target), f"push {source.descriptor.digest.short}")
     manifest = _send(shop, target, source, repository.tag(f"{keyed.tag}-{shop.nonce}"))
-    if shop.registry.resolve(keyed) is None:
-        with contextlib.suppress(ConflictError):  # another run was faster by a moment: what stands there is looked at
-            shop.registry.push_manifest(repository, manifest, source.descriptor.media_type, keyed.tag)
     present = shop.registry.resolve(keyed)
+    if present is None:
+        try:
+            present = shop.registry.push_manifest(
+                repository, manifest, source.descriptor.media_type, keyed.tag, look=False
+            )
+        except ConflictError:  # another run was faster by a moment
+            present = shop.registry.resolve(keyed)
     if present is None:
         raise RegistryError(
             f"{keyed} was written and is not there", hint="the registry loses writes: see its log", temporary=True

@@ -107,23 +107,32 @@ def claims_of(
     """Let every release's index stand, and write the tag objects that would claim them."""
     git = world.source.git
     shop = workshop(world, hands, now, facts)
+    standing = publish.stand_all(
+        hands.registry,
+        [
+            (
+                image,
+                publish.release_index(
+                    image,
+                    item,
+                    work.images,
+                    when=facts.when,
+                    source=source_of(world),
+                    base=common_base(shop, image, work),
+                ),
+            )
+            for item in ready
+            for image in (now.family.images[name] for name in item.members)
+        ],
+    )
     made: list[Released] = []
     told = {release.tag: notes.message(release) for release in notes.planned(plan.releases)}
     for item in ready:
         members = [now.family.images[name] for name in item.members]
-        digests: dict[str, Digest] = {}
+        digests = {image.name: standing[image.name] for image in members}
         keys: dict[str, str] = {}
         bases: dict[tuple[str, Platform], Digest] = {}
         for image in members:
-            index = publish.release_index(
-                image,
-                item,
-                work.images,
-                when=facts.when,
-                source=source_of(world),
-                base=common_base(shop, image, work),
-            )
-            digests[image.name] = publish.stand(hands.registry, image, index)
             for target in image.targets:
                 key = facts.keys[target]
                 assert key is not None

@@ -47,13 +47,13 @@ def point(
             return there.digest
         return None
 
-    def put(name: Reference) -> None:
+    def put(name: Reference) -> Digest:
         copy(registry, image.repository, name.repository, digest)
-        registry.push_manifest(name.repository, content, OCI_INDEX, name.tag)
+        return registry.push_manifest(name.repository, content, OCI_INDEX, name.tag, look=False).digest
 
     published: list[Publication] = []
     for name in (repository.tag(tag) for repository in image.repositories for tag in ref.tags):
-        now, changed = settle(name, lambda name=name: done(name), lambda name=name: put(name))  # type: ignore[misc]
+        now, changed = settle(lambda name=name: done(name), lambda name=name: put(name))  # type: ignore[misc]
         if changed:
             console.say(f"tagged {name} → {digest.short}")
         published.append(

@@ -90,7 +90,7 @@ def stand(registry: Registry, image: Image, index: Index) -> Digest:
     digest = Digest.of(content)
     reference = image.repository.tag(index_tag(digest))
     if registry.resolve(reference) is None:
-        registry.push_manifest(image.repository, content, OCI_INDEX, reference.tag)
+        registry.push_manifest(image.repository, content, OCI_INDEX, reference.tag, look=False)
     for each in index.manifests:
         if registry.resolve(image.repository.at(each.digest)) is None:
             raise RegistryError(
@@ -99,6 +99,13 @@ def stand(registry: Registry, image: Image, index: Index) -> Digest:
                 temporary=True,
             )
     return digest
+
+
+def stand_all(registry: Registry, indexes: Sequence[tuple[Image, Index]]) -> Mapping[str, Digest]:
+    """The same for many images side by side; gives the digests by the images' names."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        digests = pool.map(lambda each: stand(registry, *each), indexes)
+        return {image.name: digest for (image, _), digest in zip(indexes, digests, strict=True)}
 
 
 class _Name(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,9 +136,10 @@ def converge(
         copies = dict.fromkeys((name.primary, name.reference.repository, name.digest) for name in names)
         list(pool.map(lambda each: copy(registry, *each), copies))
         fixed, moving = ([name for name in names if name.moving is moves] for moves in (False, True))
-        changes = [*pool.map(lambda name: _fix(registry, name), fixed)]
+        contents = _Contents(registry)
+        changes = [*pool.map(lambda name: _fix(registry, contents, name), fixed)]
         # Not one of these before all of those stand.
-        changes += pool.map(lambda name: _move(registry, name), moving)
+        changes += pool.map(lambda name: _move(registry, contents, name), moving)
     for name, changed in zip((*fixed, *moving), changes, strict=True):
         if changed:
             written.setdefault((name.moving, name.reference.repository, name.digest), []).append(
@@ -180,7 +188,7 @@ def copy(registry: Registry, primary: Repository, repository: Repository, digest
         copy_image(registry, primary.at(digest), registry, repository, unique)
 
 
-def _fix(registry: Registry, name: _Name) -> bool:
+def _fix(registry: Registry, contents: _Contents, name: _Name) -> bool:
     """Write an immutable tag, unless it is there. Other content under it is a conflict, never overwritten."""
     present = registry.resolve(name.reference)
     if present is not None:
@@ -190,48 +198,57 @@ def _fix(registry: Registry, name: _Name) -> bool:
             f"{name.reference} names {present.digest} already, but {name.claim.tag.name} claims {name.digest}",
             hint="somebody wrote this tag outside dsci: delete it in the registry, then run dsci release again",
         )
-    _put(registry, name)
+    contents.put(name)
     return True
 
 
-def _move(registry: Registry, name: _Name) -> bool:
+def _move(registry: Registry, contents: _Contents, name: _Name) -> bool:
     """Point a floating tag at its release, and see that it stays there."""
 
     def done() -> Digest | None:
         present = registry.resolve(name.reference)
         return name.digest if present is not None and present.digest == name.digest else None
 
-    return settle(name.reference, done, lambda: _put(registry, name))[1]
+    return settle(done, lambda: contents.put(name))[1]
 
 
-def settle(reference: Reference, done: Callable[[], Digest | None], put: Callable[[], None]) -> tuple[Digest, bool]:
-    """Write a name that moves until it stands: `done` gives what it may stand for, or None where it must be put.
+def settle(done: Callable[[], Digest | None], put: Callable[[], Digest]) -> tuple[Digest, bool]:
+    """Write a name that moves: `done` gives what it stands for and may, or None where it is to be put.
 
-    Gives that digest, and whether anything was written. Raises RegistryError for a name that does not stay.
+    Gives what it stands for then, and whether that was written now. Where somebody else writes it in the same moment
+    it is looked at again, and after a few times `put`'s ConflictError is raised.
     """
-    changed = False
-    for _ in range(_SETTLE):
-        stands = done()
-        if stands is not None:
-            return stands, changed
-        put()
-        changed = True
-    raise RegistryError(
-        f"{reference} does not stay where it is put",
-        hint="another release is moving it at the same time: run dsci release again",
-        temporary=True,
-    )
+    for left in reversed(range(_SETTLE)):
+        if (stands := done()) is not None:
+            return stands, False
+        try:
+            return put(), True
+        except ConflictError:
+            if not left:
+                raise
+    raise AssertionError("unreachable")
 
 
-def _put(registry: Registry, name: _Name) -> None:
-    repository = name.reference.repository
-    found = registry.manifest(repository.at(name.digest))
-    if found is None:
-        raise RegistryError(
-            f"{name.claim.tag.name} claims {name.digest}, which {repository} does not have",
-            hint="a clean-up of the registry may have removed it: restore it, or release a new version",
-        )
-    registry.push_manifest(repository, found[1], found[0].media_type, name.reference.tag)
+class _Contents:
+    """What names are put on: each index is read once, and written by whoever looked at the name. Safe for threads."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known: dict[Reference, tuple[Descriptor, bytes]] = {}
+
+    def put(self, name: _Name) -> Digest:
+        """Let a name stand for its release. Raises RegistryError where the release is not in that repository."""
+        repository = name.reference.repository
+        index = repository.at(name.digest)
+        found = self._known.get(index) or self._registry.manifest(index)
+        if found is None:
+            raise RegistryError(
+                f"{name.claim.tag.name} claims {name.digest}, which {repository} does not have",
+                hint="a clean-up of the registry may have removed it: restore it, or release a new version",
+            )
+        self._known[index] = found
+        self._registry.push_manifest(repository, found[1], found[0].media_type, name.reference.tag, look=False)
+        return name.digest
 
 
 def read_back(registry: Registry, published: Sequence[Publication]) -> None:
