@@ -16,6 +16,7 @@ import re
 import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 from dsci.errors import RegistryError
@@ -116,6 +117,7 @@ class Routes:
         return ""
 
 
+@lru_cache(1024)
 def origin(url: str) -> str:
     """Scheme, host and port of a URL, spelled in the one way that compares equal."""
     parts = urlsplit(url)
@@ -131,6 +133,7 @@ def redact(url: str) -> str:
     return UNPRINTABLE.sub("", urlunsplit((parts.scheme, netloc, path, query, "")))[:300]
 
 
+@lru_cache(1024)
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address a host name *is*, also where it is written as 127.1 or 2130706433."""
     try:

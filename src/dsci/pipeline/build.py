@@ -18,6 +18,7 @@ from typing import BinaryIO
 import msgspec
 
 from dsci.errors import ConfigError, ConflictError, RegistryError
+from dsci.later import Later
 from dsci.model import keys
 from dsci.model.builders import Builders
 from dsci.model.caches import Cache
@@ -133,11 +134,11 @@ def build(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) 
     with shop.builder.build(order, context, lambda text: console.step(str(target), text)) as result:
         if isinstance(result, BuildFailure):
             return result
-        took = _took(shop, target, order, result)
-        if target in shop.private:
-            return Built(descriptor=result.descriptor, took=took)
-        kept = _keep(shop, target, result, digests, order)
-        return Built(descriptor=kept.descriptor, adopted=kept.adopted, took=took)
+        with Later(_took, shop, target, order, result) as took:
+            kept = Built(descriptor=result.descriptor)
+            if target not in shop.private:
+                kept = _keep(shop, target, result, digests, order)
+            return msgspec.structs.replace(kept, took=took.result())
 
 
 def _took(shop: Workshop, target: TargetId, order: BuildOrder, image: ImageSource) -> Took:
