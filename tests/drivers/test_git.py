@@ -20,9 +20,11 @@ import pytest
 from tests.drivers.repository import CLEAN, Repo
 
 from dsci.drivers import gitprogram
-from dsci.drivers.git import IDENTITY, LEDGER, GitRepository
+from dsci.drivers.git import GitRepository
+from dsci.drivers.gitledger import IDENTITY
 from dsci.drivers.gitprogram import Program
 from dsci.errors import ConfigError, ConflictError, HistoryError
+from dsci.model.ledger import BRANCH
 from dsci.model.tree import EXECUTABLE, FILE, SUBMODULE, SYMLINK, TreeEntry
 from dsci.ports import TagObject
 
@@ -1014,7 +1016,7 @@ def test_a_push_whose_answer_was_lost_is_won(world: World, tmp_path: Path) -> No
     clone.config(remote__origin__receivepack=str(deaf))
     tags = objects(repository, "a-v1", "b-v1")
     probe = objects(repository, "probe")
-    assert repository._push("origin", probe, {}), "a push must look failed here, or this test shows nothing"
+    assert repository._claims._push("origin", probe, {}), "a push must look failed here, or this test shows nothing"
     assert repository.claim(tags).won
     assert world.remote.refs() == tags | probe and clone.refs() == tags
 
@@ -1126,7 +1128,7 @@ def test_what_was_begun_in_vain_is_told_when_it_is_asked(tmp_path: Path) -> None
 
 
 RECORD = {"releases/a/1.0.0.json": b'{"a": 1}\n', "releases/b/1.0.0.json": b'{"b": 1}\n'}
-LEDGER_REF = f"refs/heads/{LEDGER}"
+LEDGER_REF = f"refs/heads/{BRANCH}"
 
 
 def recorded(repo: Repo, ref: str = LEDGER_REF) -> dict[str, str]:
@@ -1225,7 +1227,7 @@ def test_local_racers_record_everything(repo: Repo, opened: Opened) -> None:
 
 
 def test_a_protected_ledger_stops_an_atomic_claim_and_says_the_way_out(world: World) -> None:
-    world.remote.hook("update", f'case "$1" in */{LEDGER}) echo "branches are frozen" >&2; exit 1;; esac')
+    world.remote.hook("update", f'case "$1" in */{BRANCH}) echo "branches are frozen" >&2; exit 1;; esac')
     _, repository = world.runner()
     with pytest.raises(HistoryError, match="branches are frozen") as caught:
         repository.claim(objects(repository, "a-v1"), RECORD)
@@ -1235,7 +1237,7 @@ def test_a_protected_ledger_stops_an_atomic_claim_and_says_the_way_out(world: Wo
 
 def test_a_protected_ledger_without_atomic_pushes_is_told_and_the_claim_stands(world: World) -> None:
     world.remote.config(receive__advertiseAtomic="false")
-    world.remote.hook("update", f'case "$1" in */{LEDGER}) echo "branches are frozen" >&2; exit 1;; esac')
+    world.remote.hook("update", f'case "$1" in */{BRANCH}) echo "branches are frozen" >&2; exit 1;; esac')
     _, repository = world.runner()
     claimed = repository.claim(objects(repository, "a-v1"), RECORD)
     assert claimed.won and "was not written" in claimed.detail and "branches are frozen" in claimed.detail

@@ -8,45 +8,29 @@ Nothing is fetched or deepened except what the caller asks for by name, and no w
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dsci.drivers import cures, gitprogram
 from dsci.drivers.gitobjects import Objects
-from dsci.drivers.gitprogram import Program, without_credentials
+from dsci.drivers.gitprogram import FETCH, Program, checked, without_credentials
 from dsci.drivers.process import Completed
 from dsci.errors import ConflictError, HistoryError
+from dsci.model import ledger
 from dsci.model.claims import Tag
 from dsci.model.commits import LAST_DATE, Commit
-from dsci.model.tree import FILE, Tree, TreeEntry
+from dsci.model.tree import Tree, TreeEntry
 from dsci.ports import Claimed, Head, TagObject
 
 if TYPE_CHECKING:
+    from dsci.drivers.gitclaims import Claims
     from dsci.drivers.worktree import WorkTree
 
 _HISTORY_TIMEOUT = 3600
-_OID = re.compile(r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 #: What the user's own settings for `git log` must not change.
 _PLAIN = ("--root", "--no-show-signature", "--no-relative", "--ignore-submodules=none", f"-O{os.devnull}")
-_FETCH = (
-    "--no-tags",
-    "--no-prune",
-    "--no-prune-tags",
-    "--no-write-fetch-head",
-    "--no-recurse-submodules",
-    "--quiet",
-)
-_PUSH = ("--porcelain", "--no-follow-tags", "--no-recurse-submodules")
-#: Who claims releases. It is fixed, so that two runners who claim the same content make the same object.
-IDENTITY = "dsci <dsci@users.noreply.invalid>"
-#: The branch that records every claim.
-LEDGER = "dsci-ledger"
-#: How often a record is appended anew because another run was faster.
-_LEDGER_TRIES = 12
 
 
 class GitRepository:
@@ -134,7 +118,7 @@ class GitRepository:
         heads = self._text("for-each-ref", "refs/heads", "refs/remotes", "--format=%(refname)").split()
         here = [name.removeprefix("refs/heads/") for name in heads if name.startswith("refs/heads/")]
         there = [name.split("/", 3)[3] for name in heads if name.startswith("refs/remotes/")]
-        others = [name for name in (*here, *there) if name not in ("HEAD", LEDGER)]
+        others = [name for name in (*here, *there) if name not in ("HEAD", ledger.BRANCH)]
         if not others:
             return HistoryError(f"the Git repository {root} has no commits", hint="git add your Dockerfiles and commit")
         move = f"git symbolic-ref HEAD refs/heads/{others[0]}" if self._bare else f"git checkout {others[0]}"
@@ -151,11 +135,11 @@ class GitRepository:
         if not self.is_shallow():
             return frozenset()
         path = self._program.path / self._text("rev-parse", "--git-path", "shallow")
-        return frozenset(map(_checked, path.read_text(encoding="ascii", errors="replace").split()))
+        return frozenset(map(checked, path.read_text(encoding="ascii", errors="replace").split()))
 
     def graph(self, tips: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """Every commit that these can reach here and its parents, children first."""
-        lines = "".join(f"{_checked(tip)}\n" for tip in tips).encode()
+        lines = "".join(f"{checked(tip)}\n" for tip in tips).encode()
         rows = (
             line.split()
             for line in self._text("rev-list", "--parents", "--topo-order", "--stdin", stdin=lines).split("\n")
@@ -171,9 +155,9 @@ class GitRepository:
             return here
         listed = _listed(self._program.network("ls-remote", "--heads", "--refs", "--", remote))
         there = {f"{remote}/{name.removeprefix('refs/heads/')}": oid for name, oid in listed.items()}
-        wanted = "".join(f"{_checked(oid)}\n" for oid in there.values()).encode()
-        checked = self._text("cat-file", "--batch-check", stdin=wanted).split("\n") if there else []
-        absent = sorted(name for name, line in zip(there, checked, strict=True) if line.endswith(" missing"))
+        wanted = "".join(f"{checked(oid)}\n" for oid in there.values()).encode()
+        said = self._text("cat-file", "--batch-check", stdin=wanted).split("\n") if there else []
+        absent = sorted(name for name, line in zip(there, said, strict=True) if line.endswith(" missing"))
         if absent:
             shown = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
             raise HistoryError(
@@ -187,7 +171,7 @@ class GitRepository:
         remote = self.remote()
         if remote is not None:
             refs = f"+refs/heads/*:refs/remotes/{remote}/*"
-            self._program.network("fetch", *_FETCH, "--", remote, refs, timeout=_HISTORY_TIMEOUT)
+            self._program.network(*FETCH, "--", remote, refs, timeout=_HISTORY_TIMEOUT)
 
     def tag_refs(self) -> Mapping[str, str]:
         """All tags, whatever they name: name to object id, unpeeled. Raises HistoryError for one that is damaged."""
@@ -210,16 +194,16 @@ class GitRepository:
         """The commit's tree, its folders read as they are asked for. Raises HistoryError when Git does not have it."""
         with self._lock:
             if commit not in self._trees:
-                self._trees[commit] = self._objects.tree(_checked(commit))
+                self._trees[commit] = self._objects.tree(checked(commit))
             return self._trees[commit]
 
     def blob(self, oid: str) -> bytes:
         """A blob's content. Raises HistoryError when Git does not have it."""
-        return self._objects.blob(_checked(oid))
+        return self._objects.blob(checked(oid))
 
     def contents(self, oids: Sequence[str]) -> tuple[bytes, ...]:
         """The contents of several blobs, asked all at once. Raises HistoryError when Git does not have one of them."""
-        return tuple(self._objects.blobs([_checked(oid) for oid in oids]))
+        return tuple(self._objects.blobs([checked(oid) for oid in oids]))
 
     def close(self) -> None:
         """End the reader of objects, and what was begun and never asked for."""
@@ -272,9 +256,9 @@ class GitRepository:
         """The same, commit by commit: Git has begun when this returns, and writes while they are read."""
         exclude: list[str] = []
         if len(since) == 1 and self._objects.commit(since[0]):
-            exclude = ["--not", _checked(since[0])]
+            exclude = ["--not", checked(since[0])]
         elif since:
-            base = self._run("merge-base", "--octopus", "HEAD", *map(_checked, since), check=False)
+            base = self._run("merge-base", "--octopus", "HEAD", *map(checked, since), check=False)
             exclude = ["--not", base.stdout.decode().split()[0]] if base.returncode == 0 else []
         mark = os.urandom(8).hex()
         log = [
@@ -294,7 +278,7 @@ class GitRepository:
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether one commit can reach the other."""
-        ended = self._run("merge-base", "--is-ancestor", _checked(ancestor), _checked(descendant), check=False)
+        ended = self._run("merge-base", "--is-ancestor", checked(ancestor), checked(descendant), check=False)
         if ended.returncode not in (0, 1):
             said = ended.stderr.decode(errors="replace").strip()
             raise HistoryError(
@@ -312,7 +296,7 @@ class GitRepository:
                 f"Git knows no commit {shown!r} here",
                 hint="fetch it first; in CI, `fetch-depth: 0` for GitHub's checkout, GIT_DEPTH: 0 in GitLab",
             )
-        base = self._run("merge-base", "HEAD", _checked(found.stdout.decode().strip()), check=False)
+        base = self._run("merge-base", "HEAD", checked(found.stdout.decode().strip()), check=False)
         if base.returncode != 0:
             raise HistoryError(
                 f"HEAD and {shown} share no commit here",
@@ -361,7 +345,7 @@ class GitRepository:
         remote = self.remote()
         if remote is not None and self.is_shallow():
             self._shallow = None
-            self._program.network("fetch", "--unshallow", *_FETCH, "--", remote, timeout=_HISTORY_TIMEOUT)
+            self._program.network(*FETCH, "--unshallow", "--", remote, timeout=_HISTORY_TIMEOUT)
 
     def fetch_tags(self, names: Sequence[str]) -> None:
         """Bring these tags, and no others. Raises ConflictError where one stands here with other content."""
@@ -377,176 +361,25 @@ class GitRepository:
                     hint=f"the remote's tag is the claim: git tag -d {name}, then run dsci again",
                 )
         refs = [f"refs/tags/{name}:refs/tags/{name}" for name in names]
-        self._program.network("fetch", *_FETCH, "--", remote, *refs)
+        self._program.network(*FETCH, "--", remote, *refs)
 
     def check_push(self, name: str) -> None:
-        """Prove the right to push to the remote by a push that is not carried out."""
-        remote = self.remote()
-        if remote is None:
-            return
-        ref = f"{self.head().commit}:refs/tags/{name}"
-        said = self._program.try_network("push", "--dry-run", *_PUSH, "--", remote, ref)
-        if said and "already exists" not in said:
-            raise HistoryError(
-                f"this run may not push release tags to {remote}: {said}",
-                hint="give it the right: `contents: write` on GitHub, a token with write_repository on GitLab",
-            )
+        """See `ports.Git`."""
+        self._claims.check_push(name)
 
     def make_tag(self, tag: TagObject) -> str:
-        """Write an annotated tag object with a fixed identity and date, without naming it; gives its id."""
-        message = tag.message.replace("\0", "").replace("\r\n", "\n").strip()
-        content = (
-            f"object {_checked(tag.commit)}\ntype commit\ntag {tag.name}\n"
-            f"tagger {IDENTITY} {tag.when} +0000\n\n{message}\n"
-        )
-        return self._text("mktag", stdin=content.encode(errors="surrogateescape"))
+        """See `ports.Git`."""
+        return self._claims.make_tag(tag)
 
     def claim(self, tags: Mapping[str, str], record: Mapping[str, bytes] | None = None) -> Claimed:
-        """Create all these tags or none: on the remote if there is one (an atomic push), then here.
+        """See `ports.Git`."""
+        return self._claims.claim(tags, record or {})
 
-        The same push or transaction appends `record` (path to content) to the branch `dsci-ledger`, where what is
-        recorded already stays as it is. The tags alone decide who won.
-        """
-        record = record or {}
-        if not tags and not record:
-            return Claimed(won=True)
-        remote = self.remote()
-        if remote is None:
-            return self._claim_here(tags, record)
-        refused = self._push(remote, tags, record)
-        if refused:
-            # What counts is what stands there: another run may have pushed the very same objects meanwhile, or
-            # the answer to our own push was lost.
-            theirs = self.remote_tags()
-            taken = {name: theirs[name] for name, oid in tags.items() if theirs.get(name, oid) != oid}
-            if taken:
-                return Claimed(won=False, taken=taken, detail=refused)
-            if any(name not in theirs for name in tags):
-                raise HistoryError(
-                    f"pushing the release tags to {remote} failed: {refused}",
-                    hint="the push needs the right to create tags"
-                    + (f" and to push the branch {LEDGER} (or write `ledger: none`)" if record else "")
-                    + ": contents: write, or a push token",
-                )
-            missing = self._missing(self._fetch_ledger(remote), record) if record else {}
-            refused = f"{LEDGER} on {remote} was not written: {refused}" if missing else ""
-        self._name_here(tags)
-        return Claimed(won=True, detail=refused)
+    @property
+    def _claims(self) -> Claims:
+        from dsci.drivers.gitclaims import Claims
 
-    def _push(self, remote: str, tags: Mapping[str, str], record: Mapping[str, bytes]) -> str:
-        """Push the tags and what is to be recorded; "" when all stands, else what was said.
-
-        Another run that recorded its own claim meanwhile is no loser's fault: its record is fetched and appended to.
-        """
-        refs = [f"{oid}:refs/tags/{name}" for name, oid in sorted(tags.items())]
-        said = ""
-        for attempt in range(_LEDGER_TRIES):
-            before = self._fetch_ledger(remote) if record else None
-            after = self._append(before or self._ref(f"refs/heads/{LEDGER}"), record) if record else None
-            branch = [f"{after}:refs/heads/{LEDGER}"] if after != before else []
-            if not refs and not branch:
-                return ""
-            said = self._push_refs(remote, [*refs, *branch])
-            if not said or not branch or self._ledger_at(remote) in (before, after):
-                break
-            from secrets import randbelow
-
-            time.sleep(randbelow(100 * (attempt + 1)) / 1000)
-        return said
-
-    def _push_refs(self, remote: str, refs: Sequence[str]) -> str:
-        """Push atomically, or one by one where the server cannot; "" when all stand, else what was said."""
-        said = self._program.try_network("push", "--atomic", *_PUSH, "--", remote, *refs)
-        if "does not support --atomic" in said:
-            failures = [self._program.try_network("push", *_PUSH, "--", remote, ref) for ref in refs]
-            said = "\n".join(failure for failure in failures if failure)
-        return said
-
-    def _claim_here(self, tags: Mapping[str, str], record: Mapping[str, bytes]) -> Claimed:
-        """Claim in this repository: one transaction for the tags and the ledger."""
-        for _ in range(_LEDGER_TRIES):
-            before = self._ref(f"refs/heads/{LEDGER}")
-            after = self._append(before, record) if record else before
-            said = self._name_here(tags, (before, after))
-            present = {tag.name: tag.oid for tag in self.tags()}
-            taken = {name: present[name] for name, oid in tags.items() if present.get(name, oid) != oid}
-            if taken:
-                return Claimed(won=False, taken=taken, detail=said or "the tags stand here already")
-            if not said:
-                return Claimed(won=True)
-            if self._ref(f"refs/heads/{LEDGER}") == before:
-                break
-        raise HistoryError(f"Git could not create the release tags: {said}", hint="see `git fsck`")
-
-    def _name_here(self, tags: Mapping[str, str], ledger: tuple[str | None, str | None] = (None, None)) -> str:
-        """Name the tags, and move the ledger's branch, in one transaction; "" or what Git said against it.
-
-        A tag that stands here with other content is left alone, and then nothing is named.
-        """
-        present = {tag.name: tag.oid for tag in self.tags()}
-        lines = [f"create refs/tags/{name}\0{oid}\0" for name, oid in sorted(tags.items()) if present.get(name) != oid]
-        before, after = ledger
-        if after is not None and after != before:
-            lines.append(f"update refs/heads/{LEDGER}\0{after}\0{before or '0' * len(after)}\0")
-        if not lines:
-            return ""
-        ended = self._run("update-ref", "-z", "--stdin", stdin="".join(lines).encode(), check=False)
-        return ended.stderr.decode(errors="replace").strip() or "refused" if ended.returncode else ""
-
-    # --------------------------------------------------------------------------------------------------- ledger
-
-    def _ref(self, name: str) -> str | None:
-        """The commit that a ref names here, or None."""
-        found = self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", check=False)
-        return found.stdout.decode().strip() if found.returncode == 0 else None
-
-    def _tracked(self, remote: str) -> str | None:
-        return self._ref(f"refs/remotes/{remote}/{LEDGER}")
-
-    def _ledger_at(self, remote: str) -> str | None:
-        """Where the remote's ledger stands, or None when it has none."""
-        said = self._program.network("ls-remote", "--refs", "--", remote, f"refs/heads/{LEDGER}").split("\n")
-        return next((line.split("\t")[0] for line in said if line.endswith(f"\trefs/heads/{LEDGER}")), None)
-
-    def _fetch_ledger(self, remote: str) -> str | None:
-        """Bring the remote's ledger to its tracking ref; gives the commit, or None when there is none."""
-        theirs = self._ledger_at(remote)
-        if theirs is None or self._tracked(remote) == theirs:
-            return theirs
-        ref = f"+refs/heads/{LEDGER}:refs/remotes/{remote}/{LEDGER}"
-        self._program.network("fetch", *_FETCH, "--", remote, ref)
-        return self._tracked(remote)
-
-    def _missing(self, ledger: str | None, record: Mapping[str, bytes]) -> dict[str, bytes]:
-        """What this ledger does not hold yet. What it holds stays, whatever it says."""
-        present = self.tree(ledger) if ledger else {}
-        return {path: content for path, content in sorted(record.items()) if path not in present}
-
-    def _append(self, before: str | None, record: Mapping[str, bytes]) -> str:
-        """A commit on top of the ledger that holds the record as well; the ledger itself where it holds all of it."""
-        new = self._missing(before, record)
-        if before and not new:
-            return before
-        lines = []
-        for path, content in new.items():
-            oid = self._text("hash-object", "-w", "--stdin", stdin=content)
-            lines.append(f"{FILE} {oid}\t{path}\0")
-        name, _, address = IDENTITY.rstrip(">").partition(" <")
-        date = f"@{self.head().when} +0000"
-        from tempfile import TemporaryDirectory
-
-        with TemporaryDirectory(prefix="dsci-ledger-") as folder:
-            # An index of its own: nothing of the user's is touched.
-            own = {"GIT_INDEX_FILE": f"{folder}/index"}
-            own |= {f"GIT_{who}_NAME": name for who in ("AUTHOR", "COMMITTER")}
-            own |= {f"GIT_{who}_EMAIL": address for who in ("AUTHOR", "COMMITTER")}
-            own |= {f"GIT_{who}_DATE": date for who in ("AUTHOR", "COMMITTER")}
-            self._text("read-tree", before or "--empty", env=own)
-            self._text("update-index", "-z", "--index-info", stdin="".join(lines).encode(), env=own)
-            tree = self._text("write-tree", env=own)
-            message = "\n".join(["chore: record " + ", ".join(_recorded(path) for path in new), ""])
-            parents = ["-p", before] if before else []
-            return self._text("commit-tree", "--no-gpg-sign", tree, *parents, stdin=message.encode(), env=own)
+        return Claims(self, self._program)
 
 
 def _tag_fields(listed: Completed) -> list[str]:
@@ -575,13 +408,6 @@ def _commits(records: Iterable[bytes]) -> Iterator[Commit]:
         )
 
 
-def _checked(oid: str) -> str:
-    """An object id, before it becomes an argument."""
-    if not _OID.match(oid):
-        raise HistoryError(f"{oid[:80]!r} is not an object id")
-    return oid
-
-
 def _date(text: str | bytes) -> int:
     """A commit's date in seconds since the epoch; 0 for what lies before 1970, after 9999, or is no date at all."""
     known = text.isascii() and text.isdigit() and len(text) <= len(str(LAST_DATE)) and int(text) <= LAST_DATE
@@ -592,11 +418,6 @@ def _listed(out: str) -> dict[str, str]:
     """What `git ls-remote --tags` and the like list: names and object ids."""
     rows = (line.split("\t", 1) for line in out.split("\n") if "\t" in line)
     return {name.removeprefix("refs/tags/"): oid for oid, name in rows}
-
-
-def _recorded(path: str) -> str:
-    """A recorded release, for people: `releases/ml/1.0.0.json` is `ml 1.0.0`."""
-    return path.removeprefix("releases/").removesuffix(".json").replace("/", " ")
 
 
 def _readable(text: str) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _GIT = ("git", "-c", "core.quotePath=false")
+_OID = re.compile(r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _TIMEOUT = 300.0
 _NETWORK_TIMEOUT = 120
 #: Up to the last @ of the host part: passwords may hold one too.
@@ -63,6 +64,16 @@ TAG_REFS = ("for-each-ref", "refs/tags", "--format=%(objectname)%09%(refname)")
 MERGED_TAGS = ("for-each-ref", "refs/tags", "--merged=HEAD", "--format=%(refname:lstrip=2)")
 #: What is asked where versions are wanted, too. What takes long comes last: it would keep the others from starting.
 VERSIONS = (*HEAD, TAGS, MERGED_TAGS)
+#: Bring what is named behind it, and nothing beside.
+FETCH = (
+    "fetch",
+    "--no-tags",
+    "--no-prune",
+    "--no-prune-tags",
+    "--no-write-fetch-head",
+    "--no-recurse-submodules",
+    "--quiet",
+)
 
 
 class _How(TypedDict):
@@ -230,3 +241,10 @@ class Program:
 def without_credentials(text: str) -> str:
     """Text with no user or password left in any URL of it."""
     return _CREDENTIALS.sub("", text)
+
+
+def checked(oid: str) -> str:
+    """An object id, before it becomes an argument. Raises HistoryError for anything else."""
+    if not _OID.match(oid):
+        raise HistoryError(f"{oid[:80]!r} is not an object id")
+    return oid

@@ -13,6 +13,8 @@ import msgspec
 
 from dsci.model.claims import Released
 
+BRANCH = "dsci-ledger"
+
 
 class BaseEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An external base as the release was built on it."""

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from dsci.errors import ConfigError, DsciError, HistoryError, RegistryError
 from dsci.model import caches, upkeep
 from dsci.model.config import FILE_NAME
+from dsci.model.ledger import BRANCH
 from dsci.model.oci import Descriptor, Digest, OciError, Platform
 from dsci.model.reference import Repository
 from dsci.model.upkeep import Item, Kind, Owners, Verdict
@@ -29,7 +30,6 @@ from dsci.ports import Git, Registry
 
 #: How many tags are read at once.
 _LOOKUPS = 8
-_LEDGER = "dsci-ledger"
 
 
 class Shelf(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +77,7 @@ def git_names(world: World, *, fetch: bool) -> Ledger:
             git.fetch_branches()
     tips = dict(git.branches())
     named: dict[str, str] = {}
-    for name in [name for name in tips if name.rpartition("/")[2] == _LEDGER]:
+    for name in [name for name in tips if name.rpartition("/")[2] == BRANCH]:
         tree = git.tree(tips.pop(name))
         for path, entry in tree.items():
             text = git.blob(entry.oid).decode(errors="replace")
