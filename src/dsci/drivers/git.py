@@ -13,14 +13,13 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dsci.drivers import cures, gitprogram
-from dsci.drivers.gitobjects import Objects
-from dsci.drivers.gitprogram import FETCH, Program, checked, without_credentials
+from dsci.drivers import cures, githead, gitprogram
+from dsci.drivers.gitobjects import Objects, date
+from dsci.drivers.gitprogram import FETCH, Program, checked
 from dsci.drivers.process import Completed
 from dsci.errors import ConflictError, HistoryError
-from dsci.model import ledger
 from dsci.model.claims import Tag
-from dsci.model.commits import LAST_DATE, Commit
+from dsci.model.commits import Commit
 from dsci.model.tree import Tree, TreeEntry
 from dsci.ports import Claimed, Head, TagObject
 
@@ -38,7 +37,6 @@ class GitRepository:
 
     def __init__(self, folder: str | os.PathLike[str], *, program: Program | None = None) -> None:
         """`program` is that of this folder, where some questions were begun already."""
-        self._folder = folder
         self._program = program or Program(folder)
         self._run, self._text = self._program.run, self._program.text
         self._head: Head | None = None
@@ -53,76 +51,9 @@ class GitRepository:
     def head(self) -> Head:
         """Where HEAD is. Raises HistoryError with the cure when there is no repository or no commit to stand on."""
         if self._head is None:
-            self._head = self._read_head()
+            found = githead.read(self._program, self._objects)
+            self._head, self._bare, self._shallow = found.head, found.bare, found.shallow
         return self._head
-
-    def _read_head(self) -> Head:
-        try:
-            found = self._run(*gitprogram.PLACE, check=False)
-        except HistoryError:
-            if self._program.path.is_dir():
-                raise
-            raise HistoryError(
-                f"there is no folder {self._folder}", hint="go into a Git repository, or name one with -C"
-            ) from None
-        bare, _, rest = found.stdout.decode(errors="surrogateescape").partition("\n")
-        self._bare = bare == "true"
-        shallow, _, root = rest.partition("\n")
-        said = found.stderr.decode(errors="replace").strip()
-        if not bare:
-            if "dubious ownership" in said:
-                raise HistoryError(
-                    f"Git does not trust {self._folder}: it belongs to another user",
-                    hint=cures.trust(said)
-                    or f"git config --global --add safe.directory {self._program.path.absolute()}",
-                )
-            told = [name for name in ("GIT_CEILING_DIRECTORIES", *self._program.unset) if os.environ.get(name)]
-            raise HistoryError(
-                f"{self._folder} is not in a Git repository",
-                hint="dsci takes everything from Git: run `git init`, add your Dockerfiles and commit"
-                + (f"; it looked with {told[0]} set: unset it, or name the folder with -C" if told else ""),
-            )
-        if self._bare:
-            root = self._text("rev-parse", "--absolute-git-dir")
-        elif found.returncode != 0:
-            raise HistoryError(
-                f"git rev-parse failed: {said[-1000:]}", hint="go into the work tree, or name it with -C"
-            )
-        self._shallow = shallow == "true"
-        stands = self._objects.commit("HEAD")
-        if stands is None:
-            said = self._run("log", "-1", check=False).stderr.decode(errors="replace").strip()
-            raise self._nowhere(root.strip(), said)
-        sha, when = stands
-        branch = self._run(*gitprogram.BRANCH, check=False).stdout.decode(errors="replace")
-        remote = self._program.origin = self._remote_name(branch.strip())
-        url = self._run("remote", "get-url", remote, check=False).stdout.decode(errors="replace") if remote else ""
-        main = f"refs/remotes/{remote}/HEAD"
-        default = self._run("symbolic-ref", "--quiet", main, check=False).stdout if remote else b""
-        return Head(
-            commit=sha,
-            when=_date(when),
-            branch=branch.strip() or None,
-            default_branch=default.decode(errors="replace").strip().removeprefix(f"refs/remotes/{remote}/") or None,
-            root=root.strip(),
-            origin=without_credentials(url.strip()) or None,
-        )
-
-    def _nowhere(self, root: str, said: str) -> HistoryError:
-        """Why HEAD names no commit."""
-        if "does not have any commits yet" not in said:
-            return HistoryError(
-                f"Git cannot read where HEAD stands in {root}: {said[-500:]}",
-                hint=cures.cure(said, None) or "see `git fsck`, and clone again what it calls broken or missing",
-            )
-        heads = self._text("for-each-ref", "refs/heads", "refs/remotes", "--format=%(refname)").split()
-        here = [name.removeprefix("refs/heads/") for name in heads if name.startswith("refs/heads/")]
-        there = [name.split("/", 3)[3] for name in heads if name.startswith("refs/remotes/")]
-        others = [name for name in (*here, *there) if name not in ("HEAD", ledger.BRANCH)]
-        if not others:
-            return HistoryError(f"the Git repository {root} has no commits", hint="git add your Dockerfiles and commit")
-        move = f"git symbolic-ref HEAD refs/heads/{others[0]}" if self._bare else f"git checkout {others[0]}"
-        return HistoryError(f"HEAD of the Git repository {root} names a branch without commits", hint=move)
 
     def is_shallow(self) -> bool:
         """Whether history is cut off."""
@@ -315,14 +246,6 @@ class GitRepository:
         self.head()
         return self._program.origin
 
-    def _remote_name(self, branch: str) -> str | None:
-        names = self._text(*gitprogram.REMOTES).split()
-        asked = names and branch
-        own = self._run("config", f"branch.{branch}.remote", check=False).stdout.decode().strip() if asked else ""
-        if own in names:
-            return own
-        return "origin" if "origin" in names else names[0] if len(names) == 1 else None
-
     def remote_tags(self) -> Mapping[str, str]:
         """The remote's tags: name to object id, unpeeled. Raises HistoryError when it cannot be reached."""
         remote = self.remote()
@@ -401,17 +324,11 @@ def _commits(records: Iterable[bytes]) -> Iterator[Commit]:
         yield Commit(
             sha=sha,
             parents=tuple(parents.split()),
-            when=_date(when),
+            when=date(when),
             message=message,
             author=names.setdefault(author, author),
             paths=tuple([names.setdefault(path, path) for path in paths if path]),
         )
-
-
-def _date(text: str | bytes) -> int:
-    """A commit's date in seconds since the epoch; 0 for what lies before 1970, after 9999, or is no date at all."""
-    known = text.isascii() and text.isdigit() and len(text) <= len(str(LAST_DATE)) and int(text) <= LAST_DATE
-    return int(text) if known else 0
 
 
 def _listed(out: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dsci.drivers import cures
 from dsci.drivers.gitprogram import Program
 from dsci.errors import HistoryError
+from dsci.model.commits import LAST_DATE
 from dsci.model.tree import EXECUTABLE, FILE, FOLDER, Tree, TreeEntry
 
 _ANSWER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) ([a-z]+) ([0-9]+)\n")
@@ -54,13 +55,13 @@ class Objects:
             found.append(content)
         return found
 
-    def commit(self, name: str) -> tuple[str, bytes] | None:
-        """The object id and the committer's date, as it is written, of a commit; None where there is none."""
+    def commit(self, name: str) -> tuple[str, int] | None:
+        """A commit's object id and its committer's date (see `date`); None where there is no such commit."""
         ((oid, kind, content),) = self._ask([name])
         if kind != "commit":
             return None
         written = _COMMITTED.search(content.partition(b"\n\n")[0])
-        return oid, written[1] if written else b""
+        return oid, date(written[1]) if written else 0
 
     def tree(self, commit: str) -> CommitTree:
         """A commit's tree. Raises HistoryError when Git does not have it."""
@@ -283,3 +284,9 @@ def _mode(raw: bytes) -> str:
 
 def _path(raw: bytes) -> str:
     return raw.decode("utf-8", errors="surrogateescape")
+
+
+def date(text: str | bytes) -> int:
+    """A commit's date in seconds since the epoch; 0 for what lies before 1970, after 9999, or is no date at all."""
+    known = text.isascii() and text.isdigit() and len(text) <= len(str(LAST_DATE)) and int(text) <= LAST_DATE
+    return int(text) if known else 0
