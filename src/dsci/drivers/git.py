@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import shlex
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dsci.drivers import cures, githead, gitprogram
-from dsci.drivers.gitobjects import Objects, date
+from dsci.drivers import cures, githead, githistory, gitprogram
+from dsci.drivers.gitobjects import Objects
 from dsci.drivers.gitprogram import FETCH, Program, checked
 from dsci.drivers.process import Completed
 from dsci.errors import ConflictError, HistoryError
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from dsci.drivers.worktree import WorkTree
 
 _HISTORY_TIMEOUT = 3600
-#: What the user's own settings for `git log` must not change.
-_PLAIN = ("--root", "--no-show-signature", "--no-relative", "--ignore-submodules=none", f"-O{os.devnull}")
 
 
 class GitRepository:
@@ -185,27 +183,7 @@ class GitRepository:
 
     def log(self, since: Sequence[str]) -> Iterator[Commit]:
         """The same, commit by commit: Git has begun when this returns, and writes while they are read."""
-        exclude: list[str] = []
-        if len(since) == 1 and self._objects.commit(since[0]):
-            exclude = ["--not", checked(since[0])]
-        elif since:
-            base = self._run("merge-base", "--octopus", "HEAD", *map(checked, since), check=False)
-            exclude = ["--not", base.stdout.decode().split()[0]] if base.returncode == 0 else []
-        mark = os.urandom(8).hex()
-        log = [
-            "log",
-            "-z",
-            f"--format={mark}%H%x00%P%x00%ct%x00%aN%x00%B%x00",
-            "--encoding=UTF-8",
-            "--name-only",
-            "--no-renames",
-            "--diff-merges=first-parent",
-            *_PLAIN,
-            "HEAD",
-            *exclude,
-            "--",
-        ]
-        return _commits(self._program.records(*log, mark=mark))
+        return githistory.log(self._program, self._objects, since)
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether one commit can reach the other."""
@@ -239,7 +217,7 @@ class GitRepository:
         """The oldest first-parent commit: what tells one repository from another on this machine."""
         return self._text("rev-list", "--max-parents=0", "--first-parent", "HEAD").split("\n")[-1]
 
-    # ------------------------------------------------------------------------------------------------- writing
+    # ---------------------------------------------------------------------------------------------- the remote
 
     def remote(self) -> str | None:
         """The name of the remote that claims are pushed to: the branch's own, `origin`, or the only one."""
@@ -286,6 +264,8 @@ class GitRepository:
         refs = [f"refs/tags/{name}:refs/tags/{name}" for name in names]
         self._program.network(*FETCH, "--", remote, *refs)
 
+    # ------------------------------------------------------------------------------------------------- writing
+
     def check_push(self, name: str) -> None:
         """See `ports.Git`."""
         self._claims.check_push(name)
@@ -312,31 +292,7 @@ def _tag_fields(listed: Completed) -> list[str]:
     return fields
 
 
-def _commits(records: Iterable[bytes]) -> Iterator[Commit]:
-    """Commits as `GitRepository.log` has Git write them."""
-    names: dict[str, str] = {}  # A path or a name comes again and again: each is kept once.
-    for record in records:
-        text = record.decode(errors="surrogateescape")
-        sha, parents, when, author, message, rest = text.split("\0", 5)
-        if not text.isascii():
-            author, message = _readable(author), _readable(message)
-        paths = rest.removeprefix("\0").removeprefix("\n").split("\0")
-        yield Commit(
-            sha=sha,
-            parents=tuple(parents.split()),
-            when=date(when),
-            message=message,
-            author=names.setdefault(author, author),
-            paths=tuple([names.setdefault(path, path) for path in paths if path]),
-        )
-
-
 def _listed(out: str) -> dict[str, str]:
     """What `git ls-remote --tags` and the like list: names and object ids."""
     rows = (line.split("\t", 1) for line in out.split("\n") if "\t" in line)
     return {name.removeprefix("refs/tags/"): oid for oid, name in rows}
-
-
-def _readable(text: str) -> str:
-    """Text with what is no UTF-8 in it shown as such."""
-    return text.encode(errors="surrogateescape").decode(errors="replace")
