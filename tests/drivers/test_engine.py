@@ -27,6 +27,7 @@ from tests import realengine
 from tests.realengine import NATIVE, Script, docker, folder, tar_of
 
 from dsci.drivers.engine import DockerEngine
+from dsci.drivers.engineclient import endpoint
 from dsci.drivers.runs import LABEL, Run
 from dsci.errors import BuilderError, RegistryError
 from dsci.model.oci import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Digest, Manifest
@@ -163,10 +164,9 @@ def test_docker_host_wins(
         assert f"true {url}" in shown.split("\n")
 
 
-def test_without_any_setting_it_is_the_default_socket(run: Run, settings: Path) -> None:
+def test_without_any_setting_it_is_the_default_socket(settings: Path) -> None:
     for environment in ({}, {"DOCKER_HOST": "", "DOCKER_CONTEXT": ""}, {"DOCKER_CONTEXT": "default"}):
-        endpoint = DockerEngine(os.environ | environment, run)._endpoint()
-        assert endpoint[0] == "unix:///var/run/docker.sock"
+        assert endpoint(os.environ | environment)[0] == "unix:///var/run/docker.sock"
 
 
 def test_a_context_is_found_without_any_settings_file(
@@ -248,9 +248,9 @@ def test_an_engine_behind_tls(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"currentContext": null}', '{"currentContext": ""}'])
-def test_a_settings_file_that_chooses_nothing(run: Run, settings: Path, content: str) -> None:
+def test_a_settings_file_that_chooses_nothing(settings: Path, content: str) -> None:
     (settings / "config.json").write_text(content)
-    assert DockerEngine(os.environ, run)._endpoint()[0] == "unix:///var/run/docker.sock"
+    assert endpoint(os.environ)[0] == "unix:///var/run/docker.sock"
 
 
 def test_a_context_that_does_not_exist_is_named(run: Run, settings: Path) -> None:

@@ -1,0 +1,138 @@
+"""A container of the image under test: what it holds, and what a run of it says.
+
+What comes out is bounded, in bytes and in seconds. How it was made and when it goes is `engine`'s to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from dsci.drivers.engineclient import quietly, talking
+from dsci.ports import FileEntry, Ran
+from dsci.streams import reader
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container as DockerContainer
+
+#: The engine keeps two files of this size: at least one is left of whatever was printed, however much it was.
+LOG_BYTES = 8 * 1024 * 1024
+#: What a line costs in such a file beside its text, and the most that goes into one line.
+_LOG_LINE, _LOG_PIECE = 60, 16 * 1024
+_LINK_LIMIT = 16
+#: How the engine says that a path leads nowhere, other than by a 404.
+_NOWHERE = ("not a directory", "too many links", "too many levels of", "cannot be empty", "file name too long")
+_CUT = "it printed more than is kept: only the end of its output can be looked at"
+
+
+class EngineContainer:
+    """A container of the image under test. Implements `ports.Container`."""
+
+    def __init__(self, container: DockerContainer, stopped: threading.Event) -> None:
+        self._container = container
+        self._stopped = stopped
+
+    def stat(self, path: str) -> FileEntry | None:
+        """The first header of the path's tar stream; the rest is never read, however large the folder."""
+        member = self._first(path)
+        if member is None:
+            return None
+        kind: Literal["file", "directory", "symlink", "other"] = "other"
+        if member.isdir():
+            kind = "directory"
+        elif member.issym():
+            kind = "symlink"
+        elif member.isreg() or member.islnk():
+            kind = "file"
+        return FileEntry(
+            kind=kind, mode=member.mode & 0o7777, uid=member.uid, gid=member.gid, size=member.size, link=member.linkname
+        )
+
+    def _first(self, path: str) -> tarfile.TarInfo | None:
+        with self._archive(path) as (archive, _):
+            return archive.next() if archive is not None else None
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """A regular file's first `limit` bytes, links followed."""
+        for _ in range(_LINK_LIMIT):
+            with self._archive(path) as (archive, end):
+                member = archive.next() if archive is not None else None
+                if archive is None or member is None:
+                    return None
+                if member.isreg():
+                    stream = archive.extractfile(member)
+                    return stream.read(limit) if stream is not None else None
+                if not member.issym() or end == path:
+                    return None
+                path = end
+        return None
+
+    @contextlib.contextmanager
+    def _archive(self, path: str) -> Iterator[tuple[tarfile.TarFile | None, str]]:
+        """The path's tar, and where a link leads in the end: the engine alone knows, folders may be links too."""
+        from docker.errors import APIError, NotFound
+
+        with talking(), contextlib.ExitStack() as closing:
+            try:
+                stream, told = self._container.get_archive(path)
+            except NotFound:
+                yield None, ""
+                return
+            except APIError as error:
+                if not any(text in str(error.explanation) for text in _NOWHERE):
+                    raise
+                yield None, ""
+                return
+            chunks = closing.enter_context(reader(stream))
+            archive = closing.enter_context(tarfile.open(fileobj=chunks, mode="r|"))
+            yield archive, str((told or {}).get("linkTarget") or "")
+
+    def run(self, timeout: float, output_limit: int) -> Ran:
+        """Start it and wait; kill it when `timeout` seconds are over. A container that cannot start says why."""
+        import requests
+        from docker.errors import APIError
+
+        began = time.monotonic()
+        code: int | None = None
+        reason = ""
+        with talking():
+            try:
+                self._container.start()
+            except APIError as error:
+                said = str(error.explanation or error)
+                return Ran(exit_code=None, stdout=b"", stderr=b"", seconds=time.monotonic() - began, reason=said)
+            if self._stopped.is_set():
+                quietly(self._container.kill)
+            waiting = time.monotonic()
+            try:
+                code = int(self._container.wait(timeout=timeout)["StatusCode"])
+            except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+                if time.monotonic() - waiting < timeout:
+                    raise
+                reason = f"still running after {timeout:g} s, so it was killed"
+                quietly(self._container.kill)
+            seconds = time.monotonic() - began
+            stdout = self._container.logs(stdout=True, stderr=False)
+            stderr = self._container.logs(stdout=False, stderr=True)
+        if _logged(stdout) + _logged(stderr) > LOG_BYTES or max(len(stdout), len(stderr)) > output_limit:
+            reason = reason or _CUT
+        return Ran(
+            exit_code=code,
+            stdout=stdout[-output_limit:],
+            stderr=stderr[-output_limit:],
+            seconds=seconds,
+            reason=reason,
+        )
+
+    def copy_out(self, path: str) -> bytes | None:
+        """A file's content after the run, up to 64 MiB."""
+        return self.read(path, 64 * 1024 * 1024)
+
+
+def _logged(output: bytes) -> int:
+    """About what this output took in the engine's log."""
+    return len(output) + _LOG_LINE * (output.count(b"\n") + len(output) // _LOG_PIECE)
