@@ -6,62 +6,43 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from dsci.cli import measured, render
 from dsci.cli import share as sharing
 from dsci.cli.console import complain
-from dsci.cli.options import as_json, builder, builders_of, check_names, event, images, registry
+from dsci.cli.manner import Manner, manner, no_speculate
+from dsci.cli.options import as_json, check_names, event, images, registry
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
-from dsci.model.config import CacheType
 from dsci.model.report import Outcome, Report, Status, Verdict, to_junit, to_markdown
 from dsci.pipeline import observe as observing
 from dsci.pipeline import release as releasing
 from dsci.pipeline import whole
 from dsci.pipeline import work as working
 from dsci.pipeline.snapshot import Snapshot
-from dsci.pipeline.work import How
 
-jobs = click.option("--jobs", type=click.IntRange(1, 256), help="How many images to build or test at once.")
-no_speculate = click.option(
-    "--no-speculate", is_flag=True, help="Build nothing on an image whose suites have not passed yet."
-)
-fail_fast = click.option("--fail-fast", is_flag=True, help="Begin nothing any more once something has failed.")
-
-cache = click.option(
-    "--cache",
-    type=click.Choice(get_args(CacheType)),
-    help="Where build steps are kept in this run, instead of what dsci.yaml says.",
-)
+_report = click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
 
 
 @click.command()
 @registry
 @as_json
 @event
-@jobs
-@fail_fast
-@builder
-@cache
+@manner
 @no_speculate
 @click.option("--keep", is_flag=True, help="Leave the images that were built in the engine.")
-@click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
+@_report
 @click.pass_context
 def release(
     context: click.Context,
     /,
     registries: tuple[str, ...],
     json: bool,
-    jobs: int | None,
-    fail_fast: bool,
-    builders: tuple[str, ...],
-    cache: CacheType | None,
-    no_speculate: bool,
-    keep: bool,
     folder: str | None,
+    wanted: Manner,
     **about: Any,
 ) -> None:
     """Build, test, claim and publish whatever HEAD changes.
@@ -75,15 +56,7 @@ def release(
             session.world,
             session.hands,
             session.request(),
-            how=_how(
-                session,
-                jobs=jobs,
-                keep=keep,
-                fail_fast=fail_fast,
-                no_speculate=no_speculate,
-                builders=builders,
-                cache=cache,
-            ),
+            how=wanted.how(session, keep=bool(wanted.keep)),
             announce=session.announce,
             trouble=errors.append,
         )
@@ -95,14 +68,11 @@ def release(
 @registry
 @as_json
 @sharing.options
-@jobs
-@fail_fast
-@builder
-@cache
+@manner
 @click.option("--keep/--no-keep", default=None, help="Leave the images in the engine (the default without --plan).")
 @click.option("--force", is_flag=True, help="Build even what is there already.")
 @click.option("--no-cache", is_flag=True, help="Run every step of every build again; implies --force without --plan.")
-@click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
+@_report
 @click.pass_context
 def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
     """Build images and what they stand on, as the work tree has them; nothing is released.
@@ -112,7 +82,7 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
     With --plan and --only, targets of a plan that was made elsewhere are built as HEAD has them, on the bases that it
     names and on what other machines pushed, and are pushed under their keys: `dsci release` finds them there.
     """
-    _begin(context, names, tests=False, rerun=False, no_speculate=False, **options)
+    _begin(context, names, tests=False, rerun=False, **options)
 
 
 @click.command(short_help="Run the suites of images, building what is not built yet.")
@@ -120,18 +90,15 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
 @registry
 @as_json
 @sharing.options
-@jobs
-@fail_fast
-@builder
-@cache
+@manner
 @no_speculate
 @click.option("--keep/--no-keep", default=False, help="Leave the images in the engine.")
 @click.option("--rerun", is_flag=True, help="Run suites that passed already on this very image.")
-@click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
+@_report
 @click.pass_context
 def test(context: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
     """Run the suites of images, their ancestors' included; what is not built yet is built first."""
-    _begin(context, names, tests=True, force=False, no_cache=False, **options)
+    _begin(context, names, tests=True, force=False, **options)
 
 
 def _begin(
@@ -140,115 +107,71 @@ def _begin(
     *,
     only: tuple[str, ...],
     plan_file: Path | None,
-    keep: bool | None,
-    **options: Any,
+    registries: tuple[str, ...],
+    json: bool,
+    folder: str | None,
+    wanted: Manner,
+    force: bool,
+    tests: bool,
+    rerun: bool,
 ) -> None:
-    """Work on what this machine has, or on a share of a plan."""
-    if not sharing.asked(names, only, plan_file, force=options["force"]):
-        _local(context, names, keep=keep is not False, **options)
-        return
-    assert plan_file is not None
-    with Session.of(context, registries=options["registries"]) as session:
-        given = {name: options[name] for name in ("jobs", "fail_fast", "no_speculate", "builders", "cache")}
-        how = _how(session, keep=bool(keep), fresh=options["no_cache"], **given)
-        report, errors = sharing.work(session, only, plan_file, how=how, tests=options["tests"], rerun=options["rerun"])
-        _finish(session, report, errors, json=options["json"], folder=options["folder"])
-
-
-def _how(
-    session: Session,
-    *,
-    jobs: int | None,
-    keep: bool,
-    fail_fast: bool,
-    no_speculate: bool,
-    builders: tuple[str, ...],
-    cache: CacheType | None,
-    fresh: bool = False,
-) -> How:
-    known = measured.read(session.measured)
-    return How(
-        jobs=jobs,
-        keep=keep,
-        fail_fast=fail_fast,
-        fresh=fresh,
-        speculate=not no_speculate,
-        seconds=measured.seconds(known),
-        took={target: each.took for target, each in known.items() if each.took},
-        means=session.means(cache),
-        builders=builders_of(builders),
-    )
+    """Work on a share of a plan, or on what this machine has, and say what came of it."""
+    shared = sharing.asked(names, only, plan_file, force=force)
+    with Session.of(context, registries=registries, lenient=not shared) as session:
+        if shared:
+            assert plan_file is not None
+            how = wanted.how(session, keep=bool(wanted.keep))
+            report, errors = sharing.work(session, only, plan_file, how=how, tests=tests, rerun=rerun)
+        else:
+            report, errors = _local(session, names, wanted, force=force, tests=tests, rerun=rerun)
+        _finish(session, report, errors, json=json, folder=folder)
 
 
 def _local(
-    context: click.Context,
-    names: tuple[str, ...],
-    *,
-    registries: tuple[str, ...],
-    json: bool,
-    jobs: int | None,
-    fail_fast: bool,
-    builders: tuple[str, ...],
-    cache: CacheType | None,
-    no_speculate: bool,
-    keep: bool,
-    force: bool,
-    no_cache: bool,
-    tests: bool,
-    rerun: bool,
-    folder: str | None,
-) -> None:
+    session: Session, names: tuple[str, ...], wanted: Manner, *, force: bool, tests: bool, rerun: bool
+) -> tuple[Report, Sequence[DsciError]]:
+    """Build these images and what they stand on, as the work tree has them; with `tests` run their suites."""
     began = time.monotonic()
-    with Session.of(context, registries=registries, lenient=True) as session:
-        overlay = session.git.dirty()
-        now, facts = observing.observe(session.world, overlay=overlay, history=False)
-        chosen = check_names(names, now.family) or frozenset(now.family.images)
-        request = session.request(release=False, select=frozenset(names), force=force or no_cache, rerun=rerun)
-        facts, plan = whole.plan(session.world, now.family, facts, request)
-        for text in plan.warnings:
-            session.console.warn(text)
-        if plan.has_work:
-            session.announce(plan)
-        how = _how(
-            session,
-            jobs=jobs,
-            keep=keep,
-            fail_fast=fail_fast,
-            no_speculate=no_speculate,
-            builders=builders,
-            cache=cache,
-            fresh=no_cache,
-        )
-        shop = working.prepare(session.world, session.hands, now, facts, plan, how=how, tests=tests)
-        bring = chosen if keep else frozenset()
-        if session.event.foreign:
-            session.console.say(releasing.FOREIGN)
-            private = working.all_work(plan)
-        else:
-            private = working.private_targets(session.hands, now, facts, plan)
-        work = working.work_on(
-            session.world,
-            session.hands,
-            shop,
-            facts,
-            plan,
-            how=how,
-            tests=tests,
-            bring=bring,
-            private=private,
-        )
-        local = [f"{target} is in the engine as {shop.kept_name(target)}" for target in work.images] if keep else []
-        report = Report(
-            plan=plan,
-            outcomes=tuple(work.outcomes),
-            suites=tuple(work.suites),
-            seconds=round(time.monotonic() - began, 3),
-            notes=(
-                *(text for text in local if text.partition("@")[0] in chosen),
-                *(_untested(now, chosen) if tests else ()),
-            ),
-        )
-        _finish(session, report, work.errors, json=json, folder=folder)
+    overlay = session.git.dirty()
+    now, facts = observing.observe(session.world, overlay=overlay, history=False)
+    chosen = check_names(names, now.family) or frozenset(now.family.images)
+    request = session.request(release=False, select=frozenset(names), force=force or wanted.no_cache, rerun=rerun)
+    facts, plan = whole.plan(session.world, now.family, facts, request)
+    for text in plan.warnings:
+        session.console.warn(text)
+    if plan.has_work:
+        session.announce(plan)
+    how = wanted.how(session, keep=wanted.keep is not False)
+    shop = working.prepare(session.world, session.hands, now, facts, plan, how=how, tests=tests)
+    bring = chosen if how.keep else frozenset()
+    if session.event.foreign:
+        session.console.say(releasing.FOREIGN)
+        private = working.all_work(plan)
+    else:
+        private = working.private_targets(session.hands, now, facts, plan)
+    work = working.work_on(
+        session.world,
+        session.hands,
+        shop,
+        facts,
+        plan,
+        how=how,
+        tests=tests,
+        bring=bring,
+        private=private,
+    )
+    local = [f"{target} is in the engine as {shop.kept_name(target)}" for target in work.images] if how.keep else []
+    report = Report(
+        plan=plan,
+        outcomes=tuple(work.outcomes),
+        suites=tuple(work.suites),
+        seconds=round(time.monotonic() - began, 3),
+        notes=(
+            *(text for text in local if text.partition("@")[0] in chosen),
+            *(_untested(now, chosen) if tests else ()),
+        ),
+    )
+    return report, work.errors
 
 
 def _untested(now: Snapshot, names: Iterable[str]) -> tuple[str, ...]:
