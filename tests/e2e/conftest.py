@@ -118,6 +118,11 @@ class Project:
         self.git("commit", "--quiet", "--allow-empty", "--message", message)
         return self.git("rev-parse", "HEAD")
 
+    def push(self, message: str, files: dict[str, str]) -> None:
+        """Commit these files and push the commit."""
+        self.commit(message, files)
+        self.git("push", "--quiet", "origin", "main")
+
     def env(self) -> dict[str, str]:
         """The environment of a user of this project alone."""
         return {
@@ -248,25 +253,27 @@ def make_project(tmp_path: Path, registry: RealRegistry, name: str) -> Project:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, real_registry: RealRegistry, request: pytest.FixtureRequest) -> Project:
-    """Two images that take no time to build, `base` and `ml` on it, committed and pushed."""
-    project = make_project(tmp_path, real_registry, request.node.name)
-    files = {f"images/{name}/Dockerfile": text for name, text in TINY.items()}
-    project.commit("feat: two images", files | {"images/base/note": "a note\n", "images/ml/model.txt": "v1\n"})
-    project.git("push", "--quiet", "origin", "main")
-    return project
+def empty(tmp_path: Path, real_registry: RealRegistry, request: pytest.FixtureRequest) -> Project:
+    """Such a repository with the session's registry."""
+    return make_project(tmp_path, real_registry, request.node.name)
 
 
 @pytest.fixture
-def small(tmp_path: Path, real_registry: RealRegistry, request: pytest.FixtureRequest) -> Project:
+def tiny(empty: Project) -> Project:
+    """Two images that take no time to build, `base` and `ml` on it, committed and pushed."""
+    files = {f"images/{name}/Dockerfile": text for name, text in TINY.items()}
+    empty.push("feat: two images", files | {"images/base/note": "a note\n", "images/ml/model.txt": "v1\n"})
+    return empty
+
+
+@pytest.fixture
+def small(empty: Project) -> Project:
     """The small family, committed, with a bare remote and the session's registry."""
-    project = make_project(tmp_path, real_registry, request.node.name)
     files = {f"images/{name}/Dockerfile": text for name, text in DOCKERFILES.items()}
     files |= {f"images/{name}": text for name, text in FILES.items()}
     files |= {f"images/{name}/suites/structure.yaml": text for name, text in STRUCTURE.items()}
     files["README.md"] = "# A family\n"
     # What makes the content of this test its own, so that no other test's images are found under its keys.
     files["dsci.yaml"] = 'versioning:\n  initial: "1.0.0"\n'
-    project.commit("feat: five images", files)
-    project.git("push", "--quiet", "origin", "main")
-    return project
+    empty.push("feat: five images", files)
+    return empty

@@ -132,8 +132,7 @@ def test_no_commits(tmp_path: Path) -> None:
 
 def test_shallow_clone(tiny: Project, tmp_path: Path) -> None:
     """What needs history is refused and says the CI setting; what needs none works."""
-    tiny.commit("fix: more", {"images/ml/model.txt": "v2\n"})
-    tiny.git("push", "--quiet", "origin", "main")
+    tiny.push("fix: more", {"images/ml/model.txt": "v2\n"})
     shallow = Project(
         folder=tmp_path / "shallow", state=tiny.state, registry=tiny.registry, remote=tiny.remote, prefix=tiny.prefix
     )
@@ -492,8 +491,7 @@ def test_registry_that_dies_in_the_middle(tiny: Project, tmp_path: Path) -> None
     """The run ends with the registry's error; the next one builds only what is missing."""
     images = _traces(tiny)["images in the engine"]
     tiny.registry = RealRegistry(tmp_path / "mortal")
-    tiny.commit("feat: slow", {"images/ml/Dockerfile": TINY["ml"] + "RUN sleep 2\n"})
-    tiny.git("push", "--quiet", "origin", "main")
+    tiny.push("feat: slow", {"images/ml/Dockerfile": TINY["ml"] + "RUN sleep 2\n"})
     try:
         process = tiny.start("release")
         assert process.stderr is not None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.conftest import Ended, Project, layers, make_project, outcomes, released
+from tests.e2e.conftest import Ended, Project, layers, outcomes, released
 from tests.faultyproxy import FaultyProxy
 from tests.lentbuildkit import LentBuildKit
 from tests.realengine import docker, image, processes
@@ -79,12 +79,10 @@ class Buildx:
 
 
 @pytest.fixture
-def family(tmp_path: Path, real_registry: Any, request: pytest.FixtureRequest) -> Project:
+def family(empty: Project) -> Project:
     """Three images on each other and a suite, committed and pushed."""
-    project = make_project(tmp_path, real_registry, request.node.name)
-    project.commit("feat: three images", FAMILY)
-    project.git("push", "--quiet", "origin", "main")
-    return project
+    empty.push("feat: three images", FAMILY)
+    return empty
 
 
 @pytest.fixture
@@ -337,8 +335,7 @@ def test_a_reproducible_family_is_the_same_from_a_builder_elsewhere(
     files = {f"images/{name}/Dockerfile": FAMILY[f"images/{name}/Dockerfile"] for name in ("python", "ml")}
     files["images/base/Dockerfile"] = "FROM debian:bookworm-slim\nRUN echo base > /etc/family\n"
     files["images/python/Dockerfile"] = "FROM base\nRUN cat /etc/family > /opt/python\n"
-    family.commit("feat: reproducible", files | {"dsci.yaml": "reproducible: true\n"})
-    family.git("push", "--quiet", "origin", "main")
+    family.push("feat: reproducible", files | {"dsci.yaml": "reproducible: true\n"})
     family.dsci("release", "--json", "--builder", "far")
     for name in ("base", "ml"):
         ended = family.dsci("verify", name, "--json", "--builder", "far")

@@ -43,11 +43,10 @@ def test_a_machine_that_never_built_goes_on_from_the_steps_of_another(
     tiny.environment["DOCKER_HOST"] = str(forgetful)
     with relay(forgetful.gateway, tiny.registry.address) as there:
         settings = {"registry": f"cache: {{type: registry, repository: {there}/{tiny.prefix}/steps}}\n"}
-        tiny.commit(
+        tiny.push(
             "feat: a step whose outcome is never the same",
             {"images/base/Dockerfile": RANDOM, "dsci.yaml": settings.get(how, f"cache: {how}\n")},
         )
-        tiny.git("push", "--quiet", "origin", "main")
         first = tiny.release()
         assert f"cache: {how}: as asked for" in first.stderr and STEP not in first.stderr
         forget(tiny)

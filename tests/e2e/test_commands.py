@@ -37,8 +37,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, real_registry: RealRegistry) 
     project = make_project(tmp_path_factory.mktemp("done"), real_registry, "commands-of-a-released-family")
     files = {f"images/{name}/Dockerfile": text for name, text in TINY.items()}
     files |= {"images/base/note": "a note\n", "images/ml/model.txt": "v1\n", "images/base/suites/base.yaml": SUITE}
-    project.commit("feat: two images", files)
-    project.git("push", "--quiet", "origin", "main")
+    project.push("feat: two images", files)
     project.release()
     project.commit("docs: say more", {"README.md": "more\n"})
     project.commit("feat(ml): a better model", {"images/ml/model.txt": "v2\n"})

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.e2e.conftest import Project, make_project, outcomes, released
+from tests.e2e.conftest import Project, outcomes, released
 from tests.emulation import arm_runs, unpacked
 from tests.realengine import docker
 
@@ -39,16 +38,14 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def family(tmp_path: Path, real_registry: Any, request: pytest.FixtureRequest) -> Project:
+def family(empty: Project, tmp_path: Path) -> Project:
     """Two images for two platforms, on nothing but one program."""
-    project = make_project(tmp_path, real_registry, request.node.name)
     for platform, architecture in (("amd64", "amd64"), ("arm", "armhf")):
         files = unpacked("busybox-static", architecture, tmp_path / "programs")
-        (project.folder / "images/base").mkdir(parents=True, exist_ok=True)
-        shutil.copy(files / "bin/busybox", project.folder / "images/base" / platform)
-    project.commit("feat: two platforms", FAMILY)
-    project.git("push", "--quiet", "origin", "main")
-    return project
+        (empty.folder / "images/base").mkdir(parents=True, exist_ok=True)
+        shutil.copy(files / "bin/busybox", empty.folder / "images/base" / platform)
+    empty.push("feat: two platforms", FAMILY)
+    return empty
 
 
 def test_a_family_for_two_platforms_is_built_and_tested_on_both(family: Project, emulator: Path) -> None:

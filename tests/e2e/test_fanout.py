@@ -23,8 +23,7 @@ SUITE = """\
 @pytest.fixture
 def planned(tiny: Project) -> tuple[Project, Path]:
     """The tiny family with a suite, pushed, and the plan of its first release in a file."""
-    tiny.commit("test: the note", {"images/base/suites/base.yaml": SUITE})
-    tiny.git("push", "--quiet", "origin", "main")
+    tiny.push("test: the note", {"images/base/suites/base.yaml": SUITE})
     plan = tiny.state.parent / "plan.json"
     plan.write_text(tiny.dsci("plan", "--json").stdout)
     return tiny, plan
@@ -85,8 +84,7 @@ def test_one_job_builds_and_tests_what_is_folded_into_it(planned: tuple[Project,
 def test_two_engines_one_of_which_dies(small: Project) -> None:
     """One machine builds the parents, the other (its own engine, in its own network namespace) the children; a job
     that is killed in the middle is run again elsewhere, and the release is made of what each of them pushed."""
-    small.commit("feat: slow", {"images/ml/Dockerfile": DOCKERFILES["ml"] + "RUN sleep 4 && date > /tmp/when\n"})
-    small.git("push", "--quiet", "origin", "main")
+    small.push("feat: slow", {"images/ml/Dockerfile": DOCKERFILES["ml"] + "RUN sleep 4 && date > /tmp/when\n"})
     plan = small.state.parent / "plan.json"
     plan.write_text(small.dsci("plan", "--json").stdout)
     waves = [[job["only"][0] for job in wave] for wave in small.dsci("matrix", "--plan", str(plan)).json]

@@ -71,11 +71,9 @@ def test_a_registry_that_deletes_nothing(tmp_path: Path, request: pytest.Fixture
     registry = RealRegistry(tmp_path / "registry", delete=False)
     try:
         project = make_project(tmp_path, registry, request.node.name)
-        project.commit("feat: one", {"images/ml/Dockerfile": "FROM debian:bookworm-slim\n"})
-        project.git("push", "--quiet", "origin", "main")
+        project.push("feat: one", {"images/ml/Dockerfile": "FROM debian:bookworm-slim\n"})
         project.dsci("build")
-        project.commit("feat: other", {"images/ml/Dockerfile": "FROM debian:bookworm-slim\nENV A=1\n"})
-        project.git("push", "--quiet", "origin", "main")
+        project.push("feat: other", {"images/ml/Dockerfile": "FROM debian:bookworm-slim\nENV A=1\n"})
         time.sleep(1.1)
         ended = project.dsci("cache", "prune", "--older-than", "0", "--yes", code=5)
         assert "deletes no manifests" in ended.stderr and "storage.delete.enabled" in ended.stderr

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Project, make_project, outcomes
+from tests.e2e.conftest import Project, outcomes
 from tests.realregistry import RealRegistry
 
 pytestmark = pytest.mark.engine
@@ -35,13 +35,10 @@ def push(bases: RealRegistry, text: str) -> str:
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, real_registry: RealRegistry, bases: RealRegistry, request: pytest.FixtureRequest
-) -> Project:
+def project(empty: Project, bases: RealRegistry) -> Project:
     """An image on that base, and one on it."""
     name = push(bases, "one")
-    project = make_project(tmp_path, real_registry, request.node.name)
-    project.commit(
+    empty.commit(
         "feat: begin",
         {
             "images/ml/Dockerfile": f"# ml\nFROM {name}\nCOPY model /etc/model\n",
@@ -49,7 +46,7 @@ def project(
             "images/app/Dockerfile": "FROM ml\nRUN cat /etc/tools /etc/model > /etc/app\n",
         },
     )
-    return project
+    return empty
 
 
 def test_a_lock_is_a_reviewable_file_and_moves_when_it_is_told_to(project: Project, bases: RealRegistry) -> None:

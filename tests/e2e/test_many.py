@@ -43,8 +43,7 @@ def test_many_images_and_four_hands(tmp_path: Path, real_registry: RealRegistry,
     project = make_project(tmp_path, real_registry, f"many-{count}-{registry}")
     if registry == "embedded":
         project.registry = None
-    project.commit("feat: many images", family(count))
-    project.git("push", "--quiet", "origin", "main")
+    project.push("feat: many images", family(count))
     project.patience = 3600
     began = time.monotonic()
     ended = project.dsci("release", "--json", "--jobs", "4")

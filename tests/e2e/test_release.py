@@ -437,8 +437,7 @@ def test_one_name_for_two_platforms(tiny: Project) -> None:
           - {name: own, path: /arch, expectedContents: [amd64]}
           - {name: foreign, path: /foreign, expectedContents: [arm64]}
         """
-    project.commit("feat: begin", {"images/user/Dockerfile": text, "images/user/suites/s.yaml": suite})
-    project.git("push", "--quiet", "origin", "main")
+    project.push("feat: begin", {"images/user/Dockerfile": text, "images/user/suites/s.yaml": suite})
     ended = project.release()
     assert outcomes(ended)["user test"] == "ok"
     assert f"Dsci-Base: {index} any/any {name}" in project.git("cat-file", "tag", "v0.1.0")

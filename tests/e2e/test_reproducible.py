@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.conftest import Ended, Project, make_project, released
+from tests.e2e.conftest import Ended, Project, released
 from tests.realregistry import RealRegistry
 from tests.secondengine import second_engine
 from tests.shiftedclock import runc_ahead
@@ -46,13 +46,11 @@ EPOCH = 1_770_091_506
 
 
 @pytest.fixture
-def family(tmp_path: Path, real_registry: RealRegistry, request: pytest.FixtureRequest) -> Project:
+def family(empty: Project) -> Project:
     """Two reproducible images, committed on a day of their own."""
-    project = make_project(tmp_path, real_registry, request.node.name)
-    project.environment |= AT
-    project.commit("feat: two images", FAMILY)
-    project.git("push", "--quiet", "origin", "main")
-    return project
+    empty.environment |= AT
+    empty.push("feat: two images", FAMILY)
+    return empty
 
 
 def layers(ended: Ended) -> list[dict[str, Any]]:

@@ -45,12 +45,10 @@ FLOATS = ("0.1.0", "0.1", "0", "latest")
 
 
 @pytest.fixture
-def varied(tmp_path: Path, real_registry: RealRegistry, request: pytest.FixtureRequest) -> Project:
+def varied(empty: Project) -> Project:
     """The family above, committed and pushed."""
-    project = make_project(tmp_path, real_registry, request.node.name)
-    project.commit("feat: variants", FILES)
-    project.git("push", "--quiet", "origin", "main")
-    return project
+    empty.push("feat: variants", FILES)
+    return empty
 
 
 def index(project: Project, name: str, tag: str) -> dict:
