@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from tests.faultyproxy import body_of
+from tests.serving import body_of, serving
 
 API = "/_apis/artifactcache/"
 
@@ -53,12 +53,8 @@ class ActionsCache:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[ActionsCache]:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        try:
+        with serving(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

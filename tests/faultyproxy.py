@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.serving import body_of, serving
 
 
 class FaultyProxy:
@@ -29,25 +30,8 @@ class FaultyProxy:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[FaultyProxy]:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        try:
+        with serving(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-
-
-def body_of(request: BaseHTTPRequestHandler) -> bytes | None:
-    """What was sent with a request; None where nothing was."""
-    if request.headers.get("Transfer-Encoding", "").lower() == "chunked":
-        content = b""
-        while size := int(request.rfile.readline().split(b";")[0], 16):
-            content += request.rfile.read(size)
-            request.rfile.readline()
-        request.rfile.readline()
-        return content
-    size = int(request.headers.get("Content-Length") or 0)
-    return request.rfile.read(size) if size or request.command in ("POST", "PUT", "PATCH") else None
 
 
 class _Handler(BaseHTTPRequestHandler):

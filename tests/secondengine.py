@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving import serving
+
 _COUNT = iter(range(1, 60))
 #: Several runs of the tests may have engines at the same time: each engine has a small network of its own.
 _NETWORK = f"10.{64 + os.getpid() // 251 % 128}.{os.getpid() % 251}"
@@ -58,12 +60,8 @@ def relay(address: str, target: str) -> Iterator[str]:
     handler = type("Handler", (_Relay,), {"target": (host, int(port))})
     server = socketserver.ThreadingTCPServer((address, 0), handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with serving(server):
         yield f"{address}:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def _ip(*arguments: str, check: bool = True) -> None:

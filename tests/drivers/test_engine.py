@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 import pytest
 from tests import realengine
 from tests.realengine import NATIVE, Script, docker, folder, tar_of
+from tests.serving import serving
 
 from dsci.drivers.engine import DockerEngine
 from dsci.drivers.engineclient import endpoint
@@ -213,10 +214,8 @@ def encrypted(certificate: tuple[Path, Path]) -> Iterator[str]:
     tls.load_verify_locations(certificate[0])
     tls.verify_mode = ssl.CERT_REQUIRED
     server.socket = tls.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield f"tcp://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield f"tcp://127.0.0.1:{server.server_address[1]}"
 
 
 def test_an_engine_behind_tls(

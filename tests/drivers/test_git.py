@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from tests.drivers.repository import CLEAN, Repo
+from tests.serving import serving
 
 from dsci.drivers import gitprogram
 from dsci.drivers.git import GitRepository
@@ -1367,11 +1368,8 @@ class _Forbidding(BaseHTTPRequestHandler):
 @pytest.fixture
 def forbidding() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Forbidding)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield f"127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield f"127.0.0.1:{server.server_address[1]}"
 
 
 @pytest.mark.parametrize("user", ["", "ada:", "https-token"])

@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 from tests.e2e.conftest import TINY, Ended, Project, outcomes, released
 from tests.realregistry import RealRegistry
+from tests.serving import serving
 
 pytestmark = pytest.mark.engine
 
@@ -274,10 +275,8 @@ def _engine(folder: Path, version: str) -> Iterator[str]:
             pass
 
     path = folder / "engine.sock"
-    with socketserver.ThreadingUnixStreamServer(str(path), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(socketserver.ThreadingUnixStreamServer(str(path), Handler)):
         yield f"unix://{path}"
-        server.shutdown()
 
 
 def test_docker_too_old(tiny: Project, tmp_path: Path) -> None:
@@ -418,10 +417,9 @@ def _server(status: int, headers: dict[str, str] | None = None, body: bytes = b"
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving(server):
         yield f"127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
 
 
 def _elsewhere(project: Project, address: str) -> list[str]:
