@@ -663,8 +663,8 @@ class TestWhereThingsGo:
                 "NO_PROXY": "corp.example, .lan,10.0.0.0/8,odd:8443",
             }
         )
-        assert here.proxies("https://ghcr.io/v2/") == {"https": "http://p:1"}
-        assert here.proxies("http://ghcr.io/v2/") == {"http": "http://q:2"}
+        assert here.proxy("https://ghcr.io/v2/") == "http://p:1"
+        assert here.proxy("http://ghcr.io/v2/") == "http://q:2"
         for direct in (
             "corp.example",
             "a.corp.example:5000",
@@ -675,11 +675,11 @@ class TestWhereThingsGo:
             "127.0.0.9",
             "[::1]:5000",
         ):
-            assert here.proxies(f"https://{direct}/v2/") == {}, direct
+            assert here.proxy(f"https://{direct}/v2/") is None, direct
         for through in ("notcorp.example", "11.1.2.3", "odd:443", "odd"):
-            assert here.proxies(f"https://{through}/v2/"), through
+            assert here.proxy(f"https://{through}/v2/"), through
         assert Network.from_environment({"HTTP_PROXY": "http://cgi:1"}).http_proxy is None
-        assert Network.from_environment({"https_proxy": "http://p", "no_proxy": "*"}).proxies("https://a.b/") == {}
+        assert Network.from_environment({"https_proxy": "http://p", "no_proxy": "*"}).proxy("https://a.b/") is None
         client = Client(network=Network(http_proxy=f"http://{server.host}"), insecure=["registry.test"])
         server.manifests["acme/app", "1"] = (OCI_MANIFEST, IMAGE.manifest)
         server.rule(

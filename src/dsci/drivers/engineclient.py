@@ -80,10 +80,10 @@ def _client(url: str, tls: Any, version: str) -> docker.DockerClient:
     from requests.utils import get_environ_proxies
 
     client = docker.DockerClient(base_url=url, tls=tls, timeout=_CALL_TIMEOUT, version=version)
-    if tls:
-        # Or REQUESTS_CA_BUNDLE would replace the engine's own authority (https://github.com/psf/requests/issues/3829).
-        client.api.trust_env = False
-        client.api.proxies = get_environ_proxies(client.api.base_url)
+    # Or REQUESTS_CA_BUNDLE would replace the engine's own authority (https://github.com/psf/requests/issues/3829), and
+    # the environment would be searched for proxies with every call.
+    client.api.trust_env = False
+    client.api.proxies = get_environ_proxies(client.api.base_url)
     return client
 
 

@@ -23,13 +23,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
-import requests
-
 from dsci.drivers.forgeplace import Token
 from dsci.drivers.routes import Network, origin, redact
 from dsci.drivers.transport import (
     REDIRECT_LIMIT,
     RETRY_AFTER_LIMIT,
+    Answer,
     Body,
     Clock,
     HttpError,
@@ -110,13 +109,13 @@ class Api:
             body = Body.of(json.dumps(payload).encode())
         for _ in range(REDIRECT_LIMIT + 1):
             response = self._transport.exchange(method, url, home=url, headers=headers, body=body, redirects=False)
-            if response.status_code not in (301, 302, 307, 308):
+            if response.status not in (301, 302, 307, 308):
                 return self._read(response)
             self._transport.done(response)
             url = redirected(f"{method} {redact(url)}", url, response.headers.get("Location", ""))
         raise HttpError(f"{method} {redact(url)}: more than {REDIRECT_LIMIT} redirects")
 
-    def _read(self, response: requests.Response) -> Said:
+    def _read(self, response: Answer) -> Said:
         name = self._transport.name(response)
         content = self._transport.read(response, ANSWER_LIMIT)
         value, text = None, ""
@@ -126,7 +125,7 @@ class Api:
         return Said(
             request=name,
             origin=origin(response.url),
-            status=response.status_code,
+            status=response.status,
             value=value,
             text=self._transport.scrub(text).strip(),
             trouble=is_trouble(response),

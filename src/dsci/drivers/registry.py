@@ -26,11 +26,9 @@ from functools import partial
 from itertools import count
 from typing import TypeVar
 
-import requests
-
 from dsci.drivers.routes import Network, origin
 from dsci.drivers.tokens import Authorizer, KeyHolder, pull, push, remove
-from dsci.drivers.transport import Body, Clock, HttpError, Transport, is_trouble
+from dsci.drivers.transport import Answer, Body, Clock, HttpError, Transport, is_trouble
 from dsci.drivers.uploads import Uploads
 from dsci.drivers.verify import verified
 from dsci.drivers.wire import DAMAGED, PORTAL, Wire, length, media_type, said_digest
@@ -148,10 +146,10 @@ class HttpRegistry:
 
     def _page(self, repository: Repository, url: str) -> tuple[list[str], str | None] | None:
         response = self._wire.request("GET", url, repository, (pull(repository),))
-        if response.status_code == 404:
+        if response.status == 404:
             self._transport.done(response)
             return None
-        if response.status_code != 200:
+        if response.status != 200:
             raise self._wire.failure(response, repository)
         where, link = self._transport.name(response), _NEXT.search(response.headers.get("Link", ""))
         try:
@@ -165,12 +163,12 @@ class HttpRegistry:
 
     def _head(self, reference: Reference) -> Descriptor | None:
         response = self._ask("HEAD", reference)
-        if is_trouble(response) or response.status_code in (401, 403):
+        if is_trouble(response) or response.status in (401, 403):
             raise self._wire.failure(response, reference.repository)
         self._transport.done(response)
-        if response.status_code == 404:
+        if response.status == 404:
             return None
-        if response.status_code == 200:
+        if response.status == 200:
             found = _described(response)
             if found is not None and reference.digest in (None, found.digest):
                 return found
@@ -180,10 +178,10 @@ class HttpRegistry:
 
     def _get(self, reference: Reference) -> tuple[Descriptor, bytes] | None:
         response = self._ask("GET", reference)
-        if response.status_code == 404:
+        if response.status == 404:
             self._transport.done(response)
             return None
-        if response.status_code != 200:
+        if response.status != 200:
             raise self._wire.failure(response, reference.repository)
         where, kind = self._transport.name(response), media_type(response)
         if kind not in _TYPES:
@@ -201,7 +199,7 @@ class HttpRegistry:
             raise RegistryError(f"{where}: sent as {kind}, but calls itself something else", hint=DAMAGED)
         return Descriptor(media_type=kind, digest=digest, size=len(content)), content
 
-    def _ask(self, method: str, reference: Reference) -> requests.Response:
+    def _ask(self, method: str, reference: Reference) -> Answer:
         repository = reference.repository
         url = self._wire.url(repository, f"manifests/{reference.digest or reference.tag or 'latest'}")
         return self._wire.request(method, url, repository, (pull(repository),), headers=_ACCEPT)
@@ -212,9 +210,9 @@ class HttpRegistry:
         response = self._wire.request("GET", url, repository, (pull(repository),))
         with contextlib.closing(response):
             where = self._transport.name(response)
-            if response.status_code == 404:
+            if response.status == 404:
                 raise RegistryError(f"{where}: there is no such blob in {repository}", hint="push its image again")
-            if response.status_code != 200:
+            if response.status != 200:
                 raise self._wire.failure(response, repository)
             yield verified(self._transport.stream(response), blob, where, remote=True)
 
@@ -298,10 +296,10 @@ class HttpRegistry:
 
         def read() -> int | None:
             response = self._ask("HEAD", reference)
-            if is_trouble(response) or response.status_code in (401, 403):
+            if is_trouble(response) or response.status in (401, 403):
                 raise self._wire.failure(response, reference.repository)
             self._transport.done(response)
-            text = response.headers.get("Last-Modified", "") if response.status_code == 200 else ""
+            text = response.headers.get("Last-Modified", "") if response.status == 200 else ""
             try:
                 return int(parsedate_to_datetime(text).timestamp())
             except ValueError:
@@ -316,12 +314,12 @@ class HttpRegistry:
     def _delete(self, repository: Repository, digest: Digest) -> bool:
         url = self._wire.url(repository, f"manifests/{digest}")
         response = self._wire.request("DELETE", url, repository, (remove(repository),))
-        if response.status_code in (200, 202, 204, 404):
+        if response.status in (200, 202, 204, 404):
             self._transport.done(response)
-            return response.status_code != 404
+            return response.status != 404
         failure = self._wire.failure(response, repository)
         codes = failure.codes if isinstance(failure, HttpError) else frozenset()
-        if response.status_code in (405, 501) or "UNSUPPORTED" in codes:
+        if response.status in (405, 501) or "UNSUPPORTED" in codes:
             raise UnsupportedError(
                 f"{repository}: the registry deletes no manifests: {failure.message}", hint=_HOW_ELSE
             )
@@ -349,7 +347,7 @@ class HttpRegistry:
             "PUT", url, repository, (push(repository),), headers=headers, body=Body.of(content)
         )
         where, said = self._transport.name(response), said_digest(response)
-        if response.status_code not in (200, 201, 202, 204):
+        if response.status not in (200, 201, 202, 204):
             raise self._refused(response, reference, manifest)
         self._transport.done(response)
         with self._lock:
@@ -365,11 +363,11 @@ class HttpRegistry:
                 hint="somebody else writes this tag at the same time: run again, one release at a time",
             )
 
-    def _refused(self, response: requests.Response, reference: Reference, manifest: Descriptor) -> DsciError:
+    def _refused(self, response: Answer, reference: Reference, manifest: Descriptor) -> DsciError:
         """The error of a refused PUT: a tag that may not move is a conflict, not a lack of rights."""
         failure = self._wire.failure(response, reference.repository)
-        allowed = response.status_code != 403 or reference.repository in self._proven
-        if reference.tag is not None and allowed and response.status_code in _IMMUTABLE:
+        allowed = response.status != 403 or reference.repository in self._proven
+        if reference.tag is not None and allowed and response.status in _IMMUTABLE:
             with contextlib.suppress(RegistryError):
                 found = self._head(reference)
                 if found is not None and found.digest != manifest.digest:
@@ -380,7 +378,7 @@ class HttpRegistry:
         return failure
 
 
-def _described(response: requests.Response) -> Descriptor | None:
+def _described(response: Answer) -> Descriptor | None:
     """The descriptor that a HEAD's headers make up, if they do."""
     kind, digest, size = media_type(response), said_digest(response), length(response)
     if kind not in _TYPES or digest is None or not size:

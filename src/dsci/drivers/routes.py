@@ -27,7 +27,7 @@ UNPRINTABLE = re.compile(r"[^ -~]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """The way out of here: a CA bundle (file or folder; None is requests' own), and proxies."""
+    """The way out of here: a CA bundle (file or folder; None is certifi's), and proxies."""
 
     ca_bundle: str | None = None
     http_proxy: str | None = None
@@ -50,13 +50,13 @@ class Network:
             no_proxy=tuple(item.lower() for item in exceptions if item),
         )
 
-    def proxies(self, url: str) -> dict[str, str]:
-        """The proxy for this URL, as requests wants it. Like Go's, loopback addresses never go through one."""
+    def proxy(self, url: str) -> str | None:
+        """The proxy for this URL. Like Go's, loopback addresses never go through one."""
         parts = urlsplit(url)
         proxy = self.https_proxy if parts.scheme == "https" else self.http_proxy
         if not proxy or _is_loopback(parts.hostname or "") or self._excepted(parts):
-            return {}
-        return {parts.scheme: proxy}
+            return None
+        return proxy
 
     def _excepted(self, parts: SplitResult) -> bool:
         host, address = parts.hostname or "", _address(parts.hostname or "")

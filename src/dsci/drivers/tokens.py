@@ -149,7 +149,7 @@ class Authorizer:
                 response = self._transport.exchange("GET", f"{base}/v2/", home=base)
                 if is_trouble(response):
                     raise self._transport.failure(response)
-                posed = response.headers.get("WWW-Authenticate", "") if response.status_code == 401 else ""
+                posed = response.headers.get("WWW-Authenticate", "") if response.status == 401 else ""
                 self._transport.done(response)
                 known = self._challenges.setdefault(base, Challenge.parse(posed))
         return known
@@ -202,7 +202,7 @@ class Authorizer:
                 body=Body.of(urlencode(form).encode()),
                 redirects=False,
             )
-            if response.status_code in (404, 405):  # a service from before OAuth2
+            if response.status in (404, 405):  # a service from before OAuth2
                 self._transport.done(response)
                 response = None
         if response is None:
@@ -210,9 +210,9 @@ class Authorizer:
             basic = self._basic(known) if known is not None and known.username else None
             url = f"{realm}{'&' if '?' in realm else '?'}{query}"
             response = self._transport.exchange("GET", url, home=realm, authorization=basic, redirects=False)
-        if response.status_code != 200:
+        if response.status != 200:
             raise self._transport.failure(
-                response, who=self.who(repository), hint=login(repository) if response.status_code in (401, 403) else ""
+                response, who=self.who(repository), hint=login(repository) if response.status in (401, 403) else ""
             )
         where = self._transport.name(response)
         try:

@@ -1,7 +1,7 @@
 """HTTP as it must be spoken to registries: one exchange at a time, and a whole unit of work tried again.
 
 No requests.Session is used, on purpose: it would read ~/.netrc over our Authorization, follow redirects with it and
-keep cookies. Only the adapter below it is, whose pool of connections is safe for threads. Credentials never leave the
+keep cookies. Only urllib3 below it is (`pools`), whose connections are safe for threads. Credentials never leave the
 origin they are for; bodies are streamed and can be sent again; answers are bounded in size and time; an exception shows
 neither a query value nor a secret. Where a request may go at all is `routes`' to decide, how a token is got `tokens`',
 and what a status means to a registry `registry`'s.
@@ -28,16 +28,16 @@ from http.client import HTTPException
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse, HTTPHeaderDict
 from urllib3.exceptions import HTTPError as Urllib3Error
+from urllib3.exceptions import SSLError as Urllib3SSLError
+from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
+from dsci.drivers.pools import Pools
 from dsci.drivers.routes import UNPRINTABLE, Network, Routes, origin, redact
 from dsci.drivers.verify import CHUNK
 from dsci.errors import AuthError, RegistryError
 
-#: Seconds to connect (and to have a chunk taken), and seconds of silence from a server.
-CONNECT_TIMEOUT, READ_TIMEOUT = 15.0, 60.0
 #: Seconds within which a small answer must be complete, however steadily it trickles.
 ANSWER_DEADLINE = 60.0
 #: An error or a token is smaller than this, or it is not read.
@@ -99,6 +99,32 @@ class Body:
         return cls(len(content), lambda: iter((content,) if content else ()))
 
 
+class Answer:
+    """What a server answers: a status and headers; the body is read when it is wanted."""
+
+    __slots__ = ("_raw", "headers", "method", "reason", "status", "url")
+
+    def __init__(self, method: str, url: str, raw: BaseHTTPResponse) -> None:
+        self.method, self.url, self._raw = method, url, raw
+        self.status: int = raw.status
+        self.reason: str = raw.reason or ""
+        self.headers: HTTPHeaderDict = raw.headers
+
+    @property
+    def left(self) -> int | None:
+        """How many bytes of the body are not read yet; None where that is not known."""
+        return self._raw.length_remaining
+
+    def read(self, size: int) -> bytes:
+        """Some of the body, as it is on the wire; nothing at its end."""
+        return self._raw.read1(size, decode_content=False)
+
+    def close(self) -> None:
+        """Whatever is left of it is not wanted."""
+        self._raw.close()
+        self._raw.release_conn()
+
+
 #: A pause before another try that is longer than this is told, in seconds.
 _TOLD = 3.0
 
@@ -116,13 +142,12 @@ class Transport:
         trace: Callable[[str], None] | None = None,
         waits: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._network = network
         self._waits = waits
         self.routes = Routes(insecure)
         self._attempts = attempts
         self._clock = clock
         self._trace = trace
-        self._adapter = HTTPAdapter(pool_connections=32, pool_maxsize=32, max_retries=0)
+        self._pools = Pools(network)
         self._lock = threading.Lock()
         self._not_before: dict[str, float] = {}
         self._answered: set[str] = set()
@@ -130,7 +155,7 @@ class Transport:
 
     def close(self) -> None:
         """Close every idle connection."""
-        self._adapter.close()
+        self._pools.close()
 
     def hide(self, *secrets: str) -> None:
         """Never show these texts, whoever echoes them."""
@@ -157,7 +182,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
         redirects: bool = True,
-    ) -> requests.Response:
+    ) -> Answer:
         """Send one request and give whatever status comes back, its body unread. Only `home` sees the authorization.
 
         Redirects are followed (with the body only where the method stays). Raises HttpError where there is no answer.
@@ -165,9 +190,9 @@ class Transport:
         for _ in range(REDIRECT_LIMIT + 1):
             signed = authorization if origin(url) == origin(home) else None
             response = self._send(method, url, signed, headers or {}, body)
-            if not redirects or response.status_code not in _REDIRECTS:
+            if not redirects or response.status not in _REDIRECTS:
                 return response
-            keeps = method in ("GET", "HEAD") or response.status_code in (307, 308)
+            keeps = method in ("GET", "HEAD") or response.status in (307, 308)
             if not keeps or not response.headers.get("Location"):
                 return response
             self.done(response)
@@ -176,39 +201,32 @@ class Transport:
 
     def _send(
         self, method: str, url: str, authorization: str | None, headers: Mapping[str, str], body: Body | None
-    ) -> requests.Response:
-        prepared = requests.Request(method, url, headers={"Accept-Encoding": "identity", **headers}).prepare()
-        prepared.headers["User-Agent"] = "dsci"
+    ) -> Answer:
+        sent = {"Accept-Encoding": "identity", "User-Agent": "dsci", **headers}
         if authorization:
-            prepared.headers["Authorization"] = authorization
+            sent["Authorization"] = authorization
         if body is not None:
-            prepared.headers["Content-Length"] = str(body.size)
+            sent["Content-Length"] = str(body.size)
         self._wait(origin(url))
         began = self._clock.monotonic()
         with contextlib.ExitStack() as stack:
+            pieces = None
             if body is not None and body.size:
                 pieces = body.open()
                 stack.callback(getattr(pieces, "close", lambda: None))
-                prepared.body = pieces  # type: ignore[assignment]  # the stubs know no iterators; urllib3 sends them
             try:
-                response = self._adapter.send(
-                    prepared,
-                    stream=True,
-                    timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-                    verify=self._network.ca_bundle or True,
-                    proxies=self._network.proxies(url),
-                )
-            except (requests.RequestException, Urllib3Error, HTTPException, OSError, UnicodeError) as error:
+                answer = Answer(method, url, self._pools.send(method, url, sent, pieces))
+            except (Urllib3Error, HTTPException, OSError, ValueError) as error:
                 raise self._broken(method, url, error) from None
         with self._lock:
             self._answered.add(origin(url))
         if self._trace is not None:
-            self._trace(f"{method} {redact(url)} {response.status_code} {self._clock.monotonic() - began:.3f}s")
-        return response
+            self._trace(f"{method} {redact(url)} {answer.status} {self._clock.monotonic() - began:.3f}s")
+        return answer
 
     # -------------------------------------------------------------------------------------------------- answers
 
-    def read(self, response: requests.Response, limit: int = ANSWER_LIMIT) -> bytes:
+    def read(self, response: Answer, limit: int = ANSWER_LIMIT) -> bytes:
         """The whole of a small answer; the connection is free again afterwards."""
         deadline = self._clock.monotonic() + ANSWER_DEADLINE
         content = bytearray()
@@ -223,32 +241,31 @@ class Transport:
                     )
         return bytes(content)
 
-    def done(self, response: requests.Response) -> None:
+    def done(self, response: Answer) -> None:
         """Be done with an answer: its connection serves the next request, where little is left to be read of it."""
-        left = response.raw.length_remaining
-        if left is None or left > ANSWER_LIMIT:
+        if response.left is None or response.left > ANSWER_LIMIT:
             response.close()
             return
         with contextlib.suppress(RegistryError):
             self.read(response)
 
-    def stream(self, response: requests.Response) -> Iterator[bytes]:
+    def stream(self, response: Answer) -> Iterator[bytes]:
         """The answer's body as it arrives, as it is on the wire."""
         try:
-            while piece := response.raw.read1(CHUNK, decode_content=False):
+            while piece := response.read(CHUNK):
                 yield piece
-        except (requests.RequestException, Urllib3Error, HTTPException, OSError) as error:
-            raise self._broken(response.request.method or "", response.url, error) from None
+        except (Urllib3Error, HTTPException, OSError) as error:
+            raise self._broken(response.method, response.url, error) from None
 
-    def name(self, response: requests.Response) -> str:
+    def name(self, response: Answer) -> str:
         """A response's request, as messages name it."""
-        return f"{response.request.method} {redact(response.url)}"
+        return f"{response.method} {redact(response.url)}"
 
     def failure(
-        self, response: requests.Response, *, who: str = "", hint: str = "", restart: Collection[str] = ()
+        self, response: Answer, *, who: str = "", hint: str = "", restart: Collection[str] = ()
     ) -> RegistryError:
         """The error a status is; the answer is read for the server's own code. `restart` are codes worth a new try."""
-        status = response.status_code
+        status = response.status
         codes, said = self._server_says(response)
         message = f"{self.name(response)}: {status} {' '.join(sorted(codes)) or response.reason or ''}".rstrip()
         if said:
@@ -278,7 +295,7 @@ class Transport:
             delay=retry_after(response.headers.get("Retry-After")),
         )
 
-    def _server_says(self, response: requests.Response) -> tuple[frozenset[str], str]:
+    def _server_says(self, response: Answer) -> tuple[frozenset[str], str]:
         """The codes and the first message of an error answer, if it has the specification's form."""
         try:
             errors = json.loads(self.read(response))["errors"]
@@ -314,7 +331,7 @@ class Transport:
                     temporary=True,
                     again=cause.errno == socket.EAI_AGAIN,
                 )
-        if any_of(requests.exceptions.SSLError):
+        if any_of(Urllib3SSLError):
             return HttpError(
                 f"{where}: TLS with {host} failed",
                 hint=f"add its CA to REQUESTS_CA_BUNDLE, or name {host} insecure if it speaks plain HTTP",
@@ -328,9 +345,9 @@ class Transport:
                 temporary=True,
                 again=known,
             )
-        if any_of(requests.Timeout, TimeoutError):
+        if any_of(Urllib3Timeout, TimeoutError):
             return HttpError(f"{where}: no answer in time", hint=f"is {host} reachable from here?", temporary=True)
-        if any_of(requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader, UnicodeError):
+        if any_of(ValueError):
             return HttpError(f"{where}: not a URL that can be asked")
         return HttpError(
             f"{where}: the connection broke ({kinds[-1].__name__})",
@@ -387,9 +404,9 @@ class Transport:
             self._clock.sleep(left + random.uniform(0, min(1.0, left / 10)))
 
 
-def is_trouble(response: requests.Response) -> bool:
+def is_trouble(response: Answer) -> bool:
     """Whether this is no answer to the question but a server out of order."""
-    return response.status_code >= 500 or response.status_code in _TEMPORARY_STATUSES
+    return response.status >= 500 or response.status in _TEMPORARY_STATUSES
 
 
 def retry_after(text: str | None, limit: float = RETRY_AFTER_LIMIT) -> float | None:

@@ -109,9 +109,9 @@ class Uploads:
         response = self._wire.request(
             "POST", self._wire.url(repository, "blobs/uploads/"), repository, (push(repository),)
         )
-        if response.status_code == 202:
+        if response.status == 202:
             return self._wire.following(response)
-        hint = f"create {repository} in its registry first, or check its name" if response.status_code == 404 else ""
+        hint = f"create {repository} in its registry first, or check its name" if response.status == 404 else ""
         raise self._wire.failure(response, repository, hint=hint)
 
     def cancel(self, location: str, repository: Repository) -> None:
@@ -133,7 +133,7 @@ class Uploads:
         url = f"{location}{'&' if '?' in location else '?'}{urlencode({'digest': str(blob.digest)})}"
         headers = {"Content-Type": "application/octet-stream"}
         response = self._wire.request("PUT", url, repository, (push(repository),), headers=headers, body=body)
-        if response.status_code not in (201, 204):
+        if response.status not in (201, 204):
             raise self._wire.failure(response, repository, restart=_RESTART)
         self._wire.transport.done(response)
         self._confirm(repository, blob)
@@ -144,9 +144,9 @@ class Uploads:
         scopes = (push(repository), pull(source))  # push first: some token services look at the first only
         url = self._wire.url(repository, f"blobs/uploads/?{query}")
         response = self._wire.request("POST", url, repository, scopes)
-        if response.status_code == 202:
+        if response.status == 202:
             return self._wire.following(response)
-        if response.status_code != 201:
+        if response.status != 201:
             raise self._wire.failure(response, repository)
         self._wire.transport.done(response)
         self._confirm(repository, blob)
@@ -177,7 +177,7 @@ class Uploads:
         self._wire.transport.done(response)
         if media_type(response) in ("text/html", "application/xhtml+xml"):  # a login page that answers everything
             return 406, None
-        return response.status_code, length(response)
+        return response.status, length(response)
 
     def _note(self, repository: Repository, blob: Descriptor) -> None:
         with self._lock:

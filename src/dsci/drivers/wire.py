@@ -10,11 +10,9 @@ import re
 import threading
 from collections.abc import Collection, Mapping
 
-import requests
-
 from dsci.drivers.routes import origin
 from dsci.drivers.tokens import Authorizer, Scopes, login
-from dsci.drivers.transport import Body, Transport
+from dsci.drivers.transport import Answer, Body, Transport
 from dsci.errors import RegistryError
 from dsci.model.oci import Digest, OciError
 from dsci.model.reference import Repository
@@ -42,12 +40,12 @@ class Wire:
         *,
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
-    ) -> requests.Response:
+    ) -> Answer:
         """One exchange, authorized; after a 401 from the registry itself, once more with a renewed token."""
         home = self._authorizer.base(repository)
         header = self._authorizer.header(repository, scopes)
         response = self._exchange(method, url, home, header, headers, body)
-        if response.status_code == 401 and origin(response.url) == origin(home):
+        if response.status == 401 and origin(response.url) == origin(home):
             posed = response.headers.get("WWW-Authenticate", "")
             renewed = self._authorizer.renew(repository, scopes, posed, header)
             if renewed is not None:
@@ -63,33 +61,33 @@ class Wire:
         authorization: str | None,
         headers: Mapping[str, str] | None,
         body: Body | None,
-    ) -> requests.Response:
+    ) -> Answer:
         if method not in ("GET", "HEAD"):
             with self._lock:
                 self.writes += 1
         return self.transport.exchange(method, url, home=home, authorization=authorization, headers=headers, body=body)
 
     def failure(
-        self, response: requests.Response, repository: Repository, *, hint: str = "", restart: Collection[str] = ()
+        self, response: Answer, repository: Repository, *, hint: str = "", restart: Collection[str] = ()
     ) -> RegistryError:
         """The error a response is; a refusal says who we were and how to become somebody else."""
-        denied = response.status_code in (401, 403)
+        denied = response.status in (401, 403)
         who = self._authorizer.who(repository) if denied else ""
         hint = login(repository) if denied else hint
         return self.transport.failure(response, who=who, hint=hint, restart=restart)
 
-    def following(self, response: requests.Response) -> str:
+    def following(self, response: Answer) -> str:
         """Where an upload goes on. Source: distribution-spec, "Pushing a blob in chunks"."""
         self.transport.done(response)
         return self.transport.routes.follow(response.url, response.headers.get("Location"), "Location")
 
 
-def media_type(response: requests.Response) -> str:
+def media_type(response: Answer) -> str:
     """The Content-Type without its parameters."""
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def said_digest(response: requests.Response) -> Digest | None:
+def said_digest(response: Answer) -> Digest | None:
     """The Docker-Content-Digest, where there is a legal one."""
     try:
         return Digest.parse(response.headers.get("Docker-Content-Digest", "").strip())
@@ -97,7 +95,7 @@ def said_digest(response: requests.Response) -> Digest | None:
         return None
 
 
-def length(response: requests.Response) -> int | None:
+def length(response: Answer) -> int | None:
     """The Content-Length, where there is one."""
     text = response.headers.get("Content-Length", "").strip()
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None

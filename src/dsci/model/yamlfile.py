@@ -9,7 +9,8 @@ mean is `config`'s to know.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -48,13 +49,20 @@ def load(text: str, kind: type[T], *, file: str, hint: str) -> tuple[T, Location
         # PyYAML lets the errors of chr() and int() through where an escape or a directive names absurd numbers.
         raise ConfigError(f"{file}: not valid YAML: {error}") from None
     reader = _Reader(file)
-    value = reader.read(root, inspect.type_info(kind), ()) if root is not None else {}
+    form = _form(kind)  # type: ignore[arg-type]  # types are hashable; mypy does not see it of a variable one
+    value = reader.read(root, form, ()) if root is not None else {}
     if reader.problems:
         raise ConfigError("\n".join(reader.problems), hint=hint)
     try:
         return msgspec.convert(value, kind), Location(file, reader.lines)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{file}: {error}", hint=hint) from None
+
+
+@lru_cache
+def _form(kind: Hashable) -> inspect.Type:
+    """What msgspec knows of a type: looked at once, for many files of the same form."""
+    return inspect.type_info(kind)
 
 
 class _Reader:
