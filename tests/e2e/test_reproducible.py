@@ -283,7 +283,7 @@ def test_the_example_family_is_the_same_on_another_day(
             shutil.copytree(EXAMPLE, project.folder)
             project.environment |= AT
             project.git("init", "--quiet", "--initial-branch=main")
-            project.commit("feat: a family", {"dsci.yaml": "reproducible: true\n"})
+            project.commit("feat: a family", {"dsci.yaml": _reproducible_example()})
             if not found:
                 found.append(_built(project))
                 continue
@@ -295,7 +295,25 @@ def test_the_example_family_is_the_same_on_another_day(
                 found.append(_built(project))
         finally:
             os.umask(before)
-    assert found[0] == found[1] and set(found[0]) == {"base", "python", "jupyter", "ml", "r"}
+    assert found[0] == found[1] and set(found[0]) == {"base", "python", "jupyter", "ml", "ml:gpu", "r"}
+
+
+@pytest.mark.slow
+def test_every_release_of_the_example_family_is_proven(
+    tmp_path: Path, real_registry: RealRegistry, request: pytest.FixtureRequest
+) -> None:
+    project = make_project(tmp_path, real_registry, request.node.name)
+    shutil.copytree(EXAMPLE, project.folder, dirs_exist_ok=True)
+    project.commit("feat: a family", {"dsci.yaml": _reproducible_example()})
+    project.git("push", "--quiet", "origin", "main")
+    assert set(released(project.release())) == {"base", "python", "jupyter", "ml", "r"}
+    for name in ("base", "python:0.1.0", "jupyter:latest", "ml", "ml:gpu", "r"):
+        (found,) = project.dsci("verify", name, "--json").json["targets"]
+        assert found["status"] == "equal" and found["released"] == found["rebuilt"], name
+
+
+def _reproducible_example() -> str:
+    return f"reproducible: true\n{(EXAMPLE / 'dsci.yaml').read_text()}"
 
 
 def _index(project: Project, name: str) -> dict[str, Any]:

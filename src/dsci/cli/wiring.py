@@ -10,8 +10,6 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,22 +28,22 @@ from dsci.model.trigger import Trigger
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dsci.cli.registries import Registries
     from dsci.drivers.buildx import Buildx
     from dsci.drivers.git import GitRepository
     from dsci.drivers.keychain import Keychain
-    from dsci.drivers.layout import LayoutRegistry
     from dsci.drivers.registry import HttpRegistry
     from dsci.drivers.runs import Run
     from dsci.model.caches import Means
     from dsci.model.config import CacheType
     from dsci.model.facts import Request
-    from dsci.model.oci import Descriptor, Digest, Platform
+    from dsci.model.oci import Digest, Platform
     from dsci.model.plan import Plan
-    from dsci.model.reference import Reference, Repository
+    from dsci.model.reference import Reference
     from dsci.pipeline.remote import Remote
     from dsci.pipeline.snapshot import Source
     from dsci.pipeline.world import Hands, World
-    from dsci.ports import Console, Forge, ImageSource, Registry
+    from dsci.ports import Console, Forge
 
 
 class Session(msgspec.Struct, kw_only=True, dict=True):
@@ -236,12 +234,13 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         return Keychain.from_environment(os.environ, Path.home())
 
     @cached_property
-    def registry(self) -> Routes:
+    def registry(self) -> Registries:
         """Every registry: the embedded one for images that were given none, HTTP for the rest."""
+        from dsci.cli.registries import Registries
         from dsci.drivers.layout import LayoutRegistry
 
         root = self.state / "registry" / self.git.root_commit()[:12]
-        return Routes(LayoutRegistry(root), lambda: self.http)
+        return Registries(LayoutRegistry(root), lambda: self.http)
 
     @cached_property
     def hands(self) -> Hands:
@@ -371,78 +370,3 @@ def _payload() -> object:
         if path.is_file() and path.stat().st_size <= _PAYLOAD_LIMIT:
             return json.loads(path.read_bytes())
     return None
-
-
-class Routes:
-    """A registry that is the embedded one or a remote one, by each name's host. Implements `ports.Registry`."""
-
-    def __init__(self, embedded: LayoutRegistry, remote: Callable[[], HttpRegistry]) -> None:
-        self.embedded = embedded
-        self._remote = remote
-
-    def _of(self, repository: Repository) -> Registry:
-        from dsci.model.reference import EMBEDDED
-
-        return self.embedded if repository.registry == EMBEDDED else self._remote()
-
-    def resolve(self, reference: Reference) -> Descriptor | None:
-        """See `ports.Registry`."""
-        return self._of(reference.repository).resolve(reference)
-
-    def manifest(self, reference: Reference) -> tuple[Descriptor, bytes] | None:
-        """See `ports.Registry`."""
-        return self._of(reference.repository).manifest(reference)
-
-    def blob(self, repository: Repository, blob: Descriptor) -> bytes:
-        """See `ports.Registry`."""
-        return self._of(repository).blob(repository, blob)
-
-    def open_blob(self, repository: Repository, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
-        """See `ports.Registry`."""
-        return self._of(repository).open_blob(repository, blob)
-
-    def lacks(self, repository: Repository, blob: Descriptor) -> bool:
-        """See `ports.Registry`."""
-        return self._of(repository).lacks(repository, blob)
-
-    def push_image(self, source: ImageSource, repository: Repository, tag: str | None = None) -> Descriptor:
-        """See `ports.Registry`."""
-        return self._of(repository).push_image(source, repository, tag)
-
-    def push_manifest(
-        self, repository: Repository, content: bytes, media_type: str, tag: str | None = None, *, look: bool = True
-    ) -> Descriptor:
-        """See `ports.Registry`."""
-        return self._of(repository).push_manifest(repository, content, media_type, tag, look=look)
-
-    def push_blob(self, repository: Repository, content: bytes, media_type: str) -> Descriptor:
-        """See `ports.Registry`."""
-        return self._of(repository).push_blob(repository, content, media_type)
-
-    def mount(self, source: Repository, blob: Descriptor, repository: Repository) -> bool:
-        """See `ports.Registry`; content does not cross from one kind of registry to the other this way."""
-        from dsci.model.reference import EMBEDDED
-
-        if (source.registry == EMBEDDED) != (repository.registry == EMBEDDED):
-            return False
-        return self._of(repository).mount(source, blob, repository)
-
-    def tags(self, repository: Repository) -> tuple[str, ...]:
-        """See `ports.Registry`."""
-        return self._of(repository).tags(repository)
-
-    def check_push(self, repository: Repository) -> None:
-        """See `ports.Registry`."""
-        self._of(repository).check_push(repository)
-
-    def written(self, reference: Reference) -> int | None:
-        """See `ports.Registry`."""
-        return self._of(reference.repository).written(reference)
-
-    def delete(self, repository: Repository, digest: Digest) -> bool:
-        """See `ports.Registry`."""
-        return self._of(repository).delete(repository, digest)
-
-    def sweep(self, repository: Repository) -> int:
-        """See `ports.Registry`."""
-        return self._of(repository).sweep(repository)
