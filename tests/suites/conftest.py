@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.realengine import NATIVE
 from dsci.drivers.engine import DockerEngine
 from dsci.drivers.runs import Run
 from dsci.model.reference import Reference
-from dsci.suites.subject import Subject
+from dsci.suites.subject import Still, Subject
 
 PLAIN = r"""
 FROM debian:bookworm-slim
@@ -78,8 +79,9 @@ Subjects = Callable[..., Subject]
 
 
 @pytest.fixture
-def subject(engine: DockerEngine) -> Subjects:
+def subject(engine: DockerEngine) -> Iterator[Subjects]:
     """Makes a subject of an image and a suite's files."""
+    closing = ExitStack()
 
     def make(
         image: Reference, files: Mapping[str, str | bytes] | None = None, *, timeout: float = 60, executable: str = ""
@@ -89,9 +91,11 @@ def subject(engine: DockerEngine) -> Subjects:
             engine=engine,
             image=image,
             platform=NATIVE,
+            still=closing.enter_context(Still(engine, image, NATIVE)),
             timeout=timeout,
             read=contents.__getitem__,
             executable=lambda path: path == executable,
         )
 
-    return make
+    with closing:
+        yield make

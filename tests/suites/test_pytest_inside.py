@@ -20,7 +20,7 @@ from dsci.model.reference import Reference
 from dsci.model.report import Check, SuiteReport, Verdict, to_junit
 from dsci.ports import Container
 from dsci.suites import run as suites
-from dsci.suites.subject import Subject
+from dsci.suites.subject import Still, Subject
 
 pytestmark = pytest.mark.engine
 
@@ -255,6 +255,7 @@ def test_an_image_with_a_will_of_its_own(run: Run) -> None:
             engine=engine,
             image=image,
             platform=NATIVE,
+            still=Still(engine, image, NATIVE),
             timeout=60,
             read=files.__getitem__,
             executable=lambda _: False,

@@ -521,7 +521,8 @@ def test_os_expand(text: str, expanded: str) -> None:
 def test_nothing_is_left_behind(subject: Subjects, plain: Reference, engine: DockerEngine, run: Run) -> None:
     made = subject(plain)
     text = document(commandTests="- {name: a, command: nope}", fileExistenceTests="- {name: b, path: /t}")
-    list(structure.run(made, structure.parse(text, file="s.yaml")))
+    with made.still:
+        list(structure.run(made, structure.parse(text, file="s.yaml")))
     engine.collect(wait=True)
     label = f"{LABEL}={run.id}"
     assert realengine.containers(label) == set() == realengine.volumes(label)

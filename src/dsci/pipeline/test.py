@@ -25,7 +25,7 @@ from dsci.pipeline.stock import read_receipt
 from dsci.pipeline.transfer import RegistrySource
 from dsci.ports import ImageSource
 from dsci.suites import run as suite_runner
-from dsci.suites.subject import Subject
+from dsci.suites.subject import Still, Subject
 
 #: How often a lost image is loaded anew for one suite.
 _RELOADS = 2
@@ -78,6 +78,7 @@ def test(
 ) -> tuple[SuiteReport, ...]:
     """Run every suite of a target, and attach the receipt when all of them passed."""
     loaded = _Loaded(shop, target, image)
+    still = Still(shop.engine, shop.local_name(target), target.platform)
 
     def one(suite: Suite) -> SuiteReport:
         shop.console.step(str(target), f"suite {suite.name}")
@@ -85,13 +86,14 @@ def test(
             engine=shop.engine,
             image=shop.local_name(target),
             platform=target.platform,
+            still=still,
             timeout=suite.timeout,
             read=lambda path: read(shop, path),
             executable=lambda path: shop.now.tree[path].mode == EXECUTABLE,
         )
         return loaded.use(lambda: suite_runner.run(suite, subject, target=str(target)))
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with still, ThreadPoolExecutor(_AT_ONCE) as pool:
         reports = tuple(pool.map(one, shop.now.family.suites(target)))
     private = target in shop.private or any(
         path in shop.now.changed for suite in shop.now.family.suites(target) for path in suite.files

@@ -1,7 +1,7 @@
 """container-structure-test files, schema 2.0.0: commands, files, contents, metadata.
 
 A file is read strictly (an unknown or duplicate key is an error, scalars stay as written) and run against the image
-itself: every command in a fresh container of its own, files and metadata without starting one. Regular expressions are
+itself: every command in a fresh container of its own, files in one that is never started. Regular expressions are
 Go's (RE2). What a file asks for that could reach the host, and what is not carried out yet, is refused by name and
 line, never passed over.
 
@@ -171,13 +171,13 @@ def run(subject: Subject, tests: StructureFile) -> Iterator[Check]:
     for command in tests.command_tests:
         yield _command(subject, command, own, environment)
     if tests.file_content_tests or tests.file_existence_tests:
-        with subject.container(entrypoint=[""], command=["/dsci-never-started"]) as container:
-            for content in tests.file_content_tests:
-                found = container.read(content.path, _CONTENT_LIMIT + 1)
-                yield _judge(f"File Content Test: {content.name}", _contents(content, found))
-            for existence in tests.file_existence_tests:
-                entry = container.stat(expand(existence.path, environment))
-                yield _judge(f"File Existence Test: {existence.name}", _existence(existence, entry))
+        container = subject.still.container()
+        for content in tests.file_content_tests:
+            found = container.read(content.path, _CONTENT_LIMIT + 1)
+            yield _judge(f"File Content Test: {content.name}", _contents(content, found))
+        for existence in tests.file_existence_tests:
+            entry = container.stat(expand(existence.path, environment))
+            yield _judge(f"File Existence Test: {existence.name}", _existence(existence, entry))
     if tests.metadata_test is not None and tests.metadata_test != MetadataTest():
         yield _judge("Metadata Test", _metadata(tests.metadata_test, subject.config))
 

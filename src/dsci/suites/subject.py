@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from functools import cached_property
+from contextlib import AbstractContextManager, ExitStack
+from functools import cached_property, partial
 from typing import Any
 
 import msgspec
@@ -14,21 +15,60 @@ from dsci.model.reference import Reference
 from dsci.ports import Container, Engine
 
 
+class Still:
+    """An image as it is while nothing runs in it: its config, and a container that is never started.
+
+    All suites of an image look at the same one; the container is made when it is first wanted and removed at the end.
+    Safe for threads. What it is asked raises BuilderError where the engine fails.
+    """
+
+    def __init__(self, engine: Engine, image: Reference, platform: Platform) -> None:
+        self._inspect = partial(engine.config, image)
+        self._make = partial(
+            engine.container, image, platform=platform, entrypoint=[""], command=["/dsci-never-started"]
+        )
+        self._closing = ExitStack()
+        self._lock = threading.Lock()
+        self._config: Mapping[str, Any] | None = None
+        self._made: Container | None = None
+
+    def __enter__(self) -> Still:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._closing.__exit__(*error)
+
+    def config(self) -> Mapping[str, Any]:
+        """The image's config object."""
+        with self._lock:
+            if self._config is None:
+                self._config = self._inspect()
+            return self._config
+
+    def container(self) -> Container:
+        """The container."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._closing.enter_context(self._make())
+            return self._made
+
+
 class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """An image in the engine, the time a run in it may take, and the suite's files from Git."""
 
     engine: Engine
     image: Reference
     platform: Platform
+    still: Still
     timeout: float
     read: Callable[[str], bytes]
     """A suite file's content by its path from the repository's root."""
     executable: Callable[[str], bool]
 
-    @cached_property
+    @property
     def config(self) -> Mapping[str, Any]:
         """The image's config object."""
-        return self.engine.config(self.image)
+        return self.still.config()
 
     @cached_property
     def environment(self) -> Mapping[str, str]:
