@@ -7,9 +7,11 @@ both side by side, except where a test says that we differ on purpose.
 from __future__ import annotations
 
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests import realengine
+from tests.realengine import NATIVE
 from tests.suites.conftest import Subjects
 
 from dsci.drivers.engine import DockerEngine
@@ -20,6 +22,7 @@ from dsci.model.reference import Reference
 from dsci.model.report import Check, Verdict
 from dsci.suites import run as suites
 from dsci.suites import structure
+from dsci.suites.subject import Still, Subject
 
 PASS, FAIL = Verdict.PASSED, Verdict.FAILED
 
@@ -526,3 +529,28 @@ def test_nothing_is_left_behind(subject: Subjects, plain: Reference, engine: Doc
     engine.collect(wait=True)
     label = f"{LABEL}={run.id}"
     assert realengine.containers(label) == set() == realengine.volumes(label)
+
+
+@pytest.mark.engine
+def test_suites_side_by_side_look_at_one_container(plain: Reference, engine: DockerEngine, run: Run) -> None:
+    text = document(fileExistenceTests="- {name: b, path: /t}", fileContentTests="- {name: c, path: /t/lines}")
+    tests = structure.parse(text, file="s.yaml")
+    label = f"{LABEL}={run.id}"
+    with Still(engine, plain, NATIVE) as still, ThreadPoolExecutor(4) as pool:
+        made = [
+            Subject(
+                engine=engine,
+                image=plain,
+                platform=NATIVE,
+                still=still,
+                timeout=60,
+                read=str.encode,
+                executable=lambda _: False,
+            )
+            for _ in range(4)
+        ]
+        found = list(pool.map(lambda each: list(structure.run(each, tests)), made))
+        assert len(realengine.containers(label)) == 1
+    assert [[check.verdict for check in checks] for checks in found] == [[Verdict.PASSED] * 2] * 4
+    engine.collect(wait=True)
+    assert realengine.containers(label) == set()
