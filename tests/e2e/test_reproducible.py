@@ -299,16 +299,12 @@ def test_the_example_family_is_the_same_on_another_day(
 
 
 @pytest.mark.slow
-def test_every_release_of_the_example_family_is_proven(
-    tmp_path: Path, real_registry: RealRegistry, request: pytest.FixtureRequest
-) -> None:
-    project = make_project(tmp_path, real_registry, request.node.name)
-    shutil.copytree(EXAMPLE, project.folder, dirs_exist_ok=True)
-    project.commit("feat: a family", {"dsci.yaml": _reproducible_example()})
-    project.git("push", "--quiet", "origin", "main")
-    assert set(released(project.release())) == {"base", "python", "jupyter", "ml", "r"}
+def test_every_release_of_the_example_family_is_proven(empty: Project) -> None:
+    shutil.copytree(EXAMPLE, empty.folder, dirs_exist_ok=True)
+    empty.push("feat: a family", {"dsci.yaml": _reproducible_example()})
+    assert set(released(empty.release())) == {"base", "python", "jupyter", "ml", "r"}
     for name in ("base", "python:0.1.0", "jupyter:latest", "ml", "ml:gpu", "r"):
-        (found,) = project.dsci("verify", name, "--json").json["targets"]
+        (found,) = empty.dsci("verify", name, "--json").json["targets"]
         assert found["status"] == "equal" and found["released"] == found["rebuilt"], name
 
 
