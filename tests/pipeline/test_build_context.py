@@ -31,8 +31,8 @@ from dsci.model.family import TargetId
 from dsci.model.oci import Digest, Platform
 from dsci.model.reference import Reference
 from dsci.pipeline import build as building
-from dsci.pipeline.build import Workshop
 from dsci.pipeline.snapshot import Snapshot, Source, snapshot
+from dsci.pipeline.workshop import Workshop
 from dsci.ports import BuildFailure, BuildOrder
 
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")

@@ -18,7 +18,7 @@ from dsci.drivers.git import GitRepository
 from dsci.errors import ConfigError
 from dsci.model.family import TargetId
 from dsci.model.oci import Platform
-from dsci.pipeline.build import write_context
+from dsci.pipeline.context import write_context
 from dsci.pipeline.snapshot import Source, snapshot
 
 AMD64 = Platform("linux", "amd64")

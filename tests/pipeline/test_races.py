@@ -25,6 +25,7 @@ from dsci.model.receipt import Receipt, to_artifact
 from dsci.model.reference import Repository
 from dsci.model.report import SuiteReport
 from dsci.pipeline import build as building
+from dsci.pipeline import receipts
 from dsci.pipeline import test as testing
 from dsci.pipeline.stock import read_receipt
 
@@ -83,7 +84,7 @@ def race(tmp_path: Any) -> Iterator[Race]:
 def test_a_receipt_of_another_run_serves_as_well(race: Race) -> None:
     theirs = receipt(OURS, suites="x", engine="another one")
     race.others_receipt(theirs, OURS)
-    building.write_receipt(race.shop, TARGET, OURS.descriptor, receipt(OURS, suites="x"))
+    receipts.write_receipt(race.shop, TARGET, OURS.descriptor, receipt(OURS, suites="x"))
     assert read_receipt(race.registry, race.repository, KEY, "x") == theirs
 
 
@@ -91,7 +92,7 @@ def test_a_receipt_of_another_run_serves_as_well(race: Race) -> None:
 def test_a_receipt_of_something_else_does_not(race: Race, other: Receipt) -> None:
     race.others_receipt(other, THEIRS if other.image == str(THEIRS.descriptor.digest) else OURS)
     with pytest.raises(ConflictError, match="right after we wrote"):
-        building.write_receipt(race.shop, TARGET, OURS.descriptor, receipt(OURS))
+        receipts.write_receipt(race.shop, TARGET, OURS.descriptor, receipt(OURS))
 
 
 def test_the_image_of_who_was_faster_by_a_moment_is_used(race: Race, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,8 @@ from dsci.model.family import TargetId
 from dsci.model.oci import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Digest, Manifest, Platform
 from dsci.model.reference import EMBEDDED, Reference, Repository
 from dsci.pipeline import test as testing
-from dsci.pipeline.build import Workshop
 from dsci.pipeline.snapshot import Snapshot
+from dsci.pipeline.workshop import Workshop
 from dsci.pipeline.world import Hands
 from dsci.ports import BuildFailure, BuildOrder, Pin
 from dsci.suites.run import executes

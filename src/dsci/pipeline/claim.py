@@ -19,10 +19,11 @@ from dsci.model.links import Links
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Plan, PlannedRelease
 from dsci.pipeline import publish, remote
-from dsci.pipeline.build import Workshop, base_of
+from dsci.pipeline.order import base_of
 from dsci.pipeline.run import Work
 from dsci.pipeline.snapshot import Snapshot, snapshot
 from dsci.pipeline.work import workshop
+from dsci.pipeline.workshop import Workshop
 from dsci.pipeline.world import Hands, World
 from dsci.ports import Claimed, Git, TagObject
 

@@ -20,7 +20,7 @@ from dsci.model.oci import INDEX_TYPES, Descriptor, Digest, Index, Platform
 from dsci.model.receipt import Receipt
 from dsci.model.reference import Repository
 from dsci.model.releases import release_tags
-from dsci.pipeline.build import inputs_record
+from dsci.pipeline.receipts import inputs_record
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.stock import read_receipt
 from dsci.pipeline.world import Hands, World

@@ -18,9 +18,9 @@ from dsci.model.oci import Descriptor
 from dsci.model.plan import Plan
 from dsci.model.report import Outcome, Status, SuiteReport
 from dsci.model.schedule import Schedule, Stage, Step
-from dsci.pipeline.build import Workshop
 from dsci.pipeline.room import Rooms
 from dsci.pipeline.steps import Result, Steps
+from dsci.pipeline.workshop import Workshop
 
 
 class Work(msgspec.Struct, kw_only=True):

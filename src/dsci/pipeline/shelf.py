@@ -14,7 +14,7 @@ from dsci.errors import DsciError
 from dsci.model.family import TargetId
 from dsci.model.oci import Descriptor
 from dsci.pipeline import test as testing
-from dsci.pipeline.build import Workshop
+from dsci.pipeline.workshop import Workshop
 
 
 class Shelf:

@@ -21,9 +21,9 @@ from dsci.model.schedule import Stage, Step
 from dsci.model.text import clean
 from dsci.pipeline import build as building
 from dsci.pipeline import test as testing
-from dsci.pipeline.build import Workshop
 from dsci.pipeline.room import Rooms
 from dsci.pipeline.shelf import Shelf
+from dsci.pipeline.workshop import Workshop
 from dsci.ports import BuildFailure
 
 

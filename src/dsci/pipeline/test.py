@@ -20,9 +20,10 @@ from dsci.model.oci import Descriptor, Digest, Manifest
 from dsci.model.receipt import Receipt, SuiteResult
 from dsci.model.report import SuiteReport, Verdict
 from dsci.model.tree import EXECUTABLE, FILE
-from dsci.pipeline.build import Workshop, receipt, write_receipt
+from dsci.pipeline.receipts import receipt, write_receipt
 from dsci.pipeline.stock import read_receipt
 from dsci.pipeline.transfer import RegistrySource
+from dsci.pipeline.workshop import Workshop
 from dsci.ports import ImageSource
 from dsci.suites import run as suite_runner
 from dsci.suites.subject import Still, Subject

@@ -18,11 +18,14 @@ from dsci.model.oci import Platform
 from dsci.model.receipt import BaseUsed
 from dsci.model.verification import Verification, Verified
 from dsci.pipeline import able, contents
-from dsci.pipeline.build import Workshop, failure_text, order_of, write_context
+from dsci.pipeline.build import failure_text
+from dsci.pipeline.context import write_context
+from dsci.pipeline.order import order_of
 from dsci.pipeline.released import Recipe, Release, find, recipes
 from dsci.pipeline.snapshot import Snapshot, snapshot
 from dsci.pipeline.test import ensure_local, in_registry
 from dsci.pipeline.transfer import RegistrySource
+from dsci.pipeline.workshop import Workshop
 from dsci.pipeline.world import Hands, World
 from dsci.ports import BuildFailure, ImageSource
 

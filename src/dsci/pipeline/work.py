@@ -22,11 +22,11 @@ from dsci.model.reference import Repository
 from dsci.model.room import Took
 from dsci.model.schedule import Step
 from dsci.pipeline import able
-from dsci.pipeline.build import Workshop
 from dsci.pipeline.epochs import epochs_of
 from dsci.pipeline.room import Rooms
 from dsci.pipeline.run import Runner, Work
 from dsci.pipeline.snapshot import Snapshot
+from dsci.pipeline.workshop import Workshop
 from dsci.pipeline.world import Hands, World
 
 
