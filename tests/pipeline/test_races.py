@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -167,3 +168,37 @@ def test_an_image_that_stays_lost_is_told(race: Race) -> None:
     with pytest.raises(BuilderError, match="snapshot"):
         testing._Loaded(race.shop, TARGET, OURS.descriptor).use(lambda: engine.use())  # type: ignore[arg-type,func-returns-value]
     assert engine.loads == 2
+
+
+class Losing(Forgetful):
+    """An engine that loses a layer while an image is loaded that stands on it, or refuses the image."""
+
+    def __init__(self, *errors: BuilderError) -> None:
+        super().__init__()
+        self.there, self.errors, self.removed = False, list(errors), 0
+
+    def remove_image(self, name: object) -> None:
+        super().remove_image(name)
+        self.removed += 1
+
+    def load(self, source: object, name: object) -> None:
+        super().load(source, name)
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+LOST, FULL = BuilderError("parent snapshot x does not exist", temporary=True), BuilderError("no space left on device")
+
+
+@pytest.mark.parametrize(
+    ("errors", "loads", "said"), [((LOST,), 2, ""), ((LOST, LOST), 2, "snapshot"), ((FULL,), 1, "no space")]
+)
+def test_an_image_whose_layers_go_while_it_is_loaded_is_loaded_again(
+    race: Race, errors: tuple[BuilderError, ...], loads: int, said: str
+) -> None:
+    engine = race.shop.engine = Losing(*errors)
+    race.shop.local_name, race.shop.private = str, set()
+    race.registry.push_image(OURS, race.repository, "ours")
+    with pytest.raises(BuilderError, match=said) if said else contextlib.nullcontext():
+        testing.ensure_local(race.shop, TARGET, OURS.descriptor)
+    assert (engine.loads, engine.removed) == (loads, loads - 1)

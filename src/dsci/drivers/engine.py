@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from dsci.drivers import enginesweep
-from dsci.drivers.engineclient import DISK, connect, endpoint, quietly, talking
+from dsci.drivers.engineclient import DISK, connect, endpoint, lost, quietly, talking
 from dsci.drivers.enginecontainer import LOG_BYTES, EngineContainer
 from dsci.drivers.enginediscards import Discards
 from dsci.drivers.engineload import loadable
@@ -158,7 +158,8 @@ class DockerEngine:
         with talking(), self._run.images:
             for line in self._client.api.load_image(loadable(source, name)):
                 if isinstance(line, dict) and (line.get("error") or line.get("errorDetail")):
-                    raise BuilderError(f"the engine could not load {name}: {line.get('error')}", hint=DISK)
+                    said = str(line.get("error"))
+                    raise BuilderError(f"the engine could not load {name}: {said}", hint=DISK, temporary=lost(said))
         if self.image_id(name) is None:
             raise BuilderError(f"the engine loaded {name} but does not show it", hint="try again; see the engine's log")
 

@@ -134,7 +134,7 @@ def talking(where: str = "") -> Iterator[None]:
         raise BuilderError(
             f"the Docker Engine answered: {said[:500]}",
             hint=DISK if "no space" in said else "see the engine's log",
-            temporary=("snapshot" in said and "does not exist" in said) or "no such image" in said.lower(),
+            temporary=lost(said),
         ) from None
     except (DockerException, requests.exceptions.RequestException, OSError) as error:
         why = _innermost(error)
@@ -144,6 +144,11 @@ def talking(where: str = "") -> Iterator[None]:
             f"{'no permission to use' if denied else 'cannot reach'} the Docker Engine{at}: {why}",
             hint="add yourself to the docker group, or use rootless Docker" if denied else _START,
         ) from error
+
+
+def lost(said: str) -> bool:
+    """Whether the engine speaks of an image or a layer that another clean-up took away: it can be brought anew."""
+    return ("snapshot" in said and "does not exist" in said) or "no such image" in said.lower()
 
 
 def _innermost(error: BaseException) -> str:

@@ -43,7 +43,14 @@ def ensure_local(shop: Workshop, target: TargetId, image: Descriptor) -> None:
     shop.console.step(str(target), f"load {image.digest.short} into the engine")
     # Not fetched by the engine itself: it skips the blob of a layer whose files it has from elsewhere, and no child can
     # be made of the image then.
-    shop.engine.load(source or in_registry(shop, target, image), name)
+    try:
+        shop.engine.load(source or in_registry(shop, target, image), name)
+    except BuilderError as error:
+        if not error.temporary:
+            raise
+        # A layer that it stands on went while it was loaded. It comes back with a new name only.
+        shop.engine.remove_image(name)
+        shop.engine.load(source or in_registry(shop, target, image), name)
     found = shop.engine.image_id(name)
     if found not in _identities(shop, target, image, source):
         raise BuilderError(
