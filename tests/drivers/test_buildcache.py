@@ -161,6 +161,7 @@ def test_a_registry_brings_steps_to_another_machine(
     assert machine.warnings == []
 
 
+@pytest.mark.slow
 def test_the_classic_store_reads_what_another_machine_wrote(
     forgetful: Endpoint, run: Run, proxy: FaultyProxy, storage: RealRegistry
 ) -> None:
@@ -246,6 +247,7 @@ def _manifest(proxy: FaultyProxy, repository: str, tag: str) -> dict[str, Any]:
     return seen.manifest(repository, tag)
 
 
+@pytest.mark.slow
 def test_a_run_whose_cache_is_out_of_order_leaves_it_alone(forgetful: Endpoint, run: Run, proxy: FaultyProxy) -> None:
     machine = Machine(forgetful, run)
     proxy.fail("HEAD", "/manifests/", 500)
@@ -293,6 +295,7 @@ def test_a_folder_keeps_one_cache_and_never_half_of_one(forgetful: Endpoint, run
     assert third == first and (place / "now").resolve() == now
 
 
+@pytest.mark.slow
 def test_a_local_cache_that_is_damaged_fails_no_build(forgetful: Endpoint, run: Run, tmp_path: Path) -> None:
     machine, place = Machine(forgetful, run), tmp_path / "app"
     cache = at(str(place), kind="local")

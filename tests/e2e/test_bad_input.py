@@ -551,6 +551,7 @@ def test_embedded_registry_on_a_full_disk(tiny: Project, tmp_path: Path) -> None
         assert tiny.tags() == set()
 
 
+@pytest.mark.slow
 def test_registry_on_a_full_disk(tiny: Project, tmp_path: Path) -> None:
     with _full_disk(tmp_path / "disk", "2m") as disk:
         registry = tiny.registry = RealRegistry(disk)

@@ -327,6 +327,7 @@ def test_settings_name_builders_and_the_command_line_has_the_last_word(
         assert "dsci.yaml:1: builder.name" in ended.stderr and word in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_reproducible_family_is_the_same_from_a_builder_elsewhere(
     family: Project, buildx: Buildx, other: Endpoint
 ) -> None:
@@ -376,6 +377,7 @@ def test_a_builder_of_several_nodes(family: Project, buildx: Buildx, other: Endp
     assert manifest(family, "ml") == built(ended)["ml"]
 
 
+@pytest.mark.slow
 def test_a_mixed_family_some_here_some_elsewhere(family: Project, buildx: Buildx, other: Endpoint) -> None:
     """A child elsewhere is handed what the engine built, also what never leaves this machine; and the other way."""
     assert family.registry is not None

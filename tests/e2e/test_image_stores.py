@@ -53,6 +53,7 @@ def test_the_family_is_released_through_the_classic_store(small: Project, classi
     assert small.release().json["outcomes"] == []
 
 
+@pytest.mark.slow
 def test_another_machine_goes_on_from_what_the_classic_store_published(small: Project, classic: str) -> None:
     """Parents come back from the registry into an engine that never saw them, and are the same images."""
     small.environment["DOCKER_HOST"] = classic

@@ -34,11 +34,13 @@ def at(ended: Ended, text: str) -> int:
     return ended.stderr.index(text)
 
 
+#: For as long as `ml` takes to be built, and nothing where `ml` inherits the suite.
+WHILE_ML_IS_BUILT = "test -e /opt/model.txt || sleep 10"
 ML_BUILDS, ML_BUILT, BASE_PASSED = "· build   ml@", "✓ build   ml@", "✓ test    base@"
 
 
 def test_a_child_is_built_while_its_parent_is_tested_and_tested_after_it(tiny: Project) -> None:
-    tiny.commit("test: slow", {"images/base/suites/slow.yaml": suite("sleep 15")})
+    tiny.commit("test: slow", {"images/base/suites/slow.yaml": suite(WHILE_ML_IS_BUILT)})
     ended = tiny.release()
     assert at(ended, ML_BUILT) < at(ended, BASE_PASSED) < at(ended, "· test    ml@")
     assert "what it stands on is still being tested" in ended.stderr
@@ -50,7 +52,7 @@ def test_a_child_is_built_while_its_parent_is_tested_and_tested_after_it(tiny: P
 @pytest.mark.parametrize("how", ["option", "setting"])
 def test_it_waits_where_nothing_is_to_be_built_on_speculation(tiny: Project, how: str) -> None:
     settings = {"dsci.yaml": "builder: {speculate: false}\n"} if how == "setting" else {}
-    tiny.commit("test: slow", {"images/base/suites/slow.yaml": suite("sleep 4"), **settings})
+    tiny.commit("test: slow", {"images/base/suites/slow.yaml": suite("test -e /opt/model.txt || sleep 4"), **settings})
     ended = tiny.dsci("test", "--json", *(["--no-speculate"] if how == "option" else []))
     assert at(ended, BASE_PASSED) < at(ended, ML_BUILDS)
     assert set(outcomes(ended).values()) == {"ok"}
@@ -64,7 +66,7 @@ def test_with_one_hand_a_suite_goes_first(tiny: Project) -> None:
 
 def test_what_was_built_on_a_failed_image_is_dropped_and_counts_for_nothing(tiny: Project) -> None:
     """It stays under its key, which says what it is made of and no more: what is mended decides what is used again."""
-    tiny.commit("test: bad", {"images/base/suites/bad.yaml": suite("sleep 15; exit 7")})
+    tiny.commit("test: bad", {"images/base/suites/bad.yaml": suite(f"{WHILE_ML_IS_BUILT}; exit 7")})
     ended = tiny.dsci("release", "--json", "--keep", code=1)
     assert at(ended, ML_BUILT) < at(ended, "✗ test    base@")
     told = [(item["subject"], item["stage"], item["status"], item["detail"]) for item in targets(ended)]
@@ -112,9 +114,10 @@ def test_a_build_on_an_image_that_fails_is_broken_off(tiny: Project) -> None:
     assert realengine.processes(mark) == [] and left(tiny) == set()
 
 
+@pytest.mark.slow
 def test_a_gate_of_lineages_holds_back_what_was_built_on_a_failure(tiny: Project) -> None:
     lone = {"images/lone/Dockerfile": "FROM debian:bookworm-slim\nCOPY it /it\n", "images/lone/it": "1"}
-    bad = {"images/base/suites/bad.yaml": suite("sleep 15; exit 7"), "dsci.yaml": "gate: lineage\n"}
+    bad = {"images/base/suites/bad.yaml": suite(f"{WHILE_ML_IS_BUILT}; exit 7"), "dsci.yaml": "gate: lineage\n"}
     tiny.commit("feat: lone", {**lone, **bad})
     ended = tiny.dsci("release", "--json", "--jobs", "3", code=1)
     assert ML_BUILT in ended.stderr
