@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from tests.realengine import NATIVE
 
 from dsci.errors import ConfigError
-from dsci.ports import FileEntry
+from dsci.model.reference import Reference
+from dsci.model.report import Verdict
+from dsci.ports import FileEntry, Ran
 from dsci.suites import structure
+from dsci.suites.subject import Still, Subject
 
 
 def _entry(mode: int, kind: str = "file") -> FileEntry:
@@ -129,3 +136,50 @@ def test_files_that_are_read_at_once_do_not_crash_the_interpreter() -> None:
     for _ in range(15):
         ended = subprocess.run([sys.executable, "-c", _AT_ONCE], capture_output=True, text=True, check=False)
         assert (ended.returncode, ended.stderr) == (0, "")
+
+
+class Losing:
+    """An engine that loses what the first containers print: no busy machine does so when it is asked to."""
+
+    def __init__(self, *printed: bytes) -> None:
+        self.printed = list(printed)
+        self.runs = 0
+
+    @contextlib.contextmanager
+    def container(self, *_: object, **__: object) -> Iterator[Losing]:
+        yield self
+
+    def run(self, *_: object) -> Ran:
+        self.runs += 1
+        return Ran(exit_code=0, stdout=self.printed.pop(0), stderr=b"", seconds=0.0, reason="")
+
+    def config(self, name: object) -> dict[str, object]:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected", "verdict", "runs"),
+    [
+        ((b"", b"UTF-8\n"), '["^UTF-8"]', Verdict.PASSED, 2),
+        ((b"", b""), '["^UTF-8"]', Verdict.FAILED, 2),
+        ((b"C\n",), '["^UTF-8"]', Verdict.FAILED, 1),
+        ((b"",), "[]", Verdict.PASSED, 1),
+    ],
+)
+def test_what_the_engine_may_have_lost_is_asked_for_again(
+    printed: tuple[bytes, ...], expected: str, verdict: Verdict, runs: int
+) -> None:
+    engine: Any = Losing(*printed)
+    image = Reference.parse("x.test/y:z")
+    subject = Subject(
+        engine=engine,
+        image=image,
+        platform=NATIVE,
+        still=Still(engine, image, NATIVE),
+        timeout=1,
+        read=str.encode,
+        executable=lambda _: False,
+    )
+    text = f'schemaVersion: "2.0.0"\ncommandTests: [{{name: a, command: locale, expectedOutput: {expected}}}]\n'
+    (check,) = structure.run(subject, structure.parse(text, file="s.yaml"))
+    assert (check.verdict, engine.runs) == (verdict, runs)
