@@ -13,9 +13,8 @@ import pytest
 import yaml
 
 from dsci.ci import event, github, github_output, gitlab
-from dsci.model.event import Event
+from dsci.model.event import Event, Trigger
 from dsci.model.matrix import Job, Waves
-from dsci.model.trigger import Trigger
 
 GITHUB = {"GITHUB_ACTIONS": "true"}
 GITLAB = {"GITLAB_CI": "true", "CI_DEFAULT_BRANCH": "main"}

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from dsci.model.event import Event
-from dsci.model.trigger import Trigger
+from dsci.model.event import Event, Trigger
 
 if TYPE_CHECKING:
     from dsci.model.matrix import Job, Waves

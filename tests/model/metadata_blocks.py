@@ -7,9 +7,8 @@ DIFFERENT says what and why.
 
 from __future__ import annotations
 
-from dsci.model.event import Event
+from dsci.model.event import Event, Trigger
 from dsci.model.tags import Flavor
-from dsci.model.trigger import Trigger
 
 SHA = "860c1904a1ce19322e91ac35af1ab07466440c37"
 COMMITTED = 1_767_297_600

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dsci.model.event import Event
-from dsci.model.trigger import Trigger
+from dsci.model.event import Event, Trigger
 
 
 def test_a_tip_is_what_a_push_is_about() -> None:

@@ -6,10 +6,9 @@ from typing import Any
 
 from builders import HEAD, STACK, image_digest, look, released, target
 
-from dsci.model.event import Event
+from dsci.model.event import Event, Trigger
 from dsci.model.facts import Found, Request
 from dsci.model.plan import Plan
-from dsci.model.trigger import Trigger
 
 RULES = "tags: ['{version}', latest, '{branch}', 'type=edge', 'type=ref,event=pr', 'build-{sha}-{branch}']"
 SHOT = look({**STACK, "dsci.yaml": f"{RULES}\nimages: {{r: {{tags: ['{{version}}']}}, base: {{release: false}}}}"})

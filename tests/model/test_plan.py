@@ -18,7 +18,7 @@ from sampling import examples
 from dsci.errors import ConfigError, ConflictError
 from dsci.model.changelog import Entry, Kind
 from dsci.model.claims import Released
-from dsci.model.event import Event
+from dsci.model.event import Event, Trigger
 from dsci.model.facts import Found, Pending, Request
 from dsci.model.family import TargetId, group_members
 from dsci.model.lines import Line
@@ -26,7 +26,6 @@ from dsci.model.oci import ANY, Digest
 from dsci.model.plan import Plan, PlannedRelease, PlannedTarget
 from dsci.model.planning import make
 from dsci.model.releases import release_tags
-from dsci.model.trigger import Trigger
 from dsci.model.verdicts import Action
 
 ALL = look(STACK)

@@ -12,10 +12,9 @@ from tests.model.metadata_blocks import BLOCKS, COMMITTED, DIFFERENT, EVENTS, NO
 
 from dsci.errors import ConfigError
 from dsci.model import tagrecord, tags
-from dsci.model.event import Event
+from dsci.model.event import Event, Trigger
 from dsci.model.numbers import calendar
 from dsci.model.tags import Flavor, Guard, Other, Subject
-from dsci.model.trigger import Trigger
 
 
 def subject(version: str = "", git_tag: str = "", event: Event | None = None) -> Subject:

@@ -15,10 +15,9 @@ from sampling import examples
 
 from dsci.errors import ConfigError
 from dsci.model import tags
-from dsci.model.event import Event
+from dsci.model.event import Event, Trigger
 from dsci.model.numbers import calendar
 from dsci.model.tags import DEFAULT_RULES, Flavor, Guard, Other, PlannedTag, Subject, TagRule, plan_tags, ref_tags
-from dsci.model.trigger import Trigger
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 DEFAULT = tags.rules(DEFAULT_RULES)

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 
 from player import FAMILY, ONE, Step, branch, commit, empty, merge, revert, switch, tag
 
-from dsci.model.event import Event
-from dsci.model.trigger import Trigger
+from dsci.model.event import Event, Trigger
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from dsci.cli.options import check_names
 from dsci.cli.wiring import Session
 from dsci.model import planning
+from dsci.model.event import Trigger
 from dsci.model.facts import Facts
 from dsci.model.family import Image
 from dsci.model.plan import Plan
-from dsci.model.trigger import Trigger
 from dsci.pipeline import observe as observing
 from dsci.pipeline.snapshot import Snapshot
 

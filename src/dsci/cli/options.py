@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsci.errors import ConfigError
+from dsci.model.builders import parse as parse_builders
+from dsci.model.event import Trigger
 from dsci.model.text import nearest
-from dsci.model.trigger import Trigger
 
 if TYPE_CHECKING:
     from dsci.model.builders import Builders
@@ -81,11 +82,7 @@ as_json = click.option("--json", is_flag=True, help="Print the result as JSON.")
 
 def builders_of(words: Iterable[str]) -> Builders | None:
     """What `--builder` says; None where it says nothing. Raises ConfigError."""
-    if not words:
-        return None
-    from dsci.model.builders import parse
-
-    return parse(words)
+    return parse_builders(words) if words else None
 
 
 def check_names(names: Iterable[str], family: Family) -> frozenset[str]:

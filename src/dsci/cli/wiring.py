@@ -22,8 +22,7 @@ from dsci import ci
 from dsci.cli.console import PlainConsole
 from dsci.drivers import gitprogram
 from dsci.errors import BuilderError, ConfigError, RegistryError
-from dsci.model.event import Event
-from dsci.model.trigger import Trigger
+from dsci.model.event import Event, Trigger
 
 if TYPE_CHECKING:
     from pathlib import Path

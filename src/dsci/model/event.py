@@ -6,9 +6,20 @@ environment is `dsci.ci`'s to do; the clock is read once, by the command line.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
-from dsci.model.trigger import Trigger
+
+class Trigger(StrEnum):
+    """Why a run takes place."""
+
+    LOCAL = "local"
+    """Somebody called it; it counts as a push of the branch that is checked out."""
+    BRANCH = "branch"
+    PULL_REQUEST = "pull-request"
+    TAG = "tag"
+    SCHEDULE = "schedule"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

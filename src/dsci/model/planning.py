@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import semver
 
 from dsci.model.claims import Released, TagFormat
+from dsci.model.event import Trigger
 from dsci.model.facts import Facts, Found, Request
 from dsci.model.family import Family, TargetId
 from dsci.model.following import refs_of
@@ -18,7 +19,6 @@ from dsci.model.gitnames import TagNames
 from dsci.model.oci import ANY
 from dsci.model.plan import Plan, PlannedRef, PlannedRelease, PlannedTarget
 from dsci.model.releases import answer, begin, decisions_of, finish, left_behind
-from dsci.model.trigger import Trigger
 from dsci.model.verdicts import Action, verdicts_of
 
 

@@ -18,7 +18,7 @@ from dsci.model import version as version_model
 from dsci.model.changelog import entries
 from dsci.model.claims import BESIDE, Released, TagFormat
 from dsci.model.commits import Bump
-from dsci.model.event import Event
+from dsci.model.event import Event, Trigger
 from dsci.model.facts import Facts, Pending, Request
 from dsci.model.family import Family, Image, TargetId
 from dsci.model.gitnames import TagNames
@@ -28,7 +28,6 @@ from dsci.model.plan import PlannedRelease
 from dsci.model.tagname import suffixed
 from dsci.model.tags import Subject
 from dsci.model.text import plain
-from dsci.model.trigger import Trigger
 from dsci.model.version import Decision
 
 

@@ -15,10 +15,9 @@ import msgspec
 import semver
 
 from dsci.model import foreign, tagname
-from dsci.model.event import Event
+from dsci.model.event import Event, Trigger
 from dsci.model.numbers import parts as numbers_of
 from dsci.model.tagname import Piece
-from dsci.model.trigger import Trigger
 
 if TYPE_CHECKING:
     from packaging.version import Version

@@ -14,9 +14,9 @@ import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model import tagname, tagparts
+from dsci.model.event import Trigger
 from dsci.model.tagname import RESERVED
 from dsci.model.tagparts import Field, Match, Part, Scheme, Subject
-from dsci.model.trigger import Trigger
 
 
 class Guard(StrEnum):

@@ -17,13 +17,13 @@ from dsci.later import Later
 from dsci.model import config, keys, version
 from dsci.model.claims import Released, TagFormat
 from dsci.model.commits import Change
+from dsci.model.event import Trigger
 from dsci.model.facts import Facts, Request
 from dsci.model.family import TargetId
 from dsci.model.following import refs_of
 from dsci.model.lines import Line
 from dsci.model.pins import Moved
 from dsci.model.tree import TreeEntry
-from dsci.model.trigger import Trigger
 from dsci.pipeline import remote
 from dsci.pipeline.bases import carried, pins_of
 from dsci.pipeline.past import History, Past, history_of, moved_of, own_changes_of, starts_of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dsci.errors import AuthError, DsciError, RegistryError
 from dsci.model import keys
 from dsci.model.claims import Released
-from dsci.model.event import Event
+from dsci.model.event import Event, Trigger
 from dsci.model.facts import Found, Pending
 from dsci.model.family import Family, TargetId
 from dsci.model.numbers import precedence
@@ -20,7 +20,6 @@ from dsci.model.oci import Digest, OciError
 from dsci.model.plan import PlannedRef
 from dsci.model.reference import Repository
 from dsci.model.releases import release_tags
-from dsci.model.trigger import Trigger
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.standing import stands
 from dsci.pipeline.world import World
