@@ -29,6 +29,7 @@ from dsci.pipeline.workshop import Workshop
 from dsci.pipeline.world import Hands
 from dsci.ports import BuildFailure, BuildOrder, Pin
 from dsci.suites.run import executes
+from dsci.tars import TarWriter
 
 _SHOWN = 3
 _PATIENCE = 120.0
@@ -198,14 +199,9 @@ def _advice(said: str) -> str:
 
 def _context(stream: BinaryIO) -> None:
     with tarfile.open(fileobj=stream, mode="w|") as archive:
-        _add(archive, "Dockerfile", b"FROM parent\nCOPY proof /proof\n")
-        _add(archive, "proof", b"dsci\n")
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size, info.mtime = len(content), _LATER
-    archive.addfile(info, io.BytesIO(content))
+        tar = TarWriter(archive, when=_LATER)
+        tar.file("Dockerfile", b"FROM parent\nCOPY proof /proof\n")
+        tar.file("proof", b"dsci\n")
 
 
 def _youngest(layer: BinaryIO) -> float:
@@ -219,7 +215,7 @@ class _Small:
     def __init__(self, platform: Platform) -> None:
         tar = io.BytesIO()
         with tarfile.open(fileobj=tar, mode="w") as archive:
-            _add(archive, "parent", b"dsci\n")
+            TarWriter(archive, when=_LATER).file("parent", b"dsci\n")
         layer = gzip.compress(tar.getvalue(), mtime=0)
         contents = f"sha256:{hashlib.sha256(tar.getvalue()).hexdigest()}"
         config = json.dumps(platform.to_json() | {"rootfs": {"type": "layers", "diff_ids": [contents]}}).encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 from typing import BinaryIO
 
@@ -11,6 +10,7 @@ from dsci.model.family import TargetId
 from dsci.model.inputs import ContextFile
 from dsci.model.tree import EXECUTABLE, SUBMODULE, SYMLINK
 from dsci.pipeline.workshop import Workshop
+from dsci.tars import TarWriter
 
 #: What a Dockerfile is called that the context does not hold.
 DOCKERFILE = ".dsci.Dockerfile"
@@ -25,16 +25,16 @@ def write_context(shop: Workshop, target: TargetId, dockerfile: str, stream: Bin
     """
     image, epoch = shop.now.family.images[target.image], shop.epochs[target]
     with tarfile.open(fileobj=stream, mode="w|") as archive:
-        folders: set[str] = set()
+        tar = TarWriter(archive, when=epoch)
         for file in shop.now.files[target]:
-            _add(archive, file.path, _content(shop, file), file.entry.mode, epoch, folders)
+            _add(tar, file.path, _content(shop, file), file.entry.mode)
         for file in shop.now.generated[target]:
-            _add(archive, file.path, _content(shop, file, generated=True), file.entry.mode, epoch, folders)
+            _add(tar, file.path, _content(shop, file, generated=True), file.entry.mode)
         if dockerfile == DOCKERFILE:
             # The ignore file hides the Dockerfile, or it lies outside the context: BuildKit reads it from the tar.
             entry = shop.now.tree[image.dockerfile]
             hidden = ContextFile(path=dockerfile, source=image.dockerfile, entry=entry)
-            _add(archive, dockerfile, _content(shop, hidden), entry.mode, epoch, folders)
+            _add(tar, dockerfile, _content(shop, hidden), entry.mode)
 
 
 def _content(shop: Workshop, file: ContextFile, *, generated: bool = False) -> bytes:
@@ -53,21 +53,8 @@ def _content(shop: Workshop, file: ContextFile, *, generated: bool = False) -> b
     return content
 
 
-def _add(archive: tarfile.TarFile, path: str, content: bytes, mode: str, epoch: int, folders: set[str]) -> None:
-    parts = path.split("/")[:-1]
-    for end in range(1, len(parts) + 1):
-        folder = "/".join(parts[:end])
-        if folder not in folders:
-            folders.add(folder)
-            info = tarfile.TarInfo(folder)
-            info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, epoch
-            archive.addfile(info)
-    info = tarfile.TarInfo(path)
-    info.mtime = epoch
+def _add(tar: TarWriter, path: str, content: bytes, mode: str) -> None:
     if mode == SYMLINK:
-        info.type, info.mode = tarfile.SYMTYPE, 0o777
-        info.linkname = content.decode("utf-8", errors="surrogateescape")
-        archive.addfile(info)
-        return
-    info.size, info.mode = len(content), 0o755 if mode == EXECUTABLE else 0o644
-    archive.addfile(info, io.BytesIO(content))
+        tar.link(path, content.decode("utf-8", errors="surrogateescape"))
+    else:
+        tar.file(path, content, 0o755 if mode == EXECUTABLE else 0o644)

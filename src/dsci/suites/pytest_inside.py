@@ -23,6 +23,7 @@ from dsci.model.text import clean
 from dsci.model.tree import below
 from dsci.ports import Ran
 from dsci.suites.subject import Subject
+from dsci.tars import TarWriter
 
 #: Where the volume is mounted in the container under test.
 MOUNT = "/dsci"
@@ -112,33 +113,19 @@ def _volume(subject: Subject, suite: Suite) -> bytes:
     """The tar for the volume: the kit, the suite's files and a folder that anybody may write to."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
-        folders: set[str] = set()
+        files = TarWriter(archive)
         for path, data in sorted(_kit().items()):
-            _add(archive, f"kit/{path}", data, folders)
+            files.file(f"kit/{path}", data)
         for path in suite.files:
             mode = 0o755 if subject.executable(path) else 0o644
-            _add(archive, f"suite/{below(suite.path, path) or path}", subject.read(path), folders, mode)
-        _add(archive, "run.py", _RUN.encode(), folders)
+            files.file(f"suite/{below(suite.path, path) or path}", subject.read(path), mode)
+        files.file("run.py", _RUN.encode())
         # pytest looks for settings upwards from the suite: what the image has at its root is not meant for it.
-        _add(archive, "pytest.ini", b"[pytest]\n", folders)
+        files.file("pytest.ini", b"[pytest]\n")
         out = tarfile.TarInfo("out")
         out.type, out.mode = tarfile.DIRTYPE, 0o1777
         archive.addfile(out)
     return content.getvalue()
-
-
-def _add(archive: tarfile.TarFile, path: str, data: bytes, folders: set[str], mode: int = 0o644) -> None:
-    parts = path.split("/")[:-1]
-    for end in range(1, len(parts) + 1):
-        folder = "/".join(parts[:end])
-        if folder not in folders:
-            folders.add(folder)
-            info = tarfile.TarInfo(folder)
-            info.type, info.mode = tarfile.DIRTYPE, 0o755
-            archive.addfile(info)
-    info = tarfile.TarInfo(path)
-    info.size, info.mode = len(data), mode
-    archive.addfile(info, io.BytesIO(data))
 
 
 @cache
