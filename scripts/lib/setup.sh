@@ -16,6 +16,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 DEV=$ROOT/.dev
 LOG=$DEV/log
 RUN=$DEV/run
+ENGINE=$DEV/engine
 mkdir -p "$DEV" "$LOG" "$RUN"
 
 BASE_SUITE=bookworm                # what the examples' debian:bookworm-slim is made of when no hub answers
@@ -250,7 +251,7 @@ start_engine() {
   pid=$(field "$RUN/engine" pid) dir=$(field "$RUN/engine" dir)
   export DOCKER_HOST=unix://$dir/docker.sock
   unset DOCKER_CONTEXT
-  if is_ours "$pid" "--data-root $DEV/engine" && [ "$(field "$RUN/engine" mirror)" = "$HUB" ] && docker_works; then
+  if is_ours "$pid" "--data-root $ENGINE" && [ "$(field "$RUN/engine" mirror)" = "$HUB" ] && docker_works; then
     say "engine: already running at $DOCKER_HOST"
     return
   fi
@@ -263,7 +264,7 @@ start_engine() {
   local own=()
   # With a system containerd running, dockerd would use that one: keep apart from what lives there.
   [ ! -S /run/containerd/containerd.sock ] || own=(--containerd-namespace dsci-dev --containerd-plugins-namespace dsci-dev-plugins)
-  background "$LOG/dockerd.log" /usr/sbin/dockerd --data-root "$DEV/engine" --config-file "$dir/daemon.json" \
+  background "$LOG/dockerd.log" /usr/sbin/dockerd --data-root "$ENGINE" --config-file "$dir/daemon.json" \
     --exec-root "$dir/exec" --pidfile "$dir/dockerd.pid" --host "$DOCKER_HOST" "${own[@]}"
   pid=$STARTED
   printf 'pid=%s\ndir=%s\nmirror=%s\n' "$pid" "$dir" "$HUB" >"$RUN/engine"
@@ -291,10 +292,10 @@ leave_engine() {
 stop_engine() {
   local dir
   dir=$(field "$RUN/engine" dir)
-  stop "$(field "$RUN/engine" pid)" "--data-root $DEV/engine" 30
+  stop "$(field "$RUN/engine" pid)" "--data-root $ENGINE" 30
   rm -f "$RUN/engine"
   # dockerd binds its data root to itself, and may leave it so: the checkout could not be deleted then.
-  ! mountpoint -q "$DEV/engine" || umount -l "$DEV/engine" 2>/dev/null || true
+  ! mountpoint -q "$ENGINE" || umount -l "$ENGINE" 2>/dev/null || true
   case $dir in /tmp/dsci-??????) ;; *) return 0 ;; esac
   # After a kill -9 dockerd's own containerd lives on, and holds the data root.
   stop "$(cat "$dir/exec/containerd/containerd.pid" 2>/dev/null)" "$dir/exec" 10

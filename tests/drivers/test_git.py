@@ -169,6 +169,31 @@ def test_detached_head_has_no_branch(repo: Repo, opened: Opened) -> None:
     assert opened(repo.folder).head().branch is None
 
 
+@pytest.mark.parametrize("kind", ["tag", "branch"])
+def test_something_else_may_be_called_head(repo: Repo, opened: Opened, kind: str) -> None:
+    sha = repo.commit("second")
+    repo.git("update-ref", f"refs/{'tags' if kind == 'tag' else 'heads'}/HEAD", f"{sha}~1")
+    head = opened(repo.folder).head()
+    assert (head.commit, head.branch, head.root) == (sha, "main", str(repo.folder))
+    repo.git("checkout", "--quiet", "--detach", "refs/heads/main")
+    assert opened(repo.folder).head().branch is None
+
+
+def test_the_name_of_the_folder_may_look_like_an_answer(repo: Repo, opened: Opened, tmp_path: Path) -> None:
+    folder = tmp_path / "refs" / "heads\nHEAD\nrefs" / "heads"
+    folder.parent.mkdir(parents=True)
+    copy = Repo.clone(repo, folder)
+    head = opened(copy.folder).head()
+    assert (head.branch, head.root) == ("main", str(copy.folder))
+
+
+@pytest.mark.parametrize("within", ["", "refs/heads"])
+def test_the_git_folder_of_a_work_tree_is_no_place(repo: Repo, opened: Opened, within: str) -> None:
+    with pytest.raises(HistoryError, match="must be run in a work tree") as caught:
+        opened(repo.folder / ".git" / within).head()
+    assert caught.value.hint == "go into the work tree, or name it with -C"
+
+
 def test_sub_folder_and_linked_worktree_see_the_whole_tree(repo: Repo, opened: Opened, tmp_path: Path) -> None:
     repo.git("worktree", "add", "--quiet", "-b", "other", str(tmp_path / "linked"))
     for folder, root, branch in (

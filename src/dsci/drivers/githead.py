@@ -42,32 +42,45 @@ def read(program: Program, objects: Objects) -> Standing:
             f"there is no folder {program.folder}", hint="go into a Git repository, or name one with -C"
         ) from None
     said = found.stderr.decode(errors="replace").strip()
-    bare, _, rest = found.stdout.decode(errors="surrogateescape").partition("\n")
-    shallow, _, root = rest.partition("\n")
+    bare, _, rest = found.stdout.partition(b"\n")
+    shallow, _, rest = rest.partition(b"\n")
     if not bare:
         raise _elsewhere(program, said)
-    if bare == "true":
-        root = program.text("rev-parse", "--absolute-git-dir")
-    elif found.returncode != 0:
-        raise HistoryError(f"git rev-parse failed: {said[-1000:]}", hint="go into the work tree, or name it with -C")
+    if rest.startswith((b"refs/", b"HEAD\n")):
+        full, _, rest = rest.partition(b"\n")
+    else:
+        # Something else is called HEAD, too.
+        full = program.run("symbolic-ref", "--quiet", "HEAD", check=False).stdout
+    root = rest.decode(errors="surrogateescape").strip() or _root(program, bare=bare == b"true")
     stands = objects.commit("HEAD")
     if stands is None:
-        raise _nowhere(program, root.strip(), bare=bare == "true")
+        raise _nowhere(program, root, bare=bare == b"true")
     sha, when = stands
-    branch = program.run(*gitprogram.BRANCH, check=False).stdout.decode(errors="replace")
-    remote = program.origin = _remote(program, branch.strip())
+    branch = full.decode(errors="replace").strip().removeprefix("refs/heads/") if full != b"HEAD" else ""
+    remote = program.origin = _remote(program, branch)
     url = program.run("remote", "get-url", remote, check=False).stdout.decode(errors="replace") if remote else ""
     main = f"refs/remotes/{remote}/HEAD"
     default = program.run("symbolic-ref", "--quiet", main, check=False).stdout if remote else b""
     head = Head(
         commit=sha,
         when=when,
-        branch=branch.strip() or None,
+        branch=branch or None,
         default_branch=default.decode(errors="replace").strip().removeprefix(f"refs/remotes/{remote}/") or None,
-        root=root.strip(),
+        root=root,
         origin=without_credentials(url.strip()) or None,
     )
-    return Standing(head=head, bare=bare == "true", shallow=shallow == "true")
+    return Standing(head=head, bare=bare == b"true", shallow=shallow == b"true")
+
+
+def _root(program: Program, *, bare: bool) -> str:
+    """The work tree, or a bare repository itself. Raises HistoryError in the .git of a work tree."""
+    if bare:
+        return program.text("rev-parse", "--absolute-git-dir")
+    found = program.run("rev-parse", "--show-toplevel", check=False)
+    if found.returncode != 0:
+        said = found.stderr.decode(errors="replace").strip()
+        raise HistoryError(f"git rev-parse failed: {said[-1000:]}", hint="go into the work tree, or name it with -C")
+    return found.stdout.decode(errors="surrogateescape").strip()
 
 
 def _elsewhere(program: Program, said: str) -> HistoryError:

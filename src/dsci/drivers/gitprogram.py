@@ -49,12 +49,19 @@ _ELSEWHERE = (
 )
 
 
-#: The work tree, last: its path may hold anything. A bare repository has none, and the command fails there.
-PLACE = ("rev-parse", "--is-bare-repository", "--is-shallow-repository", "--show-toplevel")
-BRANCH = ("symbolic-ref", "--quiet", "--short", "HEAD")
+#: What HEAD names, and the work tree, last: its path may hold anything. The command fails where HEAD names nothing yet,
+#: and for the work tree of a bare repository, which has none.
+PLACE = (
+    "rev-parse",
+    "--is-bare-repository",
+    "--is-shallow-repository",
+    "--symbolic-full-name",
+    "HEAD",
+    "--show-toplevel",
+)
 REMOTES = ("remote",)
 #: What is asked of every repository.
-HEAD = (PLACE, BRANCH, REMOTES)
+HEAD = (PLACE, REMOTES)
 TAGS = (
     "for-each-ref",
     "refs/tags",

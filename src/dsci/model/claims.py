@@ -137,7 +137,9 @@ class TagFormat:
         self.template = template
         self.groups = tuple(groups)
         self.numbers = numbers
-        self._earlier = earlier or {}
+        # An earlier name goes first, as `owner` is asked what was meant when the tag was made.
+        self._owners: dict[str, str | None] = {group: group for group in groups}
+        self._owners |= {name: group if group in self.groups else None for name, group in (earlier or {}).items()}
         self._templates = [_Template.of(each) for each in (template, other) if each]
         self._known: dict[str, Named | None] = {}
         self._numbers: dict[str, tuple[semver.Version, Precedence] | None] = {}
@@ -204,8 +206,7 @@ class TagFormat:
 
     def owner(self, image: str) -> str | None:
         """The group that an image's name, perhaps an earlier one, stands for."""
-        group = self._earlier.get(image, image)
-        return group if group in self.groups else None
+        return self._owners.get(image)
 
 
 def released(tags: Iterable[Tag], form: TagFormat, groups: Iterable[str]) -> Mapping[str, tuple[Released, ...]]:
