@@ -154,18 +154,19 @@ def parse(text: str, *, path: str) -> Dockerfile:
 
 
 def _stage(index: int, instruction: Instruction, steps: tuple[Step, ...]) -> Stage:
-    name: str | None = None
+    given: str | None = None
     match instruction.spaced():
         case (base,):
             pass
         case (base, as_, given) if as_.lower() == "as":
-            name = given.lower()
-            if not _STAGE_NAME.fullmatch(name):
-                raise instruction.place.error(
-                    f"{given[:100]!r} is not a legal stage name", hint="a letter, then letters, digits and - _ ."
-                )
+            pass
         case _:
             raise instruction.place.error("FROM takes an image, or an image AS a name")
+    name = given.lower() if given is not None else None
+    if name is not None and not _STAGE_NAME.fullmatch(name):
+        raise instruction.place.error(
+            f"{name[:100]!r} is not a legal stage name", hint="a letter, then letters, digits and - _ ."
+        )
     platform = instruction.flag("platform")
     return Stage(index=index, name=name, place=instruction.place, base=base, platform=platform, steps=steps)
 
