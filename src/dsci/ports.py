@@ -269,8 +269,47 @@ class Container(Protocol):
     def run(self, timeout: float, output_limit: int) -> Ran:
         """Start it and wait, at most `timeout` seconds; then kill it."""
 
+    def folders(self, path: str) -> tuple[str, ...] | None:
+        """The names of the folders in a folder, links to folders left out; None when there is none."""
+
     def copy_out(self, path: str) -> bytes | None:
         """A file's content after the run."""
+
+    def start(self) -> str:
+        """Start it and leave it running; gives why it does not run, or ""."""
+
+    def again(self) -> None:
+        """End everything that runs in it, and start it anew: what is in its file system stays."""
+
+    def execute(self, argv: Sequence[str], environment: Mapping[str, str], timeout: float, output_limit: int) -> Ran:
+        """Run a command in it while it runs, at most `timeout` seconds; after that the whole container is killed."""
+
+    def end(self) -> None:
+        """Kill what runs in it."""
+
+    def settled(self) -> bool:
+        """Whether it takes no more room than when it was started, and runs nothing beside its own process: a quick
+        look."""
+
+    def untouched(self) -> bool:
+        """Whether nothing that ran in it left anything behind: no change in its file system, no process, nothing in
+        its shared memory."""
+
+
+class Special(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container is given beside what its image says."""
+
+    user: str = ""
+    terminal: bool = False
+    privileged: bool = False
+    capabilities: tuple[str, ...] = ()
+    binds: tuple[str, ...] = ()
+    """Folders of the engine's machine: `SOURCE:TARGET[:OPTIONS]`."""
+    watched: bool = True
+    """Whether the image's own health check runs in it."""
+
+
+NOTHING_SPECIAL = Special()
 
 
 class EnginePlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,6 +321,10 @@ class EnginePlace(msgspec.Struct, frozen=True, kw_only=True):
     """All the memory of its machine, in bytes."""
     near: bool
     """Whether it is spoken to through a socket in the file system, and so may be on this machine."""
+
+
+#: An image of the engine: by a name, or as a person writes it down for it (`debian:12`, an id).
+LocalImage = Reference | str
 
 
 class Engine(Protocol):
@@ -309,14 +352,17 @@ class Engine(Protocol):
     def image_size(self, name: Reference) -> int:
         """The bytes that a local image takes in the engine with all its layers; 0 when it is not there."""
 
-    def image_id(self, name: Reference) -> str | None:
+    def image_id(self, name: LocalImage) -> str | None:
         """The engine's id of a local image (manifest digest or config digest, by store), or None."""
 
-    def config(self, name: Reference) -> Mapping[str, object]:
+    def config(self, name: LocalImage) -> Mapping[str, object]:
         """The image's config object as the engine gives it (`Env`, `Entrypoint`, `Labels` …)."""
 
     def load(self, source: ImageSource, name: Reference) -> None:
         """Bring an image into the engine under this name."""
+
+    def pull(self, name: Reference, platform: Platform | None) -> None:
+        """Have the engine fetch an image from its registry. Raises BuilderError."""
 
     def push(self, name: Reference, to: Reference) -> str:
         """Have the engine itself send a local image to a registry, what is not there already; "" or why it could not.
@@ -329,15 +375,15 @@ class Engine(Protocol):
 
     def container(
         self,
-        name: Reference,
+        name: LocalImage,
         *,
         platform: Platform,
         entrypoint: Sequence[str] | None = None,
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
-        user: str | None = None,
         volume: tuple[str, bytes] | None = None,
         network: bool = True,
+        special: Special = NOTHING_SPECIAL,
     ) -> AbstractContextManager[Container]:
         """Create a container, labelled as this run's. `volume` mounts a fresh volume at a path, filled from a tar.
 

@@ -37,7 +37,7 @@ images:
     external: [python]
     repository: quay.io/other/ml
     tags: ["{version}"]
-    suites: {paths: [tests/ml], inherit: false, timeout: 1h}
+    suites: {paths: [tests/ml], inherit: false, timeout: 1h, allow: [privileged, bind-mounts]}
     labels: {title: The model}
     release: false
 labels: {licenses: Apache-2.0, vendor: Acme}
@@ -69,7 +69,9 @@ def test_everything_can_be_said() -> None:
         external=("python",),
         repository="quay.io/other/ml",
         tags=("{version}",),
-        suites=config.SuiteSettings(paths=("tests/ml",), inherit=False, timeout="1h"),
+        suites=config.SuiteSettings(
+            paths=("tests/ml",), inherit=False, timeout="1h", allow=("privileged", "bind-mounts")
+        ),
         labels=config.LabelSettings(title="The model"),
         release=False,
     )

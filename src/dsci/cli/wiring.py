@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from dsci.cli.registries import Registries
     from dsci.drivers.buildx import Buildx
+    from dsci.drivers.engine import DockerEngine
     from dsci.drivers.git import GitRepository
     from dsci.drivers.keychain import Keychain
     from dsci.drivers.registry import HttpRegistry
@@ -242,17 +243,23 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         return Registries(LayoutRegistry(root), lambda: self.http)
 
     @cached_property
-    def hands(self) -> Hands:
-        """Whom effects are had through."""
+    def engine(self) -> DockerEngine:
+        """The Docker Engine."""
         from dsci.drivers.engine import DockerEngine
-        from dsci.drivers.machine import ThisMachine
-        from dsci.pipeline.world import Hands
 
         engine = DockerEngine(os.environ, self.run, self._keychain, warn=self.console.warn)
         self._closing.callback(engine.collect, wait=True)
+        return engine
+
+    @cached_property
+    def hands(self) -> Hands:
+        """Whom effects are had through."""
+        from dsci.drivers.machine import ThisMachine
+        from dsci.pipeline.world import Hands
+
         return Hands(
             registry=self.registry,
-            engine=engine,
+            engine=self.engine,
             builder=self._buildx,
             builders=self._buildx.builders,
             handed=self._buildx.handed,
@@ -260,6 +267,8 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             console=self.console,
             forge=self.forge,
             nonce=self.run.nonce,
+            # What a fork's own dsci.yaml allows is nothing that anybody here has looked at.
+            host=None if self.event.foreign else os.environ,
         )
 
     def forge(self, kind: str) -> Forge | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dsci.cli import measured, render
+from dsci.cli import dropin, measured, render
 from dsci.cli import share as sharing
 from dsci.cli.console import complain
 from dsci.cli.manner import Manner, manner, no_speculate
@@ -95,9 +95,19 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
 @click.option("--keep/--no-keep", default=False, help="Leave the images in the engine.")
 @click.option("--rerun", is_flag=True, help="Run suites that passed already on this very image.")
 @_report
+@dropin.options
 @click.pass_context
-def test(context: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
-    """Run the suites of images, their ancestors' included; what is not built yet is built first."""
+def test(context: click.Context, /, names: tuple[str, ...], alone: dropin.Wanted, **options: Any) -> None:
+    """Run the suites of images, their ancestors' included; what is not built yet is built first.
+
+    With --image and --config it takes the place of container-structure-test: files of its tests against any image of
+    the engine, in no repository, with its options, its results and its exit codes.
+    """
+    if alone.asked:
+        if names:
+            raise click.UsageError("images of this repository and --image exclude each other.")
+        dropin.run(context, alone, json=options["json"])
+        return
     _begin(context, names, tests=True, force=False, **options)
 
 

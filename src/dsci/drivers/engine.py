@@ -21,17 +21,18 @@ from dsci.drivers.engineclient import DISK, connect, endpoint, lost, quietly, ta
 from dsci.drivers.enginecontainer import LOG_BYTES, EngineContainer
 from dsci.drivers.enginediscards import Discards
 from dsci.drivers.engineload import loadable
-from dsci.drivers.enginetransfer import Transfer
+from dsci.drivers.enginetransfer import Transfer, login
 from dsci.drivers.keychain import Keychain
 from dsci.drivers.runs import LABEL, Run
 from dsci.errors import BuilderError
 from dsci.model.oci import Platform
 from dsci.model.reference import Reference
-from dsci.ports import EnginePlace, ImageSource
+from dsci.ports import NOTHING_SPECIAL, EnginePlace, ImageSource, LocalImage, Special
 
 if TYPE_CHECKING:
     import docker
 
+_PULL = "check the name, and that `docker pull` of it works"
 #: The first engine whose BuildKit (0.13) has `rewrite-timestamp`.
 _FIRST_REWRITING = 26
 
@@ -125,7 +126,7 @@ class DockerEngine:
 
     # -------------------------------------------------------------------------------------------------- images
 
-    def image_id(self, name: Reference) -> str | None:
+    def image_id(self, name: LocalImage) -> str | None:
         """The engine's id of a local image, or None."""
         from docker.errors import ImageNotFound, NotFound
 
@@ -148,7 +149,7 @@ class DockerEngine:
             self._sizes[name] = size
         return size
 
-    def config(self, name: Reference) -> Mapping[str, object]:
+    def config(self, name: LocalImage) -> Mapping[str, object]:
         """The image's config object: Env, Entrypoint, Cmd, Labels, User …"""
         with talking():
             return dict(self._client.api.inspect_image(str(name)).get("Config") or {})
@@ -162,6 +163,28 @@ class DockerEngine:
                     raise BuilderError(f"the engine could not load {name}: {said}", hint=DISK, temporary=lost(said))
         if self.image_id(name) is None:
             raise BuilderError(f"the engine loaded {name} but does not show it", hint="try again; see the engine's log")
+
+    def pull(self, name: Reference, platform: Platform | None) -> None:
+        """See `ports.Engine`."""
+        from docker.errors import APIError
+
+        who = self._keychain.credentials(name.repository) if self._keychain is not None else None
+        wanted = str(platform) if platform else None
+        with talking():
+            try:
+                told = self._client.api.pull(
+                    str(name.repository),
+                    tag=str(name.digest or name.tag or "latest"),
+                    stream=True,
+                    decode=True,
+                    platform=wanted,
+                    auth_config=login(name, who),
+                )
+                said = [str(line["error"]) for line in told if "error" in line]
+            except APIError as error:
+                said = [str(error.explanation or error)]
+        if said:
+            raise BuilderError(f"the engine could not pull {name}: {said[-1]}", hint=_PULL)
 
     def push(self, name: Reference, to: Reference) -> str:
         """See `ports.Engine`."""
@@ -207,15 +230,15 @@ class DockerEngine:
     @contextlib.contextmanager
     def container(
         self,
-        name: Reference,
+        name: LocalImage,
         *,
         platform: Platform,
         entrypoint: Sequence[str] | None = None,
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
-        user: str | None = None,
         volume: tuple[str, bytes] | None = None,
         network: bool = True,
+        special: Special = NOTHING_SPECIAL,
     ) -> Iterator[EngineContainer]:
         """Create a container of this run; it and its volume are removed after the end, whatever happened.
 
@@ -241,7 +264,12 @@ class DockerEngine:
                     command=list(command) if command is not None else None,
                     entrypoint=list(entrypoint) if entrypoint is not None else None,
                     environment=dict(environment or {}),
-                    user=user,
+                    user=special.user or None,
+                    tty=special.terminal,
+                    privileged=special.privileged,
+                    cap_add=list(special.capabilities),
+                    volumes=list(special.binds),
+                    healthcheck=None if special.watched else {"test": ["NONE"]},
                     labels=labels,
                     mounts=mounts,
                     platform=str(platform),

@@ -9,10 +9,12 @@ import contextlib
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from dsci.drivers import engineexec
 from dsci.drivers.engineclient import quietly, talking
+from dsci.drivers.engineexec import CUT, overdue
 from dsci.ports import FileEntry, Ran
 from dsci.streams import reader
 
@@ -26,7 +28,6 @@ _LOG_LINE, _LOG_PIECE = 60, 16 * 1024
 _LINK_LIMIT = 16
 #: How the engine says that a path leads nowhere, other than by a 404.
 _NOWHERE = ("not a directory", "too many links", "too many levels of", "cannot be empty", "file name too long")
-_CUT = "it printed more than is kept: only the end of its output can be looked at"
 
 
 class EngineContainer:
@@ -35,6 +36,7 @@ class EngineContainer:
     def __init__(self, container: DockerContainer, stopped: threading.Event) -> None:
         self._container = container
         self._stopped = stopped
+        self._room = -1
 
     def stat(self, path: str) -> FileEntry | None:
         """The first header of the path's tar stream; the rest is never read, however large the folder."""
@@ -70,6 +72,14 @@ class EngineContainer:
                     return None
                 path = end
         return None
+
+    def folders(self, path: str) -> tuple[str, ...] | None:
+        """See `ports.Container`."""
+        with self._archive(path) as (archive, _):
+            if archive is None:
+                return None
+            names = [member.name.strip("/").split("/") for member in archive if member.isdir()]
+        return tuple(parts[1] for parts in names if len(parts) == 2)
 
     @contextlib.contextmanager
     def _archive(self, path: str) -> Iterator[tuple[tarfile.TarFile | None, str]]:
@@ -113,13 +123,13 @@ class EngineContainer:
             except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
                 if time.monotonic() - waiting < timeout:
                     raise
-                reason = f"still running after {timeout:g} s, so it was killed"
+                reason = overdue(timeout)
                 quietly(self._container.kill)
             seconds = time.monotonic() - began
             stdout = self._container.logs(stdout=True, stderr=False)
             stderr = self._container.logs(stdout=False, stderr=True)
         if _logged(stdout) + _logged(stderr) > LOG_BYTES or max(len(stdout), len(stderr)) > output_limit:
-            reason = reason or _CUT
+            reason = reason or CUT
         return Ran(
             exit_code=code,
             stdout=stdout[-output_limit:],
@@ -127,6 +137,42 @@ class EngineContainer:
             seconds=seconds,
             reason=reason,
         )
+
+    def start(self) -> str:
+        """Start it and leave it; gives why it could not be started, or did not last, or ""."""
+        from docker.errors import APIError
+
+        with talking():
+            try:
+                self._container.start()
+            except APIError as error:
+                return str(error.explanation or error)
+            self._container.reload()
+        if self._container.status != "running":
+            return "it ended at once"
+        self._room = engineexec.room(self._container)
+        return ""
+
+    def again(self) -> None:
+        """End everything that runs in it, and start it anew: what is in its file system stays."""
+        with talking():
+            self._container.restart(timeout=0)
+
+    def execute(self, argv: Sequence[str], environment: Mapping[str, str], timeout: float, output_limit: int) -> Ran:
+        """See `ports.Container`."""
+        return engineexec.execute(self._container, argv, environment, timeout, output_limit)
+
+    def end(self) -> None:
+        """Kill what runs in it."""
+        quietly(self._container.kill)
+
+    def settled(self) -> bool:
+        """See `ports.Container`."""
+        return engineexec.room(self._container) == self._room and engineexec.processes(self._container) == 1
+
+    def untouched(self) -> bool:
+        """See `ports.Container`."""
+        return engineexec.processes(self._container) == 1 and engineexec.untouched(self._container)
 
     def copy_out(self, path: str) -> bytes | None:
         """A file's content after the run, up to 64 MiB."""

@@ -36,7 +36,7 @@ class Transfer:
         self.client.tag(str(name), str(to.repository), to.tag)
         try:
             return self._failure(
-                self.client.push(str(to.repository), tag=to.tag, stream=True, decode=True, auth_config=_login(to, who))
+                self.client.push(str(to.repository), tag=to.tag, stream=True, decode=True, auth_config=login(to, who))
             )
         finally:
             self.remove(to)
@@ -51,7 +51,7 @@ class Transfer:
         return ""
 
 
-def _login(place: Reference, who: Credentials | None) -> dict[str, str]:
+def login(place: Reference, who: Credentials | None) -> dict[str, str]:
     """What the engine shows the registry; nothing for a stranger, so that it looks for nothing itself.
 
     Source: https://docs.docker.com/reference/api/engine/version/v1.45/#section/Authentication

@@ -13,14 +13,14 @@ import contextlib
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from dsci.drivers.runs import Run
 from dsci.drivers.verify import chunks, verified
-from dsci.errors import BuilderError
-from dsci.model.oci import Descriptor, Digest, Manifest
+from dsci.errors import BuilderError, RegistryError
+from dsci.model.oci import MANIFEST_TYPES, Descriptor, Digest, Index, Manifest, OciError
 from dsci.model.reference import Reference
 from dsci.ports import ImageSource
 
@@ -45,6 +45,30 @@ class Laid:
         except OSError as error:
             _fail(path, error)
         raise BuilderError(f"{path} has not the {blob.size} bytes of {blob.digest}", hint="build the image again")
+
+
+def layout(folder: Path) -> tuple[Laid, str]:
+    """The one image of an OCI layout in a folder, and what the layout calls it, or "". Raises BuilderError."""
+    try:
+        index = Index.from_bytes((folder / "index.json").read_bytes())
+        images = [item for item in index.manifests if item.media_type in MANIFEST_TYPES]
+        if len(images) != 1 or len(index.manifests) != 1:
+            raise BuilderError(
+                f"{folder} holds {len(index.manifests)} manifests, and one image of one platform is wanted",
+                hint="write a layout of one platform",
+            )
+        found = Laid(folder=folder, descriptor=images[0], manifest=b"")
+        with found.open(images[0]) as stream:
+            content = b"".join(verified(chunks(stream), images[0], str(folder)))
+    except OSError as error:
+        raise BuilderError(f"{folder} cannot be read: {error.strerror}", hint="is it an OCI layout?") from None
+    except (OciError, RegistryError) as error:
+        raise BuilderError(f"{folder}: {error.message}", hint=error.hint or "write the layout again") from None
+    return replace(found, manifest=content), images[0].annotations.get(REF_NAME, "")
+
+
+#: By which a layout says what an image is called.
+REF_NAME = "org.opencontainers.image.ref.name"
 
 
 class Handed:

@@ -33,6 +33,11 @@ class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     file: str | None = None
 
 
+#: What a suite may be allowed: privileged containers, added capabilities, folders of the engine's machine, and
+#: variables and files of variables of the machine that dsci runs on.
+Allowance = Literal["privileged", "capabilities", "bind-mounts", "host-environment"]
+
+
 class SuiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the suites of an image are found and how long they may take."""
 
@@ -42,6 +47,8 @@ class SuiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Whether the suites of the parents run in this image too."""
     timeout: str = "10m"
     """The longest one suite may run: a number with s, m or h."""
+    allow: tuple[Allowance, ...] = ()
+    """What of the machine that runs them suites may reach. Nothing, in requests from other repositories."""
 
 
 class InputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

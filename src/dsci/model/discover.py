@@ -270,7 +270,7 @@ def _suites(
     extra = {path.strip("/").removeprefix("./") for path in more}
     suites: list[Suite] = []
     for root in sorted(roots | extra):
-        found = _suites_below(name, root, tree, config.seconds(chosen.timeout))
+        found = _suites_below(name, root, tree, chosen)
         if not found and (chosen.paths is not None or root in extra):
             keys = ("variants", "overrides") if root in extra else ("suites", "paths")
             raise ConfigError(
@@ -284,9 +284,10 @@ def _suites(
     )
 
 
-def _suites_below(owner: str, root: str, tree: Tree, timeout: float) -> list[Suite]:
+def _suites_below(owner: str, root: str, tree: Tree, chosen: config.SuiteSettings) -> list[Suite]:
     """A suite per structure file, and one for all test modules, below a folder (or at a file)."""
     files = tree.under(root)
+    timeout = config.seconds(chosen.timeout)
     structure = [path for path in files if path.endswith((".yaml", ".yml")) and path.count("/") <= root.count("/") + 1]
     modules = [path for path in files if re.match(r"(test_.*|.*_test)\.py\Z", path.rpartition("/")[2])]
     suites = [
@@ -297,6 +298,7 @@ def _suites_below(owner: str, root: str, tree: Tree, timeout: float) -> list[Sui
             path=path,
             files=(path,),
             timeout=timeout,
+            allow=chosen.allow,
         )
         for path in structure
     ]

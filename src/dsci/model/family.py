@@ -54,6 +54,8 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
     """A file or a folder, from the repository's root."""
     files: tuple[str, ...]
     timeout: float
+    allow: tuple[str, ...] = ()
+    """What of the machine that runs it it may reach."""
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):

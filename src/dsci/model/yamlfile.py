@@ -32,15 +32,15 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 
-def load(text: str, kind: type[T], *, file: str, hint: str) -> tuple[T, Location]:
+def load(text: str, kind: type[T], *, file: str, hint: str, reader: type[Reader] | None = None) -> tuple[T, Location]:
     """Read YAML into `kind` (a msgspec Struct). Raises ConfigError that lists every mistake at once.
 
-    `hint` says where the file's form is written down.
+    `hint` says where the file's form is written down; `reader` reads scalars and merged keys in its own way.
     """
     if len(text) > _SIZE_LIMIT:
         raise ConfigError(f"{file}: {len(text)} characters are more than the {_SIZE_LIMIT} that dsci reads")
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = (reader or Reader).compose(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -48,13 +48,13 @@ def load(text: str, kind: type[T], *, file: str, hint: str) -> tuple[T, Location
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         # PyYAML lets the errors of chr() and int() through where an escape or a directive names absurd numbers.
         raise ConfigError(f"{file}: not valid YAML: {error}") from None
-    reader = _Reader(file)
+    walk = (reader or Reader)(file)
     form = _form(kind)  # type: ignore[arg-type]  # types are hashable; mypy does not see it of a variable one
-    value = reader.read(root, form, ()) if root is not None else {}
-    if reader.problems:
-        raise ConfigError("\n".join(reader.problems), hint=hint)
+    value = walk.read(root, form, ()) if root is not None else {}
+    if walk.problems:
+        raise ConfigError("\n".join(walk.problems), hint=hint)
     try:
-        return msgspec.convert(value, kind), Location(file, reader.lines)
+        return msgspec.convert(value, kind), Location(file, walk.lines)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{file}: {error}", hint=hint) from None
 
@@ -65,7 +65,7 @@ def _form(kind: Hashable) -> inspect.Type:
     return inspect.type_info(kind)
 
 
-class _Reader:
+class Reader:
     """One walk over the nodes beside the wanted types; problems are gathered, lines remembered."""
 
     def __init__(self, file: str) -> None:
@@ -73,6 +73,11 @@ class _Reader:
         self.problems: list[str] = []
         self.lines: dict[tuple[str, ...], int] = {}
         self.visited = 0
+
+    @classmethod
+    def compose(cls, text: str) -> yaml.Node | None:
+        """The one document in a text. Raises yaml.YAMLError."""
+        return yaml.compose(text, Loader=yaml.SafeLoader)
 
     def read(self, node: yaml.Node, kind: inspect.Type, path: tuple[str, ...]) -> Any:
         """The node as builtin values that fit `kind`; None and a problem where it does not."""
@@ -94,10 +99,10 @@ class _Reader:
                 return [self.read(item, item_type, (*path, str(n))) for n, item in enumerate(node.value)]
             case inspect.LiteralType(values=values):
                 return self._choice(node, [str(value) for value in values], path)
-        return self._scalar(node, kind, path)
+        return self.scalar(node, kind, path)
 
     def _union(self, node: yaml.Node, types: tuple[inspect.Type, ...], path: tuple[str, ...]) -> Any:
-        if _is_null(node) and any(isinstance(kind, inspect.NoneType) for kind in types):
+        if is_null(node) and any(isinstance(kind, inspect.NoneType) for kind in types):
             return None
         wanted = [kind for kind in types if not isinstance(kind, inspect.NoneType)]
         if len(wanted) == 1:
@@ -110,11 +115,11 @@ class _Reader:
         for kind in wanted:
             if isinstance(kind, shapes[type(node)]):
                 return self.read(node, kind, path)
-        return self.complain(node, path, f"expected {' or '.join(_name(kind) for kind in wanted)}")
+        return self.complain(node, path, f"expected {' or '.join(called(kind) for kind in wanted)}")
 
     def _struct(self, node: yaml.Node, fields: dict[str, inspect.Type], path: tuple[str, ...]) -> Any:
         value: dict[str, Any] = {}
-        for key, item in self._pairs(node, path):
+        for key, item in self.pairs(node, path):
             if key in fields:
                 value[key] = self.read(item, fields[key], (*path, key))
             else:
@@ -122,10 +127,11 @@ class _Reader:
         return value
 
     def _mapping(self, node: yaml.Node, kind: inspect.Type, path: tuple[str, ...]) -> Any:
-        return {key: self.read(item, kind, (*path, key)) for key, item in self._pairs(node, path)}
+        return {key: self.read(item, kind, (*path, key)) for key, item in self.pairs(node, path)}
 
-    def _pairs(self, node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[str, yaml.Node]]:
-        if _is_null(node):
+    def pairs(self, node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[str, yaml.Node]]:
+        """The keys of a mapping and what stands beside them."""
+        if is_null(node):
             return
         if not isinstance(node, yaml.MappingNode):
             self.complain(node, path, "expected keys and values")
@@ -149,17 +155,18 @@ class _Reader:
         given = node.value if isinstance(node, yaml.ScalarNode) else ""
         return self.complain(node, path, f"expected one of {', '.join(values)}{nearest(given, values)}")
 
-    def _scalar(self, node: yaml.Node, kind: inspect.Type, path: tuple[str, ...]) -> Any:
+    def scalar(self, node: yaml.Node, kind: inspect.Type, path: tuple[str, ...]) -> Any:
+        """A scalar as the wanted type, or a complaint."""
         if isinstance(node, yaml.ScalarNode):
             text: str = node.value
             match kind:
-                case inspect.StrType() if not _is_null(node) and not _SURROGATE.search(text):
+                case inspect.StrType() if not is_null(node) and not _SURROGATE.search(text):
                     return text
                 case inspect.BoolType() if text in _TRUTHS:
                     return _TRUTHS[text]
                 case inspect.IntType() if _INTEGER.fullmatch(text):
                     return int(text)
-        return self.complain(node, path, f"expected {_name(kind)}")
+        return self.complain(node, path, f"expected {called(kind)}")
 
     def complain(self, node: yaml.Node, path: tuple[str, ...], text: str) -> None:
         """Note a problem at a node."""
@@ -167,11 +174,13 @@ class _Reader:
         self.problems.append(f"{self.file}:{node.start_mark.line + 1}: {where + ': ' if where else ''}{text}")
 
 
-def _is_null(node: yaml.Node) -> bool:
+def is_null(node: yaml.Node) -> bool:
+    """Whether a node says nothing."""
     return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS
 
 
-def _name(kind: inspect.Type) -> str:
+def called(kind: inspect.Type) -> str:
+    """What a wanted type is called in a complaint."""
     match kind:
         case inspect.StrType():
             return "text"

@@ -120,7 +120,9 @@ def _check_engine(shop: Workshop, builds: Sequence[TargetId], tested: Sequence[T
 
 
 def _runs_suites(shop: Workshop, target: TargetId) -> bool:
-    return any(executes(suite, lambda path: testing.read(shop, path)) for suite in shop.now.family.suites(target))
+    return any(
+        executes(suite, lambda path: testing.read(shop.git, shop.now, path)) for suite in shop.now.family.suites(target)
+    )
 
 
 def _refuse_steps(shop: Workshop, targets: Iterable[TargetId], able: frozenset[Platform], who: str) -> None:

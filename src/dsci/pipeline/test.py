@@ -21,10 +21,11 @@ from dsci.model.receipt import Receipt, SuiteResult
 from dsci.model.report import SuiteReport, Verdict
 from dsci.model.tree import EXECUTABLE, FILE
 from dsci.pipeline.receipts import receipt, write_receipt
+from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.stock import read_receipt
 from dsci.pipeline.transfer import RegistrySource
 from dsci.pipeline.workshop import Workshop
-from dsci.ports import ImageSource
+from dsci.ports import Git, ImageSource
 from dsci.suites import run as suite_runner
 from dsci.suites.subject import Still, Subject
 
@@ -32,6 +33,8 @@ from dsci.suites.subject import Still, Subject
 _RELOADS = 2
 #: Suites of one target that run side by side; each check has a container of its own.
 _AT_ONCE = 3
+_ALLOWING = "allow it where you trust the file: `suites: {{allow: [{}]}}` in dsci.yaml"
+_NOTHING = "nothing is allowed in a request from another repository"
 
 
 def ensure_local(shop: Workshop, target: TargetId, image: Descriptor) -> None:
@@ -96,8 +99,11 @@ def test(
             platform=target.platform,
             still=still,
             timeout=suite.timeout,
-            read=lambda path: read(shop, path),
+            read=lambda path: read(shop.git, shop.now, path),
             executable=lambda path: shop.now.tree[path].mode == EXECUTABLE,
+            allow=frozenset(suite.allow if shop.host is not None else ()),
+            allowing=_ALLOWING if shop.host is not None else _NOTHING,
+            host=shop.host or {},
         )
         return loaded.use(lambda: suite_runner.run(suite, subject, target=str(target)))
 
@@ -169,8 +175,8 @@ class _Loaded:
                 self._count += 1
 
 
-def read(shop: Workshop, path: str) -> bytes:
+def read(git: Git, now: Snapshot, path: str) -> bytes:
     """A suite's file. Raises ConfigError for a link: a change of what it leads to would go unnoticed."""
-    if shop.now.tree[path].mode not in (FILE, EXECUTABLE):
+    if now.tree[path].mode not in (FILE, EXECUTABLE):
         raise ConfigError(f"{path} is a link or a submodule, and a suite takes files only", hint="put the file there")
-    return shop.git.worktree_blob(path) if path in shop.now.changed else shop.git.blob(shop.now.tree[path].oid)
+    return git.worktree_blob(path) if path in now.changed else git.blob(now.tree[path].oid)

@@ -183,5 +183,6 @@ def workshop(world: World, hands: Hands, now: Snapshot, facts: Facts, builders: 
         console=hands.console,
         network=now.settings.builder.network,
         inactivity=seconds(now.settings.builder.inactivity),
+        host=hands.host,
         nonce=hands.nonce,
     )

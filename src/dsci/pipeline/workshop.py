@@ -45,6 +45,8 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     """How long a build may say nothing, in seconds."""
     private: frozenset[TargetId] = frozenset()
     """Targets that never leave this machine: uncommitted work, what may not be pushed, and all that stands on them."""
+    host: Mapping[str, str] | None = None
+    """This machine's environment, for suites that are allowed to reach it; None where nothing is allowed."""
     nonce: str
     """What tells this run's names in the engine and the registry from those of another run at the same time."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -43,3 +43,5 @@ class Hands(msgspec.Struct, frozen=True, kw_only=True):
     """The forge of this kind (`auto`, `github`, `gitlab`); None where `auto` finds none that it may write to."""
     nonce: str
     """The part of this run's id that goes into names."""
+    host: Mapping[str, str] | None = None
+    """This machine's environment, for suites that are allowed to reach it; None where nothing is allowed."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dsci.errors import ConfigError
 from dsci.model.family import Suite
 from dsci.model.report import Check, SuiteReport, Verdict
-from dsci.suites import pytest_inside, structure
+from dsci.suites import pytest_inside, structure, structurefile
 from dsci.suites.subject import Subject
 
 
@@ -33,7 +33,9 @@ def executes(suite: Suite, read: Callable[[str], bytes]) -> bool:
     if suite.kind != "structure":
         return True
     try:
-        return bool(structure.parse(read(suite.path).decode("utf-8", errors="replace"), file=suite.path).command_tests)
+        return bool(
+            structurefile.parse(read(suite.path).decode("utf-8", errors="replace"), file=suite.path).command_tests
+        )
     except ConfigError:
         return False
 
@@ -42,6 +44,6 @@ def _checks(suite: Suite, subject: Subject) -> Iterator[Check]:
     match suite.kind:
         case "structure":
             text = subject.read(suite.path).decode("utf-8", errors="replace")
-            return structure.run(subject, structure.parse(text, file=suite.path))
+            return structure.run(subject, structurefile.parse(text, file=suite.path))
         case _:
             return pytest_inside.run(subject, suite)

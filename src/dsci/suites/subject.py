@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -11,8 +13,11 @@ from typing import Any
 import msgspec
 
 from dsci.model.oci import Platform
-from dsci.model.reference import Reference
-from dsci.ports import Container, Engine
+from dsci.ports import NOTHING_SPECIAL, Container, Engine, LocalImage, Special
+from dsci.suites.expansion import expand
+
+#: godotenv takes `NAME: VALUE` too. Source: https://github.com/joho/godotenv/blob/v1.5.1/parser.go
+_COLON = re.compile(r"(?m)^(\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_.]*)\s*:\s*")
 
 
 class Still:
@@ -22,7 +27,7 @@ class Still:
     Safe for threads. What it is asked raises BuilderError where the engine fails.
     """
 
-    def __init__(self, engine: Engine, image: Reference, platform: Platform) -> None:
+    def __init__(self, engine: Engine, image: LocalImage, platform: Platform) -> None:
         self._inspect = partial(engine.config, image)
         self._make = partial(
             engine.container, image, platform=platform, entrypoint=[""], command=["/dsci-never-started"]
@@ -57,13 +62,19 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """An image in the engine, the time a run in it may take, and the suite's files from Git."""
 
     engine: Engine
-    image: Reference
+    image: LocalImage
     platform: Platform
     still: Still
     timeout: float
     read: Callable[[str], bytes]
     """A suite file's content by its path from the repository's root."""
     executable: Callable[[str], bool]
+    allow: frozenset[str] = frozenset()
+    """What of this machine suites may reach (`structure.ALLOWANCES`)."""
+    allowing: str = ""
+    """How more is allowed: a sentence in which `{}` stands for it."""
+    host: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """The host's own environment."""
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -75,6 +86,18 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The image's own environment."""
         return dict(str(item).split("=", 1) for item in self.config.get("Env") or () if "=" in str(item))
 
+    def variables(self, path: str) -> Mapping[str, str]:
+        """The variables in a file of `NAME=VALUE` lines, by its path as the suite's own are read."""
+        from dotenv.parser import parse_stream
+
+        text = _COLON.sub(r"\1=", self.read(path).decode(errors="replace"))
+        found: dict[str, str] = {}
+        for binding in parse_stream(io.StringIO(text)):
+            if binding.key and binding.value:
+                as_is = binding.original.string.partition("=")[2].lstrip().startswith("'")
+                found[binding.key] = binding.value if as_is else expand(binding.value, found)
+        return found
+
     def container(
         self,
         *,
@@ -82,6 +105,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
         volume: tuple[str, bytes] | None = None,
+        special: Special = NOTHING_SPECIAL,
     ) -> AbstractContextManager[Container]:
         """A fresh container of the image."""
         return self.engine.container(
@@ -91,4 +115,5 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             command=command,
             environment=environment,
             volume=volume,
+            special=special,
         )

@@ -1,0 +1,73 @@
+"""Suites in a repository: container-structure-test files with every field, and what of this machine they may reach."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.e2e.conftest import Project
+
+pytestmark = pytest.mark.engine
+
+#: Steps, variables of the file and of the test, the older schema, licences.
+EVERYTHING = """\
+schemaVersion: "2.0.0"
+globalEnvVars: [{key: G, value: "g-$PATH"}]
+commandTests:
+- {name: steps, setup: [[sh, -c, "echo $A > /set"]], envVars: [{key: A, value: own}],
+   command: cat, args: [/set], expectedOutput: ["^own"]}
+- {name: variables, command: env, expectedOutput: ["G=g-/usr"]}
+- {name: clean, command: test, args: ["!", -e, /set]}
+fileExistenceTests: [{name: note, path: /note, shouldExist: false}]
+licenseTests: [{files: [/etc/debian_version]}]
+metadataTest: {unboundEnvVars: [{key: NOBODY}]}
+"""
+OLD = 'schemaVersion: "1.0.0"\ncommandTests: [{name: list, command: [echo, a], expectedOutput: [a]}]\n'
+FAILING_STEP = """\
+schemaVersion: "2.0.0"
+commandTests: [{name: broken, setup: [[sh, -c, "exit 4"]], command: "true"}]
+"""
+REACHING = """\
+schemaVersion: "2.0.0"
+containerRunOptions: {privileged: true, envVars: [DSCI_TEST_WORD]}
+commandTests:
+- {name: host, command: env, expectedOutput: [DSCI_TEST_WORD=from here]}
+- {name: mount, command: mount, args: [-t, tmpfs, none, /mnt]}
+"""
+
+
+def test_every_field_of_container_structure_test(tiny: Project) -> None:
+    tiny.write({"images/base/suites/all.yaml": EVERYTHING, "images/base/suites/old.yaml": OLD})
+    suites = tiny.dsci("test", "base", "--json").json["suites"]
+    found = {suite["suite"]: [check["name"] for check in suite["checks"]] for suite in suites}
+    assert found["base/all"] == [
+        *("Command Test: steps", "Command Test: variables", "Command Test: clean", "File Existence Test: note"),
+        *("License Test", "Metadata Test"),
+    ]
+    assert found["base/old"] == ["Command Test: list"]
+
+
+def test_a_step_that_fails_fails_its_test(tiny: Project) -> None:
+    """container-structure-test asks no step how it ended."""
+    tiny.write({"images/base/suites/steps.yaml": FAILING_STEP})
+    ended = tiny.dsci("test", "base", code=1)
+    assert "Command Test: broken: setup 1: exit code 4" in ended.stderr
+
+
+def test_what_reaches_this_machine_is_allowed_in_dsci_yaml_and_never_for_a_fork(tiny: Project) -> None:
+    tiny.environment["DSCI_TEST_WORD"] = "from here"
+    tiny.write({"images/base/suites/reaching.yaml": REACHING})
+    ended = tiny.dsci("test", "base", code=1)
+    assert "privileged, envVars or envFile would reach this machine, and is not allowed" in ended.stderr
+    tiny.write({"dsci.yaml": "suites: {allow: [privileged, host-environment]}\n"})
+    tiny.dsci("test", "base")
+    payload = tiny.folder.parent / "event.json"
+    payload.write_text(json.dumps({"pull_request": {"head": {"repo": {"id": 2}}, "base": {"repo": {"id": 1}}}}))
+    tiny.environment |= {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_REF": "refs/pull/7/merge",
+        "GITHUB_BASE_REF": "main",
+        "GITHUB_EVENT_PATH": str(payload),
+    }
+    ended = tiny.dsci("test", "base", "--rerun", code=1)
+    assert "would reach this machine" in ended.stderr and "a request from another repository" in ended.stderr
