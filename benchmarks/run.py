@@ -20,6 +20,7 @@ PEERS = os.environ.get("DSCI_TEST_PEERS", "")
 BENCHMARKS: dict[str, list[list[str]]] = {
     "builds": [["builds.py"]],
     "plans": [["plans.py"]],
+    "suites": [["suites.py"]],
     "versions": [
         ["versions.py", "--commits", "5000", "--tags", "1000", "--images", "30"],
         ["versions.py", "--commits", "50000", "--tags", "12000", "--images", "100"],
@@ -54,6 +55,8 @@ def _given(name: str) -> list[str]:
             return ["--peers", PEERS]
         case "builds":
             return ["--registry", os.environ["DSCI_BENCH_REGISTRY"]]
+        case "suites":
+            return ["--oracle", f"{PEERS}/container-structure-test"]
     return []
 
 

