@@ -510,9 +510,9 @@ def test_interrupted(tiny: Project, at: str, times: int) -> None:
     assert process.stderr is not None
     wanted = {"build": ["RUN sleep 60"], "test": ["suite ml/slow"]}
     wanted["speculation"] = ["RUN sleep 60", "suite base/slow"]
-    missing = wanted[at]
+    missing, told = wanted[at], ""
     while missing and (line := process.stderr.readline()):
-        missing = [text for text in missing if text not in line]
+        missing, told = [text for text in missing if text not in line], told + line
     if at != "build":
         time.sleep(1)
     began = time.monotonic()
@@ -520,7 +520,7 @@ def test_interrupted(tiny: Project, at: str, times: int) -> None:
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.3)
     stdout, stderr = process.communicate(timeout=60)
-    ended = Ended(process.returncode, stdout, stderr, list(process.args))  # type: ignore[arg-type]
+    ended = Ended(process.returncode, stdout, told + stderr, list(process.args))  # type: ignore[arg-type]
     assert ended.code == 130 and time.monotonic() - began < 20, str(ended)
     assert "Traceback" not in stderr and "Exception ignored" not in stderr, str(ended)
     assert stderr.endswith("dsci: interrupted\n  → run the same command again: it goes on where this one stopped\n")
