@@ -257,8 +257,8 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     link: str = ""
 
 
-class Container(Protocol):
-    """A container of the image under test: created, perhaps never started, always removed."""
+class Files(Protocol):
+    """What an image holds."""
 
     def stat(self, path: str) -> FileEntry | None:
         """What stands at this path, links not followed, or None."""
@@ -266,11 +266,15 @@ class Container(Protocol):
     def read(self, path: str, limit: int) -> bytes | None:
         """A regular file's first `limit` bytes, links followed; None when there is none."""
 
-    def run(self, timeout: float, output_limit: int) -> Ran:
-        """Start it and wait, at most `timeout` seconds; then kill it."""
-
     def folders(self, path: str) -> tuple[str, ...] | None:
         """The names of the folders in a folder, links to folders left out; None when there is none."""
+
+
+class Container(Files, Protocol):
+    """A container of the image under test: created, perhaps never started, always removed."""
+
+    def run(self, timeout: float, output_limit: int) -> Ran:
+        """Start it and wait, at most `timeout` seconds; then kill it."""
 
     def copy_out(self, path: str) -> bytes | None:
         """A file's content after the run."""

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -25,10 +26,15 @@ from dsci.model.oci import (
 class MemoryImage:
     """An ImageSource held in memory; it counts how often its blobs were opened."""
 
-    def __init__(self, *layers: bytes, platform: str = "linux/amd64") -> None:
+    def __init__(
+        self, *layers: bytes, platform: str = "linux/amd64", config: Mapping[str, object] | None = None
+    ) -> None:
         self.platform = Platform.parse(platform)
-        config = json.dumps(self.platform.to_json() | {"rootfs": {"type": "layers", "diff_ids": []}}).encode()
-        contents = [(OCI_CONFIG, config), *((OCI_LAYER_GZIP, layer) for layer in layers)]
+        more = {"rootfs": {"type": "layers", "diff_ids": []}, **({"config": config} if config else {})}
+        contents = [
+            (OCI_CONFIG, json.dumps(self.platform.to_json() | more).encode()),
+            *((OCI_LAYER_GZIP, layer) for layer in layers),
+        ]
         self.blobs = {Digest.of(content): content for _, content in contents}
         self.config, *self.layers = [Descriptor.of(kind, content) for kind, content in contents]
         self.manifest = Manifest(config=self.config, layers=tuple(self.layers)).to_bytes()

@@ -9,7 +9,8 @@ import pytest
 
 from dsci.model import difference
 from dsci.model.difference import config_differences, layer_difference, steps
-from dsci.model.layer import Comparison, Entry, Sample
+from dsci.model.layer import Comparison, Sample
+from dsci.model.layertar import Entry
 from dsci.model.oci import OciError
 from dsci.model.verification import Verification, Verified
 

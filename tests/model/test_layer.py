@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from sampling import examples
 
-from dsci.model import layer
-from dsci.model.layer import Comparison, Entry, LayerError, compare, entries, sample
+from dsci.model import layertar
+from dsci.model.layer import Comparison, compare, entries, sample
+from dsci.model.layertar import Entry, LayerError
 
 BLOCK = 512
 
@@ -154,14 +155,20 @@ def test_what_no_honest_writer_writes_is_refused(name: str) -> None:
         read(_HOSTILE[name]())
 
 
+def test_content_that_nobody_wants_is_passed_over() -> None:
+    stream = io.BytesIO(raw(b"a", size=b"00000002000", content=b"x" * 1024) + raw(b"b", kind=b"5") + END)
+    found = [(path, entry.size) for path, entry, _ in layertar.members(stream.read)]
+    assert found == [("a", 1024), ("b", 0)]
+
+
 def test_entries_and_names_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     three = raw(b"a") + raw(b"b") + raw(b"c") + END
-    monkeypatch.setattr(layer, "_ENTRIES", 2)
+    monkeypatch.setattr(layertar, "_ENTRIES", 2)
     with pytest.raises(LayerError, match="more entries"):
         read(three)
-    monkeypatch.setattr(layer, "_ENTRIES", 3)
+    monkeypatch.setattr(layertar, "_ENTRIES", 3)
     assert len(read(three)) == 3
-    monkeypatch.setattr(layer, "_NAMES", 2)
+    monkeypatch.setattr(layertar, "_NAMES", 2)
     with pytest.raises(LayerError, match="more entries"):
         read(three)
 

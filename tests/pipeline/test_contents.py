@@ -14,7 +14,9 @@ from typing import BinaryIO
 import pytest
 from tests.realengine import tar_of
 
-from dsci.model.layer import LayerError, entries
+from dsci import unpacking
+from dsci.model.layer import entries
+from dsci.model.layertar import LayerError
 from dsci.model.oci import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Digest, Manifest
 from dsci.pipeline import contents
 from dsci.pipeline.contents import compare, unpacked
@@ -109,7 +111,7 @@ def test_a_bomb_takes_no_memory_and_has_an_end(monkeypatch: pytest.MonkeyPatch) 
     layer = packer.compress(header.tobuf())
     layer += b"".join(packer.compress(bytes(1 << 20)) for _ in range((BOMB >> 20) // 32)) + packer.flush()
     tracemalloc.start()
-    monkeypatch.setattr(contents, "_UNPACKED_LIMIT", 64 << 20)
+    monkeypatch.setattr(unpacking, "UNPACKED_LIMIT", 64 << 20)
     with pytest.raises(LayerError, match="unpacks to more than"):
         read(layer)
     _, peak = tracemalloc.get_traced_memory()

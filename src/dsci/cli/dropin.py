@@ -23,17 +23,18 @@ from dsci.model.reference import Reference
 from dsci.ports import Engine, LocalImage
 from dsci.suites import structure, structurefile, structurereport
 from dsci.suites.structure import Finding
-from dsci.suites.subject import Still, Subject
+from dsci.suites.subject import Look, Still, Subject
 
 #: How long one command may take, in seconds. container-structure-test waits for ever.
 _TIMEOUT = 600
 _OPTIONS = (
-    click.option("-i", "--image", metavar="REF", help="Test this image of the engine, outside any repository."),
+    click.option("-i", "--image", metavar="REF", help="Test this image, outside any repository."),
     click.option("--image-from-oci-layout", "layout", metavar="DIR", help="Test the one image of an OCI layout."),
     click.option("--default-image-tag", metavar="REF", default="", help="Its name if the layout has none."),
     click.option("--ignore-ref-annotation", is_flag=True, help="Whatever the layout says."),
     click.option("-c", "--config", "configs", metavar="FILE", multiple=True, help="YAML or JSON; may be repeated."),
-    click.option("-d", "--driver", type=click.Choice(["docker", "tar", "host"]), default="docker"),
+    click.option("-d", "--driver", type=click.Choice(["docker", "tar", "host"]), default="docker",
+                 help="docker: through the engine; tar: from the image's layers, and nothing is run."),
     click.option("--platform", metavar="OS/ARCH", default="", help="The platform; the engine's own by default."),
     click.option("--pull", is_flag=True, help="Have the engine fetch the image first."),
     click.option("-o", "--output", type=click.Choice(["text", "json", "junit"]), default="text", help="Its form."),
@@ -97,21 +98,7 @@ def run(context: click.Context, wanted: Wanted, *, json: bool) -> None:
     findings: list[Finding] = []
     out = _Out(wanted)
     with Session.of(context) as session, ExitStack() as closing:
-        image = _image(session.engine, wanted)
-        platform = Platform.parse(wanted.platform) if wanted.platform else session.engine.platform()
-        still = closing.enter_context(Still(session.engine, image, platform))
-        subject = Subject(
-            engine=session.engine,
-            image=image,
-            platform=platform,
-            still=still,
-            timeout=_TIMEOUT,
-            read=lambda path: Path(path).read_bytes(),
-            executable=lambda path: os.access(path, os.X_OK),
-            allow=frozenset(wanted.allow),
-            allowing="allow it where you trust the file: --allow {}",
-            host=os.environ,
-        )
+        subject = _subject(session, wanted, closing)
         for path in wanted.configs:
             out.begin(path)
             for finding in _findings(subject, path):
@@ -120,6 +107,35 @@ def run(context: click.Context, wanted: Wanted, *, json: bool) -> None:
     out.end(findings)
     if not findings or any(finding.problems for finding in findings):
         sys.exit(1)
+
+
+def _subject(session: Session, wanted: Wanted, closing: ExitStack) -> Subject:
+    """What is tested: an image of the engine, or one whose layers are looked at."""
+    engine: Engine | None
+    image: LocalImage
+    look: Look
+    if wanted.driver == "tar":
+        from dsci.cli import layers
+
+        platform = Platform.parse(wanted.platform or f"linux/{os.uname().machine}")
+        engine, image = None, wanted.image or ""
+        look = layers.of_layout(wanted.layout) if wanted.layout else layers.of_image(session, str(image), platform)
+    else:
+        engine, image = session.engine, _image(session.engine, wanted)
+        platform = Platform.parse(wanted.platform) if wanted.platform else engine.platform()
+        look = closing.enter_context(Still(engine, image, platform))
+    return Subject(
+        engine=engine,
+        image=image,
+        platform=platform,
+        still=look,
+        timeout=_TIMEOUT,
+        read=lambda path: Path(path).read_bytes(),
+        executable=lambda path: os.access(path, os.X_OK),
+        allow=frozenset(wanted.allow),
+        allowing="allow it where you trust the file: --allow {}",
+        host=os.environ,
+    )
 
 
 def _check(wanted: Wanted) -> None:
@@ -133,8 +149,8 @@ def _check(wanted: Wanted) -> None:
         raise click.UsageError("--image-from-oci-layout and --pull exclude each other.")
     if wanted.driver == "host":
         raise click.UsageError("dsci runs no tests on the machine itself: the drivers are docker and tar.")
-    if wanted.driver == "tar":
-        raise click.UsageError("this version looks at images through the engine alone (--driver docker).")
+    if wanted.driver == "tar" and wanted.pull:
+        raise click.UsageError("--pull is for the engine: --driver tar takes what it has not from the registry.")
 
 
 def _image(engine: Engine, wanted: Wanted) -> LocalImage:

@@ -14,7 +14,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from dsci.drivers import enginesweep
 from dsci.drivers.engineclient import DISK, connect, endpoint, lost, quietly, talking
@@ -163,6 +163,12 @@ class DockerEngine:
                     raise BuilderError(f"the engine could not load {name}: {said}", hint=DISK, temporary=lost(said))
         if self.image_id(name) is None:
             raise BuilderError(f"the engine loaded {name} but does not show it", hint="try again; see the engine's log")
+
+    def save(self, name: LocalImage, file: BinaryIO) -> None:
+        """Write an image into a file, as the tar that `docker save` gives. Raises BuilderError."""
+        with talking():
+            for chunk in self._client.api.get_image(str(name)):
+                file.write(chunk)
 
     def pull(self, name: Reference, platform: Platform | None) -> None:
         """See `ports.Engine`."""

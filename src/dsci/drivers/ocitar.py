@@ -11,9 +11,11 @@ https://github.com/containerd/containerd/blob/main/docs/content-flow.md (annotat
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import posixpath
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -47,13 +49,27 @@ LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 
 _ENTRIES = 100_000
 _HEADER_LIMIT = 1024 * 1024
-_CONFIG_LIMIT = 8 * 1024 * 1024
+CONFIG_LIMIT = 8 * 1024 * 1024
 _NESTING = 4
 
 
-class _Span(NamedTuple):
+class Span(NamedTuple):
+    """A stretch of a file, in bytes."""
+
     start: int
     size: int
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever is wrong with an image in a tar is a BuilderError that names the file."""
+    try:
+        yield
+    except (OSError, tarfile.TarError, EOFError, OverflowError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is damaged or no tar"
+        raise BuilderError(f"cannot read the image in {path}: {why}", hint="build it again") from None
+    except (OciError, RegistryError) as error:
+        raise BuilderError(f"{path}: {error.message}", hint=error.hint or "build the image again") from None
 
 
 class OciTar:
@@ -62,17 +78,12 @@ class OciTar:
     def __init__(self, path: Path, platform: Platform | None = None) -> None:
         """Find the image in an OCI tar: the one for `platform`, or the only one there is. Raises BuilderError."""
         self._path = path
-        try:
-            self._spans = _spans(path)
+        with reading(path):
+            self._spans = spans(path)
             self.descriptor, self.manifest = self._find(self._json("index.json"), platform)
             config = Manifest.from_bytes(self.manifest).config
-            if self.descriptor.platform is None and config.size <= _CONFIG_LIMIT:
+            if self.descriptor.platform is None and config.size <= CONFIG_LIMIT:
                 self.descriptor = replace(self.descriptor, platform=_platform(self._bytes(config)))
-        except (OSError, tarfile.TarError, EOFError, OverflowError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) and error.strerror else "it is damaged or no tar"
-            raise BuilderError(f"cannot read the image in {path}: {why}", hint="build it again") from None
-        except (OciError, RegistryError) as error:
-            raise BuilderError(f"{path}: {error.message}", hint=error.hint or "build the image again") from None
 
     def open(self, blob: Descriptor) -> BinaryIO:
         """The content of a blob of this image."""
@@ -80,7 +91,7 @@ class OciTar:
         if span is None or span.size != blob.size:
             has = "no blob" if span is None else f"{span.size} bytes"
             raise BuilderError(f"{self._path} has {has} for {blob.digest}", hint="build the image again")
-        return cast(BinaryIO, io.BufferedReader(_Slice(self._path, span)))
+        return cast(BinaryIO, io.BufferedReader(Slice(self._path, span)))
 
     def _find(self, index: bytes, platform: Platform | None) -> tuple[Descriptor, bytes]:
         for _ in range(_NESTING):
@@ -109,7 +120,7 @@ class OciTar:
         span = self._spans.get(name)
         if span is None or span.size > MANIFEST_LIMIT:
             raise OciError(f"there is no {name} of a legal size in it", hint="is it an OCI layout?")
-        with _Slice(self._path, span) as stream:
+        with Slice(self._path, span) as stream:
             return stream.readall()
 
 
@@ -152,16 +163,25 @@ def write_oci_tar(registry: Registry, reference: Reference, destination: Path) -
     return top
 
 
-class _Slice(io.RawIOBase):
+class Slice(io.RawIOBase):
     """A stretch of a file, read by position: no offset is shared with anybody."""
 
-    def __init__(self, path: Path, span: _Span) -> None:
+    def __init__(self, path: Path, span: Span) -> None:
         self._descriptor = -1
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._next, self._end = span.start, span.start + span.size
+        self._start = self._next = span.start
+        self._end = span.start + span.size
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        begin = {io.SEEK_SET: self._start, io.SEEK_CUR: self._next, io.SEEK_END: self._end}[whence]
+        self._next = min(max(begin + offset, self._start), self._end)
+        return self._next - self._start
 
     def readinto(self, buffer: Any, /) -> int:
         content = os.pread(self._descriptor, min(len(buffer), self._end - self._next), self._next)
@@ -184,23 +204,29 @@ class _Bounded(io.FileIO):
         return super().read(size) or b""
 
 
-def _spans(path: Path) -> dict[str, _Span]:
-    """Where each file of the tar stands in it. Raises OciError for whatever an honest writer does not write."""
-    spans: dict[str, _Span] = {}
+def spans(path: Path, *, links: bool = False) -> dict[str, Span]:
+    """Where each file of the tar stands in it. Raises OciError for whatever an honest writer does not write.
+
+    With `links` a symbolic link is another name of the file that it leads to, if that comes before it.
+    """
+    found: dict[str, Span] = {}
     with _Bounded(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header for ever
             name = member.name.removeprefix("./").rstrip("/")
             if member.isdir():
                 continue
-            if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse is not None:
+            span = Span(member.offset_data, member.size)
+            if links and member.issym():
+                span = found.get(posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname)), span)
+            elif member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse is not None:
                 raise OciError(f"{name[:100]!r} in it is no plain file", hint=_HOSTILE)
-            if name.startswith("/") or ".." in PurePosixPath(name).parts or name in spans or "\0" in name:
+            if name.startswith("/") or ".." in PurePosixPath(name).parts or name in found or "\0" in name:
                 raise OciError(f"{name[:100]!r} is no name for a file in an image", hint=_HOSTILE)
-            if len(spans) == _ENTRIES:
+            if len(found) == _ENTRIES:
                 raise OciError(f"it has more than {_ENTRIES} files", hint=_HOSTILE)
-            spans[name] = _Span(member.offset_data, member.size)
-    return spans
+            found[name] = span
+    return found
 
 
 def _is_attestation(item: Descriptor) -> bool:

@@ -59,7 +59,7 @@ def run(subject: Subject, jobs: Sequence[Job], special: Special = NOTHING_SPECIA
             again = dict(zip(doubtful, pool.map(commands.alone, [jobs[n] for n in doubtful]), strict=True))
         except (KeyboardInterrupt, SystemExit):
             # Only the main thread meets these: nobody else is there to end what goes on.
-            subject.engine.cancel()
+            subject.cancel()
             raise
         finally:
             pool.shutdown(cancel_futures=True)

@@ -8,20 +8,31 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
+from dsci.errors import BuilderError
 from dsci.model.oci import Platform
-from dsci.ports import NOTHING_SPECIAL, Container, Engine, LocalImage, Special
+from dsci.ports import NOTHING_SPECIAL, Container, Engine, Files, LocalImage, Special
 from dsci.suites.expansion import expand
 
 #: godotenv takes `NAME: VALUE` too. Source: https://github.com/joho/godotenv/blob/v1.5.1/parser.go
 _COLON = re.compile(r"(?m)^(\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_.]*)\s*:\s*")
 
 
+class Look(Protocol):
+    """An image as it is while nothing runs in it."""
+
+    def config(self) -> Mapping[str, Any]:
+        """The image's config object."""
+
+    def files(self) -> Files:
+        """What it holds."""
+
+
 class Still:
-    """An image as it is while nothing runs in it: its config, and a container that is never started.
+    """An image in the engine as it is while nothing runs in it: its config, and a container that is never started.
 
     All suites of an image look at the same one; the container is made when it is first wanted and removed at the end.
     Safe for threads. What it is asked raises BuilderError where the engine fails.
@@ -50,7 +61,7 @@ class Still:
                 self._config = self._inspect()
             return self._config
 
-    def container(self) -> Container:
+    def files(self) -> Files:
         """The container."""
         with self._lock:
             if self._made is None:
@@ -59,12 +70,13 @@ class Still:
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """An image in the engine, the time a run in it may take, and the suite's files from Git."""
+    """An image, the time a run in it may take, and the suite's files from Git."""
 
-    engine: Engine
+    engine: Engine | None
+    """The engine that has it; None where it is looked at through its layers alone, and nothing runs."""
     image: LocalImage
     platform: Platform
-    still: Still
+    still: Look
     timeout: float
     read: Callable[[str], bytes]
     """A suite file's content by its path from the repository's root."""
@@ -108,6 +120,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         special: Special = NOTHING_SPECIAL,
     ) -> AbstractContextManager[Container]:
         """A fresh container of the image."""
+        if self.engine is None:
+            raise BuilderError("nothing is run in an image that is looked at through its layers")
         return self.engine.container(
             self.image,
             platform=self.platform,
@@ -117,3 +131,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             volume=volume,
             special=special,
         )
+
+    def cancel(self) -> None:
+        """End every container of this run; whoever created them removes them."""
+        if self.engine is not None:
+            self.engine.cancel()
