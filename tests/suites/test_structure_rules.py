@@ -15,8 +15,9 @@ from dsci.errors import ConfigError
 from dsci.model.reference import Reference
 from dsci.model.report import Verdict
 from dsci.ports import FileEntry, Ran
-from dsci.suites import structure, structurefile
+from dsci.suites import structure, structurefile, structurelooks
 from dsci.suites.expansion import expand
+from dsci.suites.finding import matches
 from dsci.suites.subject import Still, Subject
 
 
@@ -38,7 +39,7 @@ def _entry(mode: int, kind: str = "file") -> FileEntry:
     ],
 )
 def test_modes_as_go_writes_them(entry: FileEntry, text: str) -> None:
-    assert structure.go_mode(entry) == text
+    assert structurelooks.go_mode(entry) == text
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_variables_are_replaced_as_os_expand_does(text: str, expanded: str) -> N
     ],
 )
 def test_patterns_are_gos(pattern: str, text: str, found: bool) -> None:
-    assert structure.matches(pattern, text) is found
+    assert matches(pattern, text) is found
 
 
 def test_scalars_stay_as_they_are_written() -> None:
@@ -117,7 +118,8 @@ def test_what_a_file_may_not_say(text: str, says: str) -> None:
 _AT_ONCE = """
 import sys, threading
 sys.setswitchinterval(1e-6)
-from dsci.suites import structure, structurefile
+from dsci.suites import structure, structurefile, structurelooks
+from dsci.suites.finding import matches
 text = 'schemaVersion: "2.0.0"\\nfileExistenceTests: [{name: x, path: /x}]\\n'
 threads = [threading.Thread(target=lambda: structurefile.parse(text, file="x.yaml")) for _ in range(8)]
 for thread in threads:

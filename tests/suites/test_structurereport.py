@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsci.suites import structurereport
-from dsci.suites.structure import Finding
+from dsci.suites.finding import Finding
 
 GOOD = Finding(name="Command Test: a", stdout="hi\n", seconds=0.25)
 BAD = Finding(name="File Existence Test: b", problems=("/x is not there", "and <more>"), stderr="err", seconds=1.5)

@@ -22,7 +22,7 @@ from dsci.model.oci import Platform
 from dsci.model.reference import Reference
 from dsci.ports import Engine, LocalImage
 from dsci.suites import structure, structurefile, structurereport
-from dsci.suites.structure import Finding
+from dsci.suites.finding import Finding
 from dsci.suites.subject import Look, Still, Subject
 
 #: How long one command may take, in seconds. container-structure-test waits for ever.

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 
 from dsci.model.text import clean, whole
-from dsci.suites.structure import Finding
+from dsci.suites.finding import Finding
 
 JUNIT_SUITE = "container-structure-test.test"
 _WIDTH = 27

@@ -1,0 +1,57 @@
+"""What came of one test, and how texts are compared with Go's regular expressions. What a test asks is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from dsci.model import foreign
+from dsci.model.report import Check, Verdict
+from dsci.model.text import clean
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one test."""
+
+    name: str
+    problems: tuple[str, ...] = ()
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float = 0.0
+    argv: tuple[str, ...] = ()
+
+    @property
+    def check(self) -> Check:
+        """The same as a check of a report."""
+        lines = list(self.problems)
+        if self.problems and self.argv:
+            lines += [f"command: {list(self.argv)}", "stdout:", clean(self.stdout, 4000)]
+            lines += ["stderr:", clean(self.stderr, 4000)]
+        return Check(
+            name=self.name,
+            verdict=Verdict.FAILED if self.problems else Verdict.PASSED,
+            seconds=self.seconds,
+            detail="\n".join(lines),
+        )
+
+
+def matched(name: str, text: str, wanted: Sequence[str], unwanted: Sequence[str]) -> list[str]:
+    """What a text lacks and what it should not have. A pattern that is none is a problem either way."""
+    problems: list[str] = []
+    for patterns, expected in ((wanted, True), (unwanted, False)):
+        for pattern in patterns:
+            try:
+                found = matches(pattern, text)
+            except foreign.IllegalPattern as error:
+                problems.append(f"{pattern!r} is no regular expression: {error}")
+                continue
+            if found is not expected:
+                said = "does not match" if expected else "matches the excluded"
+                problems.append(f"{name} {said} {pattern!r}")
+    return problems
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether Go's `regexp.MatchString` would say so: RE2, not anchored."""
+    return foreign.compiled(pattern).search(text) is not None
