@@ -33,7 +33,7 @@ from dsci.drivers.runs import LABEL, Run
 from dsci.errors import BuilderError, RegistryError
 from dsci.model.oci import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Digest, Manifest
 from dsci.model.reference import Reference
-from dsci.ports import Container, FileEntry, Ran
+from dsci.ports import Container, FileEntry, Ran, Special
 
 engine_needed = pytest.mark.engine
 
@@ -666,7 +666,8 @@ def test_looking_at_a_folder_does_not_read_it(files: Container, monkeypatch: pyt
 def ran(
     engine: DockerEngine, image: Reference, *command: str, timeout: float = 30, limit: int = 4096, **more: Any
 ) -> Ran:
-    more = {"entrypoint": [""], "user": "0"} | more
+    more = {"entrypoint": [""]} | more
+    more["special"] = Special(user=more.pop("user", "0"))
     with engine.container(image, platform=NATIVE, command=command, **more) as container:
         return container.run(timeout, limit)
 
@@ -687,7 +688,7 @@ def test_entrypoint_command_user_and_folder_of_the_image(engine: DockerEngine, i
         assert container.run(30, 100).stdout == b"entry cmd\n"
     with engine.container(image, platform=NATIVE, command=["a", "b c"]) as container:
         assert container.run(30, 100).stdout == b"entry a b c\n"
-    assert ran(engine, image, "sh", "-c", "id -u; pwd", user=None).stdout == b"1234\n/t\n"
+    assert ran(engine, image, "sh", "-c", "id -u; pwd", user="").stdout == b"1234\n/t\n"
     assert ran(engine, image, "id", "-u", user="4321").stdout == b"4321\n"
 
 

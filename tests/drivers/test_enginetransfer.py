@@ -14,7 +14,7 @@ from tests import realengine
 from tests.realregistry import RealRegistry
 
 from dsci.drivers.engine import DockerEngine
-from dsci.drivers.enginetransfer import _login
+from dsci.drivers.enginetransfer import login
 from dsci.drivers.keychain import Credentials, Keychain
 from dsci.drivers.runs import Run
 from dsci.model.oci import Digest
@@ -124,11 +124,11 @@ def test_the_names_of_a_dead_runs_transfers_are_swept(run: Run, image: Reference
 
 def test_logins_by_kind() -> None:
     hub, other = Reference.parse("acme/x:1"), Reference.parse("ghcr.io/acme/x:1")
-    assert _login(other, None) == {}
-    assert _login(hub, Credentials(username="a", password="b")) == {
+    assert login(other, None) == {}
+    assert login(hub, Credentials(username="a", password="b")) == {
         "serveraddress": "https://index.docker.io/v1/",
         "username": "a",
         "password": "b",
     }
-    assert _login(other, Credentials(identity_token="t"))["identitytoken"] == "t"
-    assert _login(other, Credentials(registry_token="t")) == {"serveraddress": "ghcr.io", "registrytoken": "t"}
+    assert login(other, Credentials(identity_token="t"))["identitytoken"] == "t"
+    assert login(other, Credentials(registry_token="t")) == {"serveraddress": "ghcr.io", "registrytoken": "t"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests import realengine
-from tests.oracle.test_structure import IMAGE, ORACLE, results
+from tests.oracle.test_structuretest import IMAGE, ORACLE, results
 from tests.realengine import NATIVE
 
 from dsci.drivers.engine import DockerEngine

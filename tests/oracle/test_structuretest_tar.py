@@ -18,7 +18,7 @@ import pytest
 from tests import realengine
 from tests.layers import layer, member, save
 from tests.oracle.structures import Maker, document
-from tests.oracle.test_structure import ORACLE, Result, results
+from tests.oracle.test_structuretest import ORACLE, Result, results
 from tests.realregistry import RealRegistry
 from tests.secondengine import second_engine
 
