@@ -180,6 +180,7 @@ def test_the_classic_store_reads_what_another_machine_wrote(
         assert len(machine.warnings) == 1 and "Cache export is not supported" in machine.warnings[0]
 
 
+@pytest.mark.slow
 def test_all_stages_are_kept_where_that_pays(forgetful: Endpoint, run: Run, proxy: FaultyProxy) -> None:
     machine = Machine(forgetful, run)
     some, every = at(f"{proxy.host}/acme/stages:min"), at(f"{proxy.host}/acme/stages:max", every=True)
@@ -278,6 +279,7 @@ def test_a_dockerfile_that_is_wrong_says_so_and_nothing_of_the_cache(
     assert machine.warnings == []
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_one_cache_and_never_half_of_one(forgetful: Endpoint, run: Run, tmp_path: Path) -> None:
     machine, place = Machine(forgetful, run), tmp_path / 'caches, "odd"' / "app-linux-amd64"
     cache = at(str(place), kind="local")
@@ -309,6 +311,7 @@ def test_a_local_cache_that_is_damaged_fails_no_build(forgetful: Endpoint, run: 
     assert third in (second, machine.build(cache, note="fourth")[0])
 
 
+@pytest.mark.slow
 def test_githubs_cache_service_brings_steps_to_another_machine(forgetful: Endpoint, run: Run) -> None:
     with ActionsCache(forgetful.gateway).serving() as service:
         machine = Machine(forgetful, run, **service.environment)

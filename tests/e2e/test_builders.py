@@ -464,6 +464,7 @@ def _refused(project: Project, *arguments: str, words: list[str], code: int = 4,
     return ended
 
 
+@pytest.mark.slow
 def test_builders_that_are_not_there(family: Project, buildx: Buildx, other: Endpoint) -> None:
     buildx.remote("farther", other)
     _refused(family, "--builder", "far", words=["there is no builder 'far' (did you mean 'farther'?)", "docker buildx"])

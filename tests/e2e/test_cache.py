@@ -93,6 +93,7 @@ def test_auto_and_the_keys(tiny: Project) -> None:
     assert "cache" not in off.stderr
 
 
+@pytest.mark.slow
 def test_an_engine_that_cannot_write_caches_says_so_and_builds(tiny: Project) -> None:
     with second_engine(os.environ["DSCI_TEST_HUB"], containerd_store=False) as classic:
         tiny.environment["DOCKER_HOST"] = str(classic)

@@ -416,6 +416,7 @@ def test_a_dirty_tree_is_built_for_this_machine_alone(done: Project) -> None:
     assert again.json["outcomes"] == [] and done.registry.writes() == before
 
 
+@pytest.mark.slow
 def test_one_name_for_two_platforms(tiny: Project) -> None:
     """BuildKit pins one image per name: the pin is the index, and each stage takes its own platform from it."""
     assert tiny.registry is not None

@@ -93,6 +93,7 @@ def test_a_release_is_verified_from_another_clone(family: Project, tmp_path: Pat
     assert "equal" in other.dsci("verify", "ml:0.1.0").stdout
 
 
+@pytest.mark.slow
 def test_a_variant_is_verified_by_its_own_tags(family: Project) -> None:
     variants = "variants: {axes: {accelerator: [cpu, gpu]}, default: {accelerator: cpu}}"
     dockerfile = "ARG ACCELERATOR\nFROM base\nARG ACCELERATOR\nRUN echo $ACCELERATOR > /srv/data/accelerator\n"

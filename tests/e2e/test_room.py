@@ -94,6 +94,7 @@ def test_a_step_that_fills_a_disk_is_told_so_too(tiny: Project) -> None:
     assert "the disk is full: " in told and "(the engine writes there)" in told
 
 
+@pytest.mark.slow
 def test_builds_wait_for_each_other_where_there_is_room_for_one(
     tiny: Project, small_disk: Callable[[int], None]
 ) -> None:

@@ -29,6 +29,7 @@ def believe(project: Project, **seconds: float) -> None:
     path.write_text(json.dumps({f"{name}@linux/amd64": {"build": took} for name, took in seconds.items()}))
 
 
+@pytest.mark.slow
 def test_what_most_work_waits_for_begins_first(small: Project) -> None:
     first = small.dsci("release", "--json", "--jobs", "1")
     assert order(first) == ["base", "python", "jupyter", "ml", "r"], "the longest chain, where nothing is known"

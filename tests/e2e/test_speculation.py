@@ -64,6 +64,7 @@ def test_with_one_hand_a_suite_goes_first(tiny: Project) -> None:
     assert at(ended, BASE_PASSED) < at(ended, ML_BUILDS)
 
 
+@pytest.mark.slow
 def test_what_was_built_on_a_failed_image_is_dropped_and_counts_for_nothing(tiny: Project) -> None:
     """It stays under its key, which says what it is made of and no more: what is mended decides what is used again."""
     tiny.commit("test: bad", {"images/base/suites/bad.yaml": suite(f"{WHILE_ML_IS_BUILT}; exit 7")})
@@ -89,6 +90,7 @@ def test_what_was_built_on_a_failed_image_is_dropped_and_counts_for_nothing(tiny
     subprocess.run(["docker", "image", "rm", f"dsci.local/{tiny.prefix}/base:dev"], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_where_the_image_itself_is_mended_what_was_built_on_it_is_built_again(tiny: Project) -> None:
     tiny.commit("test: bad", {"images/base/suites/bad.yaml": suite("sleep 5; test -e /etc/mended")})
     first = tiny.release(code=1)

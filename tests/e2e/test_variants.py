@@ -146,6 +146,7 @@ def test_every_command_speaks_of_variants(varied: Project) -> None:
     subprocess.run(["docker", "image", "rm", note.split()[-1]], check=True, capture_output=True, env=os.environ)
 
 
+@pytest.mark.slow
 def test_a_variant_that_is_added_is_all_that_is_built(varied: Project) -> None:
     varied.release()
     before = {end: index(varied, "ml", f"latest{end}")["manifests"] for end in ("", "-cuda12", "-python3.11")}
@@ -194,6 +195,7 @@ def test_a_variant_that_fails_holds_its_image_and_what_stands_on_it(varied: Proj
     assert not [key for key in outcomes(ended) if key.startswith("ml") and key.endswith("build")]
 
 
+@pytest.mark.slow
 def test_two_machines_claim_the_variants_of_one_commit_at_once(varied: Project) -> None:
     place = varied.state.parent
     other = Project(
@@ -214,6 +216,7 @@ def test_two_machines_claim_the_variants_of_one_commit_at_once(varied: Project) 
         assert varied.digest("ml", f"latest-{end}") == varied.digest("ml", f"0.1.0-{end}")
 
 
+@pytest.mark.slow
 def test_variants_are_shared_among_machines_like_images(varied: Project) -> None:
     plan = varied.state.parent / "plan.json"
     plan.write_text(varied.dsci("plan", "--json").stdout)

@@ -266,6 +266,7 @@ def test_an_image_with_a_will_of_its_own(run: Run) -> None:
     assert set(engine.changes) <= {"", "C /dsci", "A /dsci"}, "something was written into the container"
 
 
+@pytest.mark.slow
 def test_the_images_own_pytest_is_used(subject: Subjects) -> None:
     text = "import pytest\ndef test_x(): assert pytest.__file__.startswith('/usr/lib/python3/dist-packages')\n"
     with realengine.image(OWN_PYTEST) as image:
