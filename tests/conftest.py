@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import os
 
-import pytest
 from hypothesis import settings
 
 # Nothing is judged by the clock: machines are busy.
 settings.register_profile("sample", derandomize=True, max_examples=30, deadline=None)
 settings.register_profile("search", derandomize=False, print_blob=True, deadline=None)
 settings.load_profile("search" if os.environ.get("DSCI_TEST_SEARCH") else "sample")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test goes first, so that nothing waits for it in the end where several run at once."""
-    items.sort(key=lambda item: "test_example.py" not in item.nodeid)

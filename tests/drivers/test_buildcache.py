@@ -191,6 +191,7 @@ def test_all_stages_are_kept_where_that_pays(forgetful: Endpoint, run: Run, prox
     assert second == first and any(text.startswith("CACHED [tools 2/2] RUN") for text in told), told
 
 
+@pytest.mark.slow
 def test_what_may_not_write_reads(forgetful: Endpoint, run: Run, proxy: FaultyProxy, storage: RealRegistry) -> None:
     machine, place = Machine(forgetful, run), f"{proxy.host}/acme/request:c"
     machine.build(at(place, write=False))

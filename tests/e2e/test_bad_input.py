@@ -485,6 +485,7 @@ def test_registry_with_a_password(tiny: Project, tmp_path: Path) -> None:
         registry.stop()
 
 
+@pytest.mark.slow
 def test_registry_that_dies_in_the_middle(tiny: Project, tmp_path: Path) -> None:
     """The run ends with the registry's error; the next one builds only what is missing."""
     images = _traces(tiny)["images in the engine"]

@@ -265,6 +265,7 @@ def test_secrets_and_caches_go_to_a_builder_elsewhere(family: Project, buildx: B
     assert b"canary" not in b"".join(path.read_bytes() for path in family.state.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_the_embedded_registry_takes_what_a_builder_elsewhere_made(
     family: Project, buildx: Buildx, other: Endpoint
 ) -> None:
@@ -431,6 +432,7 @@ BOTH = "gate: lineage\nimages:\n" + "".join(
 # ----------------------------------------------------------------------------------------------- the classic store
 
 
+@pytest.mark.slow
 def test_the_classic_store_tests_what_a_builder_elsewhere_made(
     family: Project, buildx: Buildx, other: Endpoint
 ) -> None:

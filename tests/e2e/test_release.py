@@ -513,6 +513,7 @@ def test_a_key_without_a_receipt_is_adopted(done: Project) -> None:
     assert done.actions()["ml"] == "reuse" and done.everything() == names
 
 
+@pytest.mark.slow
 def test_a_parent_that_was_collected_is_built_again_with_its_children(small: Project) -> None:
     """Rule 3: the same keys, but the parent's image is another one now: its children are built on that one."""
     assert small.registry is not None

@@ -135,6 +135,7 @@ def test_without_a_registry_it_is_proven_too(family: Project) -> None:
     assert "equal, sha256:" in alone.dsci("verify", "ml").stdout
 
 
+@pytest.mark.slow
 def test_what_is_not_reproducible_is_named(family: Project, tmp_path: Path) -> None:
     """Files, layers and causes, of an image that does everything wrong."""
     dockerfile = f"""{SMALL}\

@@ -60,6 +60,7 @@ def test_a_file_of_durations_that_is_none_is_no_obstacle(tiny: Project) -> None:
         assert tiny.dsci("build", "--json").json["outcomes"] is not None
 
 
+@pytest.mark.slow
 def test_fail_fast_begins_nothing_after_a_failure(small: Project) -> None:
     small.commit("feat: broken", {"images/r/Dockerfile": DOCKERFILES["r"] + "RUN false\n"})
     believe(small, r=900)

@@ -231,6 +231,7 @@ def test_variants_are_shared_among_machines_like_images(varied: Project) -> None
     assert len(ended.json["released"]) == 3
 
 
+@pytest.mark.slow
 def test_a_variant_of_the_embedded_registry_becomes_a_file(varied: Project) -> None:
     varied.registry = None
     varied.release()
