@@ -161,6 +161,17 @@ class Project:
         assert "Traceback" not in ended.stderr, str(ended)
         return ended
 
+    def in_request_of_a_fork(self) -> None:
+        """From here on, commands run as a GitHub job does for a pull request from another repository."""
+        payload = self.folder.parent / "event.json"
+        payload.write_text(json.dumps({"pull_request": {"head": {"repo": {"id": 2}}, "base": {"repo": {"id": 1}}}}))
+        self.environment |= {
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_REF": "refs/pull/7/merge",
+            "GITHUB_BASE_REF": "main",
+            "GITHUB_EVENT_PATH": str(payload),
+        }
+
     def release(self, code: int = 0) -> Ended:
         """`dsci release --json`."""
         return self.dsci("release", "--json", code=code)

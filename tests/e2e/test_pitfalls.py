@@ -221,20 +221,13 @@ def test_14_who_writes_a_key_first_has_written_it(tiny: Project) -> None:
 
 
 @pytest.fixture
-def fork(tiny: Project, tmp_path: Path) -> Project:
+def fork(tiny: Project) -> Project:
     """A pull request from a fork, in a job that could push: a changed suite and a changed image."""
     suite = 'schemaVersion: "2.0.0"\nfileExistenceTests: [{name: note, path: /etc/note}]\n'
     rules = "tags: ['{version}', latest, 'type=ref,event=pr']\n"
     tiny.commit("feat: a suite", {"images/base/suites/s.yaml": suite, "dsci.yaml": rules})
     tiny.release()
-    payload = tmp_path / "event.json"
-    payload.write_text(json.dumps({"pull_request": {"head": {"repo": {"id": 2}}, "base": {"repo": {"id": 1}}}}))
-    tiny.environment |= {
-        "GITHUB_ACTIONS": "true",
-        "GITHUB_REF": "refs/pull/7/merge",
-        "GITHUB_BASE_REF": "main",
-        "GITHUB_EVENT_PATH": str(payload),
-    }
+    tiny.in_request_of_a_fork()
     changed = {"images/base/suites/s.yaml": suite.replace("name: note", "name: a note"), "images/ml/model.txt": "v2\n"}
     tiny.commit("feat(ml): a stranger's", changed)
     return tiny

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from tests.e2e.conftest import Project
 
@@ -61,13 +59,6 @@ def test_what_reaches_this_machine_is_allowed_in_dsci_yaml_and_never_for_a_fork(
     assert "privileged, envVars or envFile would reach this machine, and is not allowed" in ended.stderr
     tiny.write({"dsci.yaml": "suites: {allow: [privileged, host-environment]}\n"})
     tiny.dsci("test", "base")
-    payload = tiny.folder.parent / "event.json"
-    payload.write_text(json.dumps({"pull_request": {"head": {"repo": {"id": 2}}, "base": {"repo": {"id": 1}}}}))
-    tiny.environment |= {
-        "GITHUB_ACTIONS": "true",
-        "GITHUB_REF": "refs/pull/7/merge",
-        "GITHUB_BASE_REF": "main",
-        "GITHUB_EVENT_PATH": str(payload),
-    }
+    tiny.in_request_of_a_fork()
     ended = tiny.dsci("test", "base", "--rerun", code=1)
     assert "would reach this machine" in ended.stderr and "a request from another repository" in ended.stderr

@@ -6,6 +6,7 @@ test passed, 1 when one failed or none ran.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -82,7 +83,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options; what they say is handed on as one value, `alone`."""
-    import functools
 
     @functools.wraps(command)
     def called(*args: Any, **given: Any) -> Any:

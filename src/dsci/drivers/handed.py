@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
+from dsci.drivers.ocitar import REF_NAME
 from dsci.drivers.runs import Run
 from dsci.drivers.verify import chunks, verified
 from dsci.errors import BuilderError, RegistryError
@@ -65,10 +66,6 @@ def layout(folder: Path) -> tuple[Laid, str]:
     except (OciError, RegistryError) as error:
         raise BuilderError(f"{folder}: {error.message}", hint=error.hint or "write the layout again") from None
     return replace(found, manifest=content), images[0].annotations.get(REF_NAME, "")
-
-
-#: By which a layout says what an image is called.
-REF_NAME = "org.opencontainers.image.ref.name"
 
 
 class Handed:

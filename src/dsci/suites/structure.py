@@ -53,7 +53,7 @@ def findings(subject: Subject, tests: StructureFile, *, exact: bool = False) -> 
     if exact and tests.schema_version == "1.0.0":
         tests = _told_apart(tests)
     if subject.engine is None:
-        tests = _lying(tests)
+        tests = _at_rest(tests)
     special = _special(subject, tests.container_run_options)
     host, broken = _host(subject, tests.container_run_options)
     if broken and not exact:
@@ -100,7 +100,7 @@ def _told_apart(tests: StructureFile) -> StructureFile:
     )
 
 
-def _lying(tests: StructureFile) -> StructureFile:
+def _at_rest(tests: StructureFile) -> StructureFile:
     """The tests of a file for an image in which nothing runs: how it would is nothing to ask for.
 
     Commands of the older schema are passed over, as container-structure-test's tar driver does.

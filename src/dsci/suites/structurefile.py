@@ -33,12 +33,10 @@ class Variable(_Struct, frozen=True, kw_only=True):
     is_regex: bool = False
 
 
-class CommandTest(_Struct, frozen=True, kw_only=True):
-    """A command, and what it must print and return."""
+class _AnyCommandTest(_Struct, frozen=True, kw_only=True):
+    """What a command must print and return, in either schema."""
 
     name: str = ""
-    command: str = ""
-    args: tuple[str, ...] = ()
     setup: tuple[tuple[str, ...], ...] = ()
     teardown: tuple[tuple[str, ...], ...] = ()
     env_vars: tuple[Variable, ...] = ()
@@ -47,6 +45,13 @@ class CommandTest(_Struct, frozen=True, kw_only=True):
     excluded_output: tuple[str, ...] = ()
     expected_error: tuple[str, ...] = ()
     excluded_error: tuple[str, ...] = ()
+
+
+class CommandTest(_AnyCommandTest, frozen=True, kw_only=True):
+    """A command, and what it must print and return."""
+
+    command: str = ""
+    args: tuple[str, ...] = ()
 
 
 class FileExistenceTest(_Struct, frozen=True, kw_only=True):
@@ -119,19 +124,10 @@ class StructureFile(_Struct, frozen=True, kw_only=True):
     container_run_options: RunOptions = RunOptions()
 
 
-class _OldCommandTest(_Struct, frozen=True, kw_only=True):
+class _OldCommandTest(_AnyCommandTest, frozen=True, kw_only=True):
     """Schema 1.0.0: the command is a list, and there are no arguments beside it."""
 
-    name: str = ""
     command: tuple[str, ...] = ()
-    setup: tuple[tuple[str, ...], ...] = ()
-    teardown: tuple[tuple[str, ...], ...] = ()
-    env_vars: tuple[Variable, ...] = ()
-    exit_code: int = 0
-    expected_output: tuple[str, ...] = ()
-    excluded_output: tuple[str, ...] = ()
-    expected_error: tuple[str, ...] = ()
-    excluded_error: tuple[str, ...] = ()
 
 
 class _OldFileExistenceTest(_Struct, frozen=True, kw_only=True):
