@@ -264,7 +264,7 @@ start_engine() {
   local own=()
   # With a system containerd running, dockerd would use that one: keep apart from what lives there.
   [ ! -S /run/containerd/containerd.sock ] || own=(--containerd-namespace dsci-dev --containerd-plugins-namespace dsci-dev-plugins)
-  background "$LOG/dockerd.log" /usr/sbin/dockerd --data-root "$ENGINE" --config-file "$dir/daemon.json" \
+  background "$LOG/dockerd.log" "$ROOT/scripts/lib/keep" 10 /usr/sbin/dockerd --data-root "$ENGINE" --config-file "$dir/daemon.json" \
     --exec-root "$dir/exec" --pidfile "$dir/dockerd.pid" --host "$DOCKER_HOST" "${own[@]}"
   pid=$STARTED
   printf 'pid=%s\ndir=%s\nmirror=%s\n' "$pid" "$dir" "$HUB" >"$RUN/engine"
@@ -289,10 +289,20 @@ leave_engine() {
   stop_hub
 }
 
+# engine_deaths: tells of every time that the engine died by itself, with what it said of it.
+engine_deaths() {
+  [ -r "$LOG/dockerd.log" ] && grep -q '^keep: ' "$LOG/dockerd.log" || return 0
+  say "engine: it died by itself, and was started again:"
+  { grep '^keep: ' "$LOG/dockerd.log"
+    grep -E -A 20 '^(panic|fatal error|SIG[A-Z]+): ' "$LOG/dockerd.log" | cut -c 1-200 | head -n 80 || true; } >&2
+}
+
 stop_engine() {
   local dir
   dir=$(field "$RUN/engine" dir)
   stop "$(field "$RUN/engine" pid)" "--data-root $ENGINE" 30
+  # A keeper that had to be killed, or was, leaves its engine behind.
+  stop "$(cat "$dir/dockerd.pid" 2>/dev/null)" "--data-root $ENGINE" 30
   rm -f "$RUN/engine"
   # dockerd binds its data root to itself, and may leave it so: the checkout could not be deleted then.
   ! mountpoint -q "$ENGINE" || umount -l "$ENGINE" 2>/dev/null || true

@@ -1,0 +1,31 @@
+"""scripts/lib/keep, which starts the tests' engine again when it died by itself."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+KEEP = Path(__file__).parents[1] / "scripts" / "lib" / "keep"
+
+
+def test_a_program_that_died_is_started_again_until_it_dies_too_soon(tmp_path: Path) -> None:
+    lives = tmp_path / "lives"
+    # The first life lasts long enough, the second does not.
+    program = f'echo life >>{lives}; [ "$(wc -l <{lives})" -gt 1 ] || sleep 1.1; exit 7'
+    ended = subprocess.run([KEEP, "1", "sh", "-c", program], capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 7
+    assert lives.read_text() == "life\nlife\n"
+    assert [line.split(" after ")[0] for line in ended.stderr.splitlines()] == ["keep: sh died with 7"] * 2
+
+
+def test_sigterm_ends_the_program_its_own_way_and_it_is_not_started_again(tmp_path: Path) -> None:
+    lives = tmp_path / "lives"
+    program = f"trap 'sleep 0.3; echo gone; exit 3' TERM; echo life >>{lives}; echo up; while :; do sleep 0.05; done"
+    with subprocess.Popen([KEEP, "0", "sh", "-c", program], stdout=subprocess.PIPE, text=True) as keeper:
+        assert keeper.stdout is not None
+        assert keeper.stdout.readline() == "up\n"
+        keeper.send_signal(signal.SIGTERM)
+        assert keeper.stdout.read() == "gone\n"
+    assert keeper.returncode == 3
+    assert lives.read_text() == "life\n"
