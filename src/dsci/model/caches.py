@@ -9,7 +9,6 @@ Source: https://docs.docker.com/build/cache/backends/ (`inline` is not among our
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from typing import Literal, assert_never
@@ -19,6 +18,7 @@ import msgspec
 from dsci.model.config import CacheSettings, CacheType, Settings
 from dsci.model.dockerfile import Recipe
 from dsci.model.family import Image, Node, TargetId
+from dsci.model.hashing import sha256
 from dsci.model.reference import EMBEDDED, Repository
 
 #: What the tags of caches begin with.
@@ -148,7 +148,7 @@ def slug(target: TargetId) -> str:
     text = re.sub(r"[^a-zA-Z0-9._-]", "-", f"{target.image}-{target.platform}".replace(":", ".."))
     if len(text) <= _SLUG_LIMIT:
         return text
-    return f"{text[: _SLUG_LIMIT - 17]}-{hashlib.sha256(str(target).encode()).hexdigest()[:16]}"
+    return f"{text[: _SLUG_LIMIT - 17]}-{sha256(str(target).encode())[:16]}"
 
 
 def has_side_stages(recipe: Recipe) -> bool:

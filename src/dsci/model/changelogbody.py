@@ -5,11 +5,11 @@ What dsci writes between marks carries its digest. A person who edits it makes i
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
 from dsci.model.changelogrows import BEGIN, END, bare, loud, trimmed
+from dsci.model.hashing import sha256
 from dsci.model.keepachangelog import Item
 
 _GROUP = re.compile(r"\A#{3}[ \t]+(?P<title>[^#\s].*)\Z")
@@ -46,7 +46,7 @@ def by_hand(rows: Sequence[str]) -> list[str]:
 
 def _digest(rows: Iterable[str]) -> str:
     text = "\n".join(bare(row).rstrip() for row in rows if row.strip())
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:12]
+    return sha256(text.encode(errors="surrogateescape"))[:12]
 
 
 def merged(hand: Sequence[str], generated: Sequence[tuple[str, list[str]]], end: str) -> list[str]:

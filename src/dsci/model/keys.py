@@ -11,7 +11,6 @@ that changed it by accident would rebuild the world.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ import msgspec
 
 from dsci.model.dockerfile import Recipe
 from dsci.model.family import Family, Image, Suite, TargetId
+from dsci.model.hashing import sha256
 from dsci.model.inputs import ContextFile
 from dsci.model.oci import Digest, Platform
 from dsci.model.tree import Tree
@@ -143,4 +143,4 @@ def index_tag(digest: Digest) -> str:
 
 def _hash(value: Mapping[str, Any]) -> str:
     # JSON with no spare byte, its keys in the order given.
-    return hashlib.sha256(msgspec.json.encode({"schema": SCHEMA, **value})).hexdigest()
+    return sha256(msgspec.json.encode({"schema": SCHEMA, **value}))

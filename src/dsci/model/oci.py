@@ -8,7 +8,6 @@ Sources: https://github.com/opencontainers/image-spec/blob/v1.1.0/{descriptor,im
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import msgspec
 
 from dsci.errors import DsciError
+from dsci.model.hashing import sha256
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 #: The annotation that says which commit an index was made of.
@@ -81,7 +81,7 @@ class Digest(msgspec.Struct, frozen=True, order=True):
     @classmethod
     def of(cls, content: bytes) -> Digest:
         """The sha256 digest of these bytes."""
-        return cls("sha256", hashlib.sha256(content).hexdigest())
+        return cls("sha256", sha256(content))
 
     @property
     def short(self) -> str:

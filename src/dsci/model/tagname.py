@@ -9,11 +9,12 @@ Source of the grammar: https://github.com/opencontainers/distribution-spec/blob/
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 
 import msgspec
+
+from dsci.model.hashing import sha256
 
 #: Tags that begin so are dsci's own: content keys, receipts, release indexes.
 RESERVED = "dsci-"
@@ -82,5 +83,5 @@ def suffixed(name: str, suffix: str) -> str:
 def _told_apart(name: str, pieces: Sequence[Piece], limit: int = _LIMIT) -> str:
     """The name, cut where it must be, with a hash of what it was made from. No ref ends so and keeps its name."""
     original = "\0".join(piece.text for piece in pieces)
-    digest = hashlib.sha256(original.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
+    digest = sha256(original.encode(errors="surrogatepass"))[:_DIGITS]
     return f"{name[: limit - _DIGITS - 1].rstrip('.-') or 'ref'}-{digest}"
