@@ -245,6 +245,20 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no exit code, or why the container could not start."""
 
 
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """How a container goes."""
+
+    running: bool
+    exit_code: int | None
+    """None while it runs, and before it was started."""
+    out_of_memory: bool
+    """Whether the kernel killed something in it for want of memory."""
+    health: Literal["", "starting", "healthy", "unhealthy"]
+    """What its health check says; "" where it has none."""
+    said: tuple[str, ...] = ()
+    """What its last health checks printed, oldest first."""
+
+
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A path in an image, as the first header of its tar stream tells it."""
 
@@ -291,6 +305,18 @@ class Container(Files, Protocol):
     def end(self) -> None:
         """Kill what runs in it."""
 
+    def stop(self, timeout: float) -> None:
+        """Ask it to stop, by the signal that its image names, and kill it `timeout` seconds later."""
+
+    def state(self) -> State:
+        """How it goes."""
+
+    def logs(self, limit: int) -> tuple[bytes, bytes]:
+        """The last `limit` bytes that it wrote to stdout and to stderr so far."""
+
+    def address(self, port: int) -> tuple[str, int] | None:
+        """Host and port at which one of `Special.ports` is reached from here; None while it listens nowhere."""
+
     def settled(self) -> bool:
         """Whether it takes no more room than when it was started, and runs nothing beside its own process: a quick
         look."""
@@ -311,6 +337,16 @@ class Special(msgspec.Struct, frozen=True, kw_only=True):
     """Folders of the engine's machine: `SOURCE:TARGET[:OPTIONS]`."""
     watched: bool = True
     """Whether the image's own health check runs in it."""
+    groups: tuple[str, ...] = ()
+    """Further groups of its user, by name or number."""
+    network: Literal["", "none"] = ""
+    """The engine's usual one, or none at all but its own loopback."""
+    read_only: bool = False
+    """Whether nothing can be written but to volumes and `memory`."""
+    memory: tuple[str, ...] = ()
+    """Folders that lie in memory (tmpfs)."""
+    ports: tuple[int, ...] = ()
+    """TCP ports that can be reached from here (`Container.address`)."""
 
 
 NOTHING_SPECIAL = Special()
@@ -386,7 +422,6 @@ class Engine(Protocol):
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
         volume: tuple[str, bytes] | None = None,
-        network: bool = True,
         special: Special = NOTHING_SPECIAL,
     ) -> AbstractContextManager[Container]:
         """Create a container, labelled as this run's. `volume` mounts a fresh volume at a path, filled from a tar.

@@ -15,8 +15,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from urllib.parse import urlsplit
 
-from dsci.drivers import enginesweep
+from dsci.drivers import enginereach, enginesweep
 from dsci.drivers.engineclient import DISK, connect, endpoint, lost, quietly, talking
 from dsci.drivers.enginecontainer import LOG_BYTES, EngineContainer
 from dsci.drivers.enginediscards import Discards
@@ -118,6 +119,12 @@ class DockerEngine:
         url, _, _ = endpoint(self._environment)
         near = url.startswith(("unix://", "/"))
         return EnginePlace(root=str(self._info.get("DockerRootDir") or ""), memory=memory or None, near=near)
+
+    @property
+    def _host(self) -> str:
+        """The machine on which containers' ports are published, as it is reached from here."""
+        url, _, _ = endpoint(self._environment)
+        return urlsplit(url).hostname or enginereach.HERE
 
     def mirrors(self) -> tuple[str, ...]:
         """Base URLs of the mirrors of Docker Hub that the engine asks first."""
@@ -243,7 +250,6 @@ class DockerEngine:
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
         volume: tuple[str, bytes] | None = None,
-        network: bool = True,
         special: Special = NOTHING_SPECIAL,
     ) -> Iterator[EngineContainer]:
         """Create a container of this run; it and its volume are removed after the end, whatever happened.
@@ -279,7 +285,11 @@ class DockerEngine:
                     labels=labels,
                     mounts=mounts,
                     platform=str(platform),
-                    network_mode=None if network else "none",
+                    network_mode=special.network or None,
+                    group_add=list(special.groups),
+                    read_only=special.read_only,
+                    tmpfs=dict.fromkeys(special.memory, ""),
+                    ports={f"{port}/tcp": (enginereach.bound(self._host), 0) for port in special.ports},
                     log_config=LogConfig(type="json-file", config={"max-size": str(LOG_BYTES), "max-file": "2"}),
                 )
                 with self._run.images:
@@ -287,7 +297,7 @@ class DockerEngine:
                 made.append(partial(container.remove, force=True, v=True))
                 if volume is not None:
                     container.put_archive(volume[0], volume[1])
-            yield EngineContainer(container, self._stopped)
+            yield EngineContainer(container, self._stopped, self._host)
         except BaseException:
             self._take_away(made[::-1])  # at once: it may be running still
             raise

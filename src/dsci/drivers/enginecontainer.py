@@ -6,16 +6,17 @@ What comes out is bounded, in bytes and in seconds. How it was made and when it 
 from __future__ import annotations
 
 import contextlib
+import math
 import tarfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from dsci.drivers import engineexec
+from dsci.drivers import engineexec, enginereach
 from dsci.drivers.engineclient import quietly, talking
 from dsci.drivers.engineexec import CUT, overdue
-from dsci.ports import FileEntry, Ran
+from dsci.ports import FileEntry, Ran, State
 from dsci.streams import reader
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ LOG_BYTES = 8 * 1024 * 1024
 #: What a line costs in such a file beside its text, and the most that goes into one line.
 _LOG_LINE, _LOG_PIECE = 60, 16 * 1024
 _LINK_LIMIT = 16
+_HEALTH: tuple[Literal["starting", "healthy", "unhealthy"], ...] = ("starting", "healthy", "unhealthy")
 #: How the engine says that a path leads nowhere, other than by a 404.
 _NOWHERE = ("not a directory", "too many links", "too many levels of", "cannot be empty", "file name too long")
 
@@ -33,9 +35,10 @@ _NOWHERE = ("not a directory", "too many links", "too many levels of", "cannot b
 class EngineContainer:
     """A container of the image under test. Implements `ports.Container`."""
 
-    def __init__(self, container: DockerContainer, stopped: threading.Event) -> None:
+    def __init__(self, container: DockerContainer, stopped: threading.Event, host: str) -> None:
         self._container = container
         self._stopped = stopped
+        self._host = host
         self._room = -1
 
     def stat(self, path: str) -> FileEntry | None:
@@ -165,6 +168,39 @@ class EngineContainer:
     def end(self) -> None:
         """Kill what runs in it."""
         quietly(self._container.kill)
+
+    def stop(self, timeout: float) -> None:
+        """See `ports.Container`."""
+        with talking():
+            self._container.stop(timeout=math.ceil(timeout))
+
+    def state(self) -> State:
+        """See `ports.Container`."""
+        with talking():
+            self._container.reload()
+        told = self._container.attrs["State"]
+        health = told.get("Health") or {}
+        status = health.get("Status")
+        return State(
+            running=bool(told.get("Running")),
+            exit_code=int(told["ExitCode"]) if told.get("Status") == "exited" else None,
+            out_of_memory=bool(told.get("OOMKilled")),
+            health=next((known for known in _HEALTH if known == status), ""),
+            said=tuple(str(each.get("Output") or "") for each in health.get("Log") or ()),
+        )
+
+    def logs(self, limit: int) -> tuple[bytes, bytes]:
+        """See `ports.Container`."""
+        with talking():
+            stdout = self._container.logs(stdout=True, stderr=False)
+            stderr = self._container.logs(stdout=False, stderr=True)
+        return stdout[-limit:], stderr[-limit:]
+
+    def address(self, port: int) -> tuple[str, int] | None:
+        """See `ports.Container`."""
+        with talking():
+            self._container.reload()
+        return enginereach.address(self._container.attrs.get("NetworkSettings") or {}, port, self._host)
 
     def settled(self) -> bool:
         """See `ports.Container`."""

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dsci.errors import ConfigError
-from dsci.model import config, tags, variants
+from dsci.model import suitefiles, tags, variants
 from dsci.model.config import ImageSettings, Settings
 from dsci.model.family import Image, Suite, declared
 from dsci.model.location import Location
@@ -270,42 +270,15 @@ def _suites(
     extra = {path.strip("/").removeprefix("./") for path in more}
     suites: list[Suite] = []
     for root in sorted(roots | extra):
-        found = _suites_below(name, root, tree, chosen)
+        found = suitefiles.below(name, root, tree, chosen)
         if not found and (chosen.paths is not None or root in extra):
             keys = ("variants", "overrides") if root in extra else ("suites", "paths")
             raise ConfigError(
                 f"{location.at('images', name, *keys)}: {'.'.join(('images', name, *keys))}: no tests at {root!r}",
-                hint="a suite is a .yaml file with a schemaVersion, or test_*.py files, committed to Git",
+                hint=suitefiles.HINT,
             )
         suites += found
     names = [suite.name for suite in suites]
     return tuple(
         replace(suite, name=f"{name}/{suite.path}") if names.count(suite.name) > 1 else suite for suite in suites
     )
-
-
-def _suites_below(owner: str, root: str, tree: Tree, chosen: config.SuiteSettings) -> list[Suite]:
-    """A suite per structure file, and one for all test modules, below a folder (or at a file)."""
-    files = tree.under(root)
-    timeout = config.seconds(chosen.timeout)
-    structure = [path for path in files if path.endswith((".yaml", ".yml")) and path.count("/") <= root.count("/") + 1]
-    modules = [path for path in files if re.match(r"(test_.*|.*_test)\.py\Z", path.rpartition("/")[2])]
-    suites = [
-        Suite(
-            name=f"{owner}/{path.rpartition('/')[2].rpartition('.')[0]}",
-            kind="structure",
-            owner=owner,
-            path=path,
-            files=(path,),
-            timeout=timeout,
-            allow=chosen.allow,
-        )
-        for path in structure
-    ]
-    if modules:
-        folder = root if root not in modules else root.rpartition("/")[0]
-        kept = tuple(path for path in files if path not in structure)
-        suites.append(
-            Suite(name=f"{owner}/pytest", kind="pytest", owner=owner, path=folder, files=kept, timeout=timeout)
-        )
-    return suites

@@ -8,9 +8,7 @@ code. An image without Python fails by name.
 
 from __future__ import annotations
 
-import io
 import sys
-import tarfile
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
@@ -20,16 +18,12 @@ from xml.etree import ElementTree
 from dsci.model.family import Suite
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean
-from dsci.model.tree import below
 from dsci.ports import Ran
+from dsci.suites import inside
+from dsci.suites.inside import MOUNT, OUT, OUTPUT_LIMIT, SUITE
 from dsci.suites.subject import Subject
-from dsci.tars import TarWriter
 
-#: Where the volume is mounted in the container under test.
-MOUNT = "/dsci"
-
-_OUTPUT_LIMIT = 1024 * 1024
-_JUNIT = f"{MOUNT}/out/junit.xml"
+_JUNIT = f"{OUT}/junit.xml"
 _RUN = f"""\
 import sys
 sys.dont_write_bytecode = True
@@ -42,19 +36,21 @@ except Exception as error:
     why = "%s: %s" % (type(error).__name__, error)
     sys.exit("dsci: pytest cannot run in this image's Python %s: %s" % (sys.version.split()[0], why))
 sys.exit(pytest.main([
-    "-p", "no:cacheprovider", "--rootdir={MOUNT}/suite", "--import-mode=importlib", "-q", "-rs", "--color=no",
-    "-o", "junit_family=xunit2", "--junitxml={_JUNIT}", "{MOUNT}/suite",
+    "-p", "no:cacheprovider", "--rootdir={SUITE}", "--import-mode=importlib", "-q", "-rs", "--color=no",
+    "-o", "junit_family=xunit2", "--junitxml={_JUNIT}", "{SUITE}",
 ]))
 """
 
 
 def run(subject: Subject, suite: Suite) -> Iterator[Check]:
     """Run the test modules of a suite in one container; one check for each test."""
-    volume = _volume(subject, suite)
+    # pytest looks for settings upwards from the suite: what the image has at its root is not meant for it.
+    kit = {f"kit/{path}": data for path, data in _kit().items()}
+    volume = inside.volume(subject, suite, {**kit, "run.py": _RUN.encode(), "pytest.ini": b"[pytest]\n"})
     ran: Ran | None = None
     for python in ("python3", "python"):
         with subject.container(entrypoint=[python], command=[f"{MOUNT}/run.py"], volume=(MOUNT, volume)) as container:
-            ran = container.run(subject.timeout, _OUTPUT_LIMIT)
+            ran = container.run(subject.timeout, OUTPUT_LIMIT)
             if ran.exit_code is None and "not found" in ran.reason:
                 continue
             yield from _checks(suite, ran, container.copy_out(_JUNIT))
@@ -107,25 +103,6 @@ def _seconds(text: str | None) -> float:
         return max(0.0, float(text or 0))
     except ValueError:
         return 0.0
-
-
-def _volume(subject: Subject, suite: Suite) -> bytes:
-    """The tar for the volume: the kit, the suite's files and a folder that anybody may write to."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
-        files = TarWriter(archive)
-        for path, data in sorted(_kit().items()):
-            files.file(f"kit/{path}", data)
-        for path in suite.files:
-            mode = 0o755 if subject.executable(path) else 0o644
-            files.file(f"suite/{below(suite.path, path) or path}", subject.read(path), mode)
-        files.file("run.py", _RUN.encode())
-        # pytest looks for settings upwards from the suite: what the image has at its root is not meant for it.
-        files.file("pytest.ini", b"[pytest]\n")
-        out = tarfile.TarInfo("out")
-        out.type, out.mode = tarfile.DIRTYPE, 0o1777
-        archive.addfile(out)
-    return content.getvalue()
 
 
 @cache

@@ -30,7 +30,7 @@ def run(suite: Suite, subject: Subject, *, target: str) -> SuiteReport:
 
 def executes(suite: Suite, read: Callable[[str], bytes]) -> bool:
     """Whether a suite runs something in the image; others only look at it. One that cannot be read runs nothing."""
-    if suite.kind != "structure":
+    if suite.kind != "checks":
         return True
     try:
         return bool(
@@ -42,7 +42,7 @@ def executes(suite: Suite, read: Callable[[str], bytes]) -> bool:
 
 def _checks(suite: Suite, subject: Subject) -> Iterator[Check]:
     match suite.kind:
-        case "structure":
+        case "checks":
             text = subject.read(suite.path).decode("utf-8", errors="replace")
             return structure.run(subject, structurefile.parse(text, file=suite.path))
         case _:

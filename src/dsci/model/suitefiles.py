@@ -1,0 +1,78 @@
+"""Which files of a folder of suites make which suite, by their names and places. What they say is not read here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from dsci.model import config
+from dsci.model.config import SuiteSettings
+from dsci.model.family import Suite
+from dsci.model.tree import Tree
+
+#: What a suite is made of, for people.
+HINT = (
+    "a suite is a .yaml file, test_*.py, *.ipynb, test_*.R, test_*.sh or *.bats, or a folder with a compose.yaml, "
+    "committed to Git"
+)
+#: The folder whose test modules run on the machine that dsci runs on.
+_HOST = "host"
+#: Source: https://github.com/compose-spec/compose-spec/blob/main/03-compose-file.md
+_COMPOSE = re.compile(r"(?:docker-)?compose\.ya?ml\Z")
+_MODULE = re.compile(r"(?:test_.*|.*_test)\.py\Z")
+#: What is run in one container for each kind, by the names of the files that are tests.
+_INSIDE = {
+    "pytest": _MODULE,
+    "notebooks": re.compile(r".+\.ipynb\Z"),
+    "r": re.compile(r"(?:test[-_.].*|.*[-_.]test)\.[Rr]\Z"),
+    "shell": re.compile(r"(?:(?:test[-_.].*|.*[-_.]test)\.sh|.+\.bats)\Z"),
+}
+
+
+def below(owner: str, root: str, tree: Tree, chosen: SuiteSettings) -> list[Suite]:
+    """The suites below a folder, or the one that a file is.
+
+    Each YAML file is one, and each folder with a compose file; of each other kind all files are one. Whatever else lies
+    there is theirs to use.
+    """
+    files = tree.under(root)
+    composed = {_folder(path) for path in files if _COMPOSE.match(_name(path))}
+    services = sorted(composed - {"", root})
+    rest = [path for path in files if not any(path.startswith(f"{service}/") for service in services)]
+    checks = [path for path in rest if path.endswith((".yaml", ".yml")) and path.count("/") <= root.count("/") + 1]
+    rest = [path for path in rest if path not in checks]
+    host = [path for path in rest if path.startswith(f"{root}/{_HOST}/")]
+    rest = [path for path in rest if path not in host]
+
+    def suite(name: str, kind: str, path: str, own: Sequence[str]) -> Suite:
+        return Suite(
+            name=f"{owner}/{name}",
+            kind=kind,
+            owner=owner,
+            path=path,
+            files=tuple(own),
+            timeout=config.seconds(chosen.timeout),
+            allow=chosen.allow,
+        )
+
+    suites = [suite(_name(path).rpartition(".")[0], "checks", path, (path,)) for path in checks]
+    for kind, named in _INSIDE.items():
+        if found := [path for path in rest if named.match(_name(path))]:
+            # A file that is named itself stands alone; in a folder everything may need everything.
+            suites.append(suite(kind, kind, _folder(root) if root in found else root, rest))
+    if any(_MODULE.match(_name(path)) for path in host):
+        suites.append(suite("host", "host", f"{root}/{_HOST}", host))
+    return [*suites, *(suite(_name(service), "service", service, tree.under(service)) for service in services)]
+
+
+def tests(suite: Suite) -> tuple[str, ...]:
+    """The files of a suite that are tests themselves, where it is one that runs in a single container."""
+    return tuple(path for path in suite.files if _INSIDE[suite.kind].match(_name(path)))
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
