@@ -259,6 +259,32 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """What its last health checks printed, oldest first."""
 
 
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """An HTTP request to a container."""
+
+    port: int
+    path: str
+    """With its query."""
+    method: str = "GET"
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    body: bytes = b""
+    tls: bool = False
+    """Whether it is https. Whose certificate it is is not asked."""
+    follow: bool = False
+    """Whether redirects are followed, as long as they stay with the container."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By their names in lower case."""
+    body: bytes
+    whole: bool
+    """Whether this is all of the body."""
+
+
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A path in an image, as the first header of its tar stream tells it."""
 
@@ -299,8 +325,13 @@ class Container(Files, Protocol):
     def again(self) -> None:
         """End everything that runs in it, and start it anew: what is in its file system stays."""
 
-    def execute(self, argv: Sequence[str], environment: Mapping[str, str], timeout: float, output_limit: int) -> Ran:
-        """Run a command in it while it runs, at most `timeout` seconds; after that the whole container is killed."""
+    def execute(
+        self, argv: Sequence[str], environment: Mapping[str, str], timeout: float, output_limit: int, *, user: str = ""
+    ) -> Ran:
+        """Run a command in it while it runs, at most `timeout` seconds; after that the whole container is killed.
+
+        As the image's user, if nobody is named.
+        """
 
     def end(self) -> None:
         """Kill what runs in it."""
@@ -316,6 +347,10 @@ class Container(Files, Protocol):
 
     def address(self, port: int) -> tuple[str, int] | None:
         """Host and port at which one of `Special.ports` is reached from here; None while it listens nowhere."""
+
+    def ask(self, question: Question, timeout: float, limit: int) -> Answer | str:
+        """Ask it something, for at most `timeout` seconds, and take `limit` bytes of the body; a text says why there is
+        no answer."""
 
     def settled(self) -> bool:
         """Whether it takes no more room than when it was started, and runs nothing beside its own process: a quick
@@ -345,6 +380,10 @@ class Special(msgspec.Struct, frozen=True, kw_only=True):
     """Whether nothing can be written but to volumes and `memory`."""
     memory: tuple[str, ...] = ()
     """Folders that lie in memory (tmpfs)."""
+    restricted: bool = False
+    """Whether it has no capabilities, and can gain no privileges."""
+    gpus: bool = False
+    """Whether it has all GPUs of the engine's machine; it cannot be started where there is none."""
     ports: tuple[int, ...] = ()
     """TCP ports that can be reached from here (`Container.address`)."""
 

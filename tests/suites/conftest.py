@@ -41,6 +41,69 @@ PYTHON = """
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*
 """
+#: A server: it says so in its log, obeys SIGTERM, becomes healthy, and prints what it is asked.
+SERVER = (
+    PYTHON
+    + r"""
+COPY <<'EOF' /serve.py
+import http.server, os, signal, sys, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        status, headers, body = 200, {"Content-Type": "text/plain"}, b"hello"
+        if self.path == "/away":
+            status, headers = 302, {"Location": "http://169.254.169.254/latest"}
+        elif self.path == "/on":
+            status, headers = 302, {"Location": "/"}
+        elif self.path == "/round":
+            status, headers = 302, {"Location": "/round"}
+        elif self.path == "/broken":
+            status = 500
+        elif self.path == "/large":
+            body = b"x" * (2 << 20)
+        elif self.path == "/once":
+            Handler.once = getattr(Handler, "once", 0) + 1
+            status = 200 if Handler.once > 2 else 503
+        elif self.path == "/said":
+            body = self.headers.get("X-Said", "").encode()
+        self.answer(status, headers, body)
+
+    def do_POST(self):
+        self.answer(201, {}, self.rfile.read(int(self.headers["Content-Length"]))[::-1])
+
+    def answer(self, status, headers, body):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+signal.signal(signal.SIGTERM, signal.SIG_IGN if "--deaf" in sys.argv else lambda *_: sys.exit(3))
+if "--broken" in sys.argv:
+    sys.exit("no such model: [31mlarge[0m")
+print("[32mserving as %d:%d[0m" % (os.getuid(), os.getgid()), flush=True)
+time.sleep(0.3)
+open("/tmp/ready", "w").close()
+http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+EOF
+ENV PORT=8888
+EXPOSE 8888 53/udp
+HEALTHCHECK --interval=1s --start-interval=200ms --start-period=10s --retries=1 \
+  CMD test -e /tmp/ready && echo fine || { echo not yet; exit 1; }
+ENTRYPOINT ["python3", "/serve.py"]
+CMD ["--plain"]
+"""
+)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Reference]:
+    with realengine.image(SERVER) as name:
+        yield name
 
 
 @pytest.fixture(scope="session")

@@ -256,7 +256,7 @@ class DockerEngine:
 
         That takes the engine longer than a check in the container, so it waits for others where all went well.
         """
-        from docker.types import LogConfig, Mount
+        from docker.types import DeviceRequest, LogConfig, Mount
 
         labels = {LABEL: self._run.id}
         made: list[Callable[[], object]] = []
@@ -280,6 +280,9 @@ class DockerEngine:
                     tty=special.terminal,
                     privileged=special.privileged,
                     cap_add=list(special.capabilities),
+                    cap_drop=["ALL"] if special.restricted else None,
+                    security_opt=["no-new-privileges"] if special.restricted else None,
+                    device_requests=[DeviceRequest(count=-1, capabilities=[["gpu"]])] if special.gpus else None,
                     volumes=list(special.binds),
                     healthcheck=None if special.watched else {"test": ["NONE"]},
                     labels=labels,
@@ -288,7 +291,7 @@ class DockerEngine:
                     network_mode=special.network or None,
                     group_add=list(special.groups),
                     read_only=special.read_only,
-                    tmpfs=dict.fromkeys(special.memory, ""),
+                    tmpfs=dict.fromkeys(special.memory, "mode=1777"),
                     ports={f"{port}/tcp": (enginereach.bound(self._host), 0) for port in special.ports},
                     log_config=LogConfig(type="json-file", config={"max-size": str(LOG_BYTES), "max-file": "2"}),
                 )

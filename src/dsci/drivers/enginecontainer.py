@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from dsci.drivers import engineexec, enginereach
+from dsci.drivers import asking, engineexec, enginereach
 from dsci.drivers.engineclient import quietly, talking
 from dsci.drivers.engineexec import CUT, overdue
-from dsci.ports import FileEntry, Ran, State
+from dsci.ports import Answer, FileEntry, Question, Ran, State
 from dsci.streams import reader
 
 if TYPE_CHECKING:
@@ -161,9 +161,11 @@ class EngineContainer:
         with talking():
             self._container.restart(timeout=0)
 
-    def execute(self, argv: Sequence[str], environment: Mapping[str, str], timeout: float, output_limit: int) -> Ran:
+    def execute(
+        self, argv: Sequence[str], environment: Mapping[str, str], timeout: float, output_limit: int, *, user: str = ""
+    ) -> Ran:
         """See `ports.Container`."""
-        return engineexec.execute(self._container, argv, environment, timeout, output_limit)
+        return engineexec.execute(self._container, argv, environment, timeout, output_limit, user=user)
 
     def end(self) -> None:
         """Kill what runs in it."""
@@ -201,6 +203,13 @@ class EngineContainer:
         with talking():
             self._container.reload()
         return enginereach.address(self._container.attrs.get("NetworkSettings") or {}, port, self._host)
+
+    def ask(self, question: Question, timeout: float, limit: int) -> Answer | str:
+        """See `ports.Container`."""
+        address = self.address(question.port)
+        if address is None:
+            return f"nothing can be reached at port {question.port}"
+        return asking.ask(question, address, timeout, limit)
 
     def settled(self) -> bool:
         """See `ports.Container`."""

@@ -27,7 +27,13 @@ _NOT_STARTED = b"OCI runtime exec failed: "
 
 
 def execute(
-    container: DockerContainer, argv: Sequence[str], environment: Mapping[str, str], timeout: float, limit: int
+    container: DockerContainer,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    timeout: float,
+    limit: int,
+    *,
+    user: str = "",
 ) -> Ran:
     """Run a command beside what runs in a container, at most `timeout` seconds, and keep `limit` bytes of each stream.
 
@@ -49,7 +55,7 @@ def execute(
     api = container.client.api  # type: ignore[union-attr]
     with talking():
         try:
-            made = api.exec_create(str(container.id), list(argv), environment=dict(environment))["Id"]
+            made = api.exec_create(str(container.id), list(argv), environment=dict(environment), user=user)["Id"]
             clock = threading.Timer(timeout, end)
             clock.start()
             try:

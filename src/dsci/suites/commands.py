@@ -4,7 +4,8 @@ Most commands leave nothing behind. They share containers that go on, which save
 shared as long as the engine shows nothing new in it after a command, and replaced otherwise; and what was run in it is
 believed only if the engine finds it untouched in the end. In a shared one a command is not the first process, and the
 engine starts it another way; so only what passed there counts, and what failed is run again in a container of its own.
-A command with steps before it, and one whose container is to be special, has one to itself from the beginning.
+A command with steps before it, one for the image's entrypoint, and one whose container is to be special, has one to
+itself from the beginning.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What is done before it, in its file system; no process outlives its step."""
     around: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The variables of the steps, which the command has too."""
+    entrypoint: bool = False
+    """Whether the command is given to the image's entrypoint, instead of taking its place."""
 
 
 class _Shared(msgspec.Struct, kw_only=True, eq=False):
@@ -85,7 +88,7 @@ class _Commands:
         """Run a job where it is quickest."""
         if job.steps:
             return self._after(job)
-        shared = self._take()
+        shared = None if job.entrypoint else self._take()
         if shared is None:
             return self.alone(job)
         try:
@@ -108,8 +111,9 @@ class _Commands:
 
     def alone(self, job: Job) -> tuple[Ran, ...]:
         """Run a job in a container of its own."""
+        entrypoint = None if job.entrypoint else [""]
         with self._subject.container(
-            entrypoint=[""], command=job.argv, environment=job.environment, special=self._special
+            entrypoint=entrypoint, command=job.argv, environment=job.environment, special=self._special
         ) as container:
             return (container.run(self._subject.timeout, OUTPUT_LIMIT),)
 

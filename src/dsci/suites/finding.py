@@ -20,6 +20,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str = ""
     seconds: float = 0.0
     argv: tuple[str, ...] = ()
+    attempts: int = 1
 
     @property
     def check(self) -> Check:

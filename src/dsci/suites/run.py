@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dsci.errors import ConfigError
 from dsci.model.family import Suite
 from dsci.model.report import Check, SuiteReport, Verdict
-from dsci.suites import pytest_inside, structure, structurefile
+from dsci.suites import native, nativefile, pytest_inside, structure, structurefile
 from dsci.suites.subject import Subject
 
 
@@ -32,10 +32,11 @@ def executes(suite: Suite, read: Callable[[str], bytes]) -> bool:
     """Whether a suite runs something in the image; others only look at it. One that cannot be read runs nothing."""
     if suite.kind != "checks":
         return True
+    text = read(suite.path).decode("utf-8", errors="replace")
     try:
-        return bool(
-            structurefile.parse(read(suite.path).decode("utf-8", errors="replace"), file=suite.path).command_tests
-        )
+        if nativefile.is_native(text):
+            return native.executes(nativefile.parse(text, file=suite.path))
+        return bool(structurefile.parse(text, file=suite.path).command_tests)
     except ConfigError:
         return False
 
@@ -44,6 +45,8 @@ def _checks(suite: Suite, subject: Subject) -> Iterator[Check]:
     match suite.kind:
         case "checks":
             text = subject.read(suite.path).decode("utf-8", errors="replace")
+            if nativefile.is_native(text):
+                return native.run(subject, nativefile.parse(text, file=suite.path), path=suite.path)
             return structure.run(subject, structurefile.parse(text, file=suite.path))
         case _:
             return pytest_inside.run(subject, suite)

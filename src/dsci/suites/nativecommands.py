@@ -1,0 +1,87 @@
+"""Commands of dsci's own suites: what each must do, and how those of a suite that starts nothing are run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from dsci.model import config
+from dsci.ports import Ran, Special
+from dsci.suites import commands
+from dsci.suites.commands import Job
+from dsci.suites.finding import Finding, matched
+from dsci.suites.nativefile import Run, each
+from dsci.suites.nativelooks import named
+from dsci.suites.subject import Subject
+
+
+def argv(check: Run) -> tuple[str, ...]:
+    """The words of a command."""
+    return ("sh", "-c", check.run) if isinstance(check.run, str) else check.run
+
+
+def seconds(subject: Subject, said: str) -> float:
+    """How long something may take that says a time of its own, or says none."""
+    return min(config.seconds(said), subject.timeout) if said else subject.timeout
+
+
+def judged(check: Run, ran: Ran) -> list[str]:
+    """What is wrong with what a command did."""
+    problems: list[str] = []
+    if ran.exit_code is None:
+        problems.append(ran.reason)
+    elif ran.exit_code != check.exit:
+        problems.append(f"exit code {ran.exit_code}, expected {check.exit}")
+    for name, printed, wanted, unwanted in (
+        ("stdout", ran.stdout, check.stdout, check.stdout_lacks),
+        ("stderr", ran.stderr, check.stderr, check.stderr_lacks),
+    ):
+        problems += matched(name, printed.decode(errors="replace"), each(wanted), each(unwanted))
+    if ran.exit_code is not None and ran.reason and (problems or check.stdout_lacks or check.stderr_lacks):
+        problems.append(ran.reason)
+    return problems
+
+
+def finding(check: Run, ran: Ran) -> Finding:
+    """What a command came to."""
+    return Finding(
+        name=named(check),
+        problems=tuple(judged(check, ran)),
+        stdout=ran.stdout.decode(errors="replace"),
+        stderr=ran.stderr.decode(errors="replace"),
+        seconds=ran.seconds,
+        argv=argv(check),
+    )
+
+
+def run(subject: Subject, around: Mapping[str, str], checks: Sequence[Run], special: Special) -> list[Finding]:
+    """Run commands side by side, with the variables `around` them; gives what each came to.
+
+    Those whose containers are made alike share what can be shared. What failed is run again as often as it says.
+    """
+    alike: dict[tuple[Special, float, bool], list[Run]] = {}
+    for check in checks:
+        own = replace(special, user=check.user) if check.user else special
+        alike.setdefault((own, seconds(subject, check.timeout), check.entrypoint), []).append(check)
+    found: dict[int, Finding] = {}
+    for (own, limit, entrypoint), those in alike.items():
+        bounded = replace(subject, timeout=limit)
+        left = those
+        for attempt in range(1 + max(check.retries for check in those)):
+            jobs = [_job(around, check, entrypoint=entrypoint) for check in left]
+            for check, (*_, ran) in zip(left, commands.run(bounded, jobs, own), strict=True):
+                found[id(check)] = replace(finding(check, ran), attempts=attempt + 1)
+            left = [check for check in left if found[id(check)].problems and check.retries > attempt]
+            if not left:
+                break
+    return [found[id(check)] for check in checks]
+
+
+def _job(around: Mapping[str, str], check: Run, *, entrypoint: bool) -> Job:
+    return Job(
+        argv=argv(check),
+        environment={**around, **check.env},
+        passes=lambda ran: not judged(check, ran),
+        entrypoint=entrypoint,
+    )
