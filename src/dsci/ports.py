@@ -7,7 +7,7 @@ method that can find nothing says so with None or an empty value; a method that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
@@ -309,6 +309,9 @@ class Files(Protocol):
     def folders(self, path: str) -> tuple[str, ...] | None:
         """The names of the folders in a folder, links to folders left out; None when there is none."""
 
+    def everything(self) -> Iterable[tuple[str, FileEntry]]:
+        """Every path, from the root and without links on the way to it, and what stands there."""
+
 
 class Container(Files, Protocol):
     """A container of the image under test: created, perhaps never started, always removed."""
@@ -341,6 +344,9 @@ class Container(Files, Protocol):
 
     def state(self) -> State:
         """How it goes."""
+
+    def first_process(self) -> str:
+        """The command line of what runs as its process 1; "" where nothing does."""
 
     def logs(self, limit: int) -> tuple[bytes, bytes]:
         """The last `limit` bytes that it wrote to stdout and to stderr so far."""

@@ -79,7 +79,11 @@ def test_no_command_sees_what_another_left(subject: Subjects, bare: Reference) -
 
 def test_what_fails_is_run_again_as_often_as_it_says(subject: Subjects, bare: Reference) -> None:
     # It passes with a chance of one in two; twenty tries in a row fail once in a million.
-    text = "checks:\n- {run: 'test $(($(od -An -N1 -tu1 /dev/urandom) % 2)) = 0', retries: 20}\n- {run: 'false', retries: 1}"
+    text = """
+checks:
+  - {run: test $(($(od -An -N1 -tu1 /dev/urandom) % 2)) = 0, retries: 20}
+  - {run: "false", retries: 1}
+"""
     found = checked(subject, bare, text)
     assert [check.verdict for check in found] == [PASS, FAIL]
 
@@ -190,7 +194,7 @@ checks:
 def test_a_gpu_that_is_not_there(subject: Subjects, bare: Reference) -> None:
     (skipped,) = checked(subject, bare, "gpu: optional\nchecks: [{run: nvidia-smi}]")
     assert (skipped.verdict, skipped.detail.split(":")[0]) == (SKIP, "no GPU")
-    with pytest.raises(ConfigError, match="a GPU is required: .*device driver"):
+    with pytest.raises(ConfigError, match=r"a GPU is required: .*device driver"):
         checked(subject, bare, "gpu: required\nchecks: [{run: nvidia-smi}]")
 
 
@@ -306,5 +310,9 @@ def test_an_image_that_does_its_work_and_ends(subject: Subjects, plain: Referenc
 
 def test_a_started_image_without_a_network(subject: Subjects, server: Reference) -> None:
     inside = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8888/').read().decode())"
-    text = f'presets: [offline]\nstart: {{until: {{health: healthy}}}}\nchecks: [{{run: [python3, -c, "{inside}"], stdout: hello}}]'
+    text = f"""
+presets: [offline]
+start: {{until: {{health: healthy}}}}
+checks: [{{run: [python3, -c, "{inside}"], stdout: hello}}]
+"""
     assert [(check.verdict, check.detail) for check in checked(subject, server, text)] == [(PASS, "")] * 2

@@ -20,7 +20,7 @@ from dsci.errors import ConfigError
 from dsci.model.text import line, whole
 from dsci.pipeline.snapshot import snapshot
 from dsci.pipeline.test import read
-from dsci.suites import structurelint
+from dsci.suites import nativefile, structurelint
 from dsci.suites.structurekinds import KINDS
 from dsci.suites.structurelint import Note
 
@@ -88,10 +88,18 @@ def _linted(files: Iterable[str], text_of: Callable[[str], str]) -> dict[str, li
     found: dict[str, list[Note]] = {}
     for file in files:
         try:
-            found[file] = structurelint.lint(text_of(file), file=file)
+            found[file] = _notes(text_of(file), file)
         except ConfigError as error:
-            found[file] = [structurelint.unreadable(error.message, file=file)]
+            found[file] = [structurelint.unreadable(line, file=file) for line in error.message.splitlines()]
     return found
+
+
+def _notes(text: str, file: str) -> list[Note]:
+    """What there is to say about a file. Raises ConfigError for a suite of dsci's own in which something is wrong."""
+    if nativefile.is_native(text):
+        nativefile.parse(text, file=file)
+        return []
+    return structurelint.lint(text, file=file)
 
 
 def _row(note: Note) -> _Row:

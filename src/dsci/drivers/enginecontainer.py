@@ -11,7 +11,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from dsci.drivers import asking, engineexec, enginereach
 from dsci.drivers.engineclient import quietly, talking
@@ -44,18 +44,17 @@ class EngineContainer:
     def stat(self, path: str) -> FileEntry | None:
         """The first header of the path's tar stream; the rest is never read, however large the folder."""
         member = self._first(path)
-        if member is None:
-            return None
-        kind: Literal["file", "directory", "symlink", "other"] = "other"
-        if member.isdir():
-            kind = "directory"
-        elif member.issym():
-            kind = "symlink"
-        elif member.isreg() or member.islnk():
-            kind = "file"
-        return FileEntry(
-            kind=kind, mode=member.mode & 0o7777, uid=member.uid, gid=member.gid, size=member.size, link=member.linkname
-        )
+        return _entry(member) if member is not None else None
+
+    def everything(self) -> Iterator[tuple[str, FileEntry]]:
+        """See `ports.Files`."""
+        with talking(), contextlib.ExitStack() as closing:
+            stream = cast("Iterator[bytes]", self._container.export())  # the stubs say that it gives texts
+            chunks = closing.enter_context(reader(stream))
+            archive = closing.enter_context(tarfile.open(fileobj=chunks, mode="r|"))
+            while (member := archive.next()) is not None:
+                archive.members = []  # type: ignore[attr-defined]  # it would keep all that it has seen
+                yield f"/{member.name.strip('/')}", _entry(member)
 
     def _first(self, path: str) -> tarfile.TarInfo | None:
         with self._archive(path) as (archive, _):
@@ -191,6 +190,16 @@ class EngineContainer:
             said=tuple(str(each.get("Output") or "") for each in health.get("Log") or ()),
         )
 
+    def first_process(self) -> str:
+        """See `ports.Container`."""
+        with talking():
+            self._container.reload()
+            if self._container.status != "running":
+                return ""
+            told = self._container.top(ps_args="-eo pid,args")
+        first = str(self._container.attrs["State"]["Pid"])
+        return next((" ".join(row[1:]) for row in told.get("Processes") or () if row[0] == first), "")
+
     def logs(self, limit: int) -> tuple[bytes, bytes]:
         """See `ports.Container`."""
         with talking():
@@ -222,6 +231,19 @@ class EngineContainer:
     def copy_out(self, path: str) -> bytes | None:
         """A file's content after the run, up to 64 MiB."""
         return self.read(path, 64 * 1024 * 1024)
+
+
+def _entry(member: tarfile.TarInfo) -> FileEntry:
+    kind: Literal["file", "directory", "symlink", "other"] = "other"
+    if member.isdir():
+        kind = "directory"
+    elif member.issym():
+        kind = "symlink"
+    elif member.isreg() or member.islnk():
+        kind = "file"
+    return FileEntry(
+        kind=kind, mode=member.mode & 0o7777, uid=member.uid, gid=member.gid, size=member.size, link=member.linkname
+    )
 
 
 def _logged(output: bytes) -> int:

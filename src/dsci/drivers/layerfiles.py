@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import posixpath
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -110,6 +110,10 @@ class LayerFiles:
             return None
         return tuple(sorted(name for name, child in node.children.items() if child.children is not None))
 
+    def everything(self) -> Sequence[tuple[str, FileEntry]]:
+        """Every path and what stands there."""
+        return tuple(self._tree.walk())
+
     @cached_property
     def _layers(self) -> list[_Layer]:
         return [_Layer(self._source, blob) for blob in self._manifest.layers]
@@ -175,6 +179,14 @@ class _Tree:
                 way = way[:1] if node.entry.link.startswith("/") else way
                 todo += node.entry.link.split("/")[::-1]
         return way[-1]
+
+    def walk(self) -> Iterator[tuple[str, FileEntry]]:
+        """Every path and what stands there."""
+        todo = [("", self._root)]
+        while todo:
+            path, node = todo.pop()
+            yield path or "/", node.entry
+            todo += [(f"{path}/{name}", child) for name, child in (node.children or {}).items()]
 
     def add(self, number: int, members: Iterator[tuple[str, Entry, int]]) -> None:
         """Put a layer on top. What it whites out is below it, wherever it says so. Raises LayerError."""

@@ -69,6 +69,10 @@ class Released(msgspec.Struct, frozen=True, kw_only=True):
         """Whether dsci claimed it, so that its content is known."""
         return bool(self.digests)
 
+    def of(self, names: Iterable[str]) -> Digest | None:
+        """The index that it claims of an image, under the first of its names that is known here."""
+        return next((self.digests[name] for name in names if name in self.digests), None)
+
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
     """What the name of a Git tag says."""

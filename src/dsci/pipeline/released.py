@@ -97,8 +97,7 @@ def _owner(image: Image, claims: Sequence[Released], tag: str) -> tuple[Released
 
 def _claimed(image: Image, claim: Released) -> Digest | None:
     """The index that a release claims of an image, under whatever name the image had."""
-    names = (image.name, *image.previous_names)
-    return next((claim.digests[name] for name in names if name in claim.digests), None)
+    return claim.of((image.name, *image.previous_names))
 
 
 def recipes(

@@ -20,6 +20,7 @@ from dsci.model.oci import Descriptor, Digest, Manifest
 from dsci.model.receipt import Receipt, SuiteResult
 from dsci.model.report import SuiteReport, Verdict
 from dsci.model.tree import EXECUTABLE, FILE
+from dsci.pipeline import sizes
 from dsci.pipeline.receipts import receipt, write_receipt
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.stock import read_receipt
@@ -104,6 +105,10 @@ def test(
             allow=frozenset(suite.allow if shop.host is not None else ()),
             allowing=_ALLOWING if shop.host is not None else _NOTHING,
             host=shop.host or {},
+            sizes=lambda: (
+                sizes.size((at_hand(shop, target, image) or in_registry(shop, target, image)).manifest),
+                sizes.released(shop, target),
+            ),
         )
         return loaded.use(lambda: suite_runner.run(suite, subject, target=str(target)))
 

@@ -15,8 +15,8 @@ import msgspec
 from dsci.errors import ConfigError
 from dsci.model.report import Check, Verdict
 from dsci.ports import Special
-from dsci.suites import nativecommands, started
-from dsci.suites.nativefile import NativeFile, Run
+from dsci.suites import nativecommands, shipped, started
+from dsci.suites.nativefile import NativeFile, Run, Shipped
 from dsci.suites.nativelooks import looked, named
 from dsci.suites.subject import Subject
 
@@ -51,13 +51,15 @@ def run(subject: Subject, suite: NativeFile, *, path: str) -> Iterator[Check]:
             yield Check(name=named(check), verdict=Verdict.SKIPPED, detail=check.skip)
         elif isinstance(check, Run):
             yield ran[id(check)].check
+        elif isinstance(check, Shipped):
+            yield shipped.finding(subject, check, special).check
         else:
             yield looked(subject, check).check
 
 
 def executes(suite: NativeFile) -> bool:
     """Whether anything of it runs in the image."""
-    return suite.start is not None or any(isinstance(check, Run) for check in suite.checks)
+    return suite.start is not None or any(isinstance(check, Run | Shipped) for check in suite.checks)
 
 
 def _special(suite: NativeFile, path: str) -> Special:

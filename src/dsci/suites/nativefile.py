@@ -146,10 +146,29 @@ class Stop(_Check, frozen=True, kw_only=True, tag="stop"):
     exit: int | tuple[int, ...] = 0
 
 
-Check = Run | File | Image | Http | Port | Log | Health | Stop
+class Shipped(_Check, frozen=True, kw_only=True, tag="check", rename={"excepting": "except"}):
+    """A check that comes with dsci (`shipped`)."""
+
+    check: Literal[
+        "imports", "kernels", "libraries", "non-root", "no-secrets", "no-caches", "size", "init", "clean-log"
+    ]
+    only: tuple[str, ...] = ()
+    """What is looked at: packages, kernels; all that there are, if nothing is named."""
+    excepting: tuple[str, ...] = ()
+    """What is not: packages, or expressions for paths and lines."""
+    names: dict[str, str] = {}
+    """By what packages are imported, where that cannot be told of their files."""
+    grow: str = "10%"
+    """How much larger than the last release the image may be."""
+    max: str = ""
+    """How large it may be, compressed."""
+    timeout: str = ""
 
 
-class Ready(_Struct, frozen=True, kw_only=True):
+Check = Run | File | Image | Http | Port | Log | Health | Stop | Shipped
+
+
+class Until(_Struct, frozen=True, kw_only=True):
     """When a started image is ready. All of it must hold."""
 
     log: Texts = ()
@@ -167,7 +186,7 @@ class Start(_Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     port: int | None = None
     """The port of every check that names none."""
-    until: Ready = Ready()
+    until: Until = Until()
     within: str = "60s"
 
 
@@ -189,6 +208,21 @@ class NativeFile(_Struct, frozen=True, kw_only=True):
 #: See `structurefile._SEEN`: types are looked at while no other thread does.
 _SEEN = msgspec.json.Decoder(NativeFile)
 _STARTED = (Http, Port, Log, Health, Stop)
+#: What each shipped check takes beside what every check does.
+_OPTIONS = {
+    "imports": {"only", "excepting", "names", "timeout"},
+    "kernels": {"only", "timeout"},
+    "libraries": {"excepting", "timeout"},
+    "non-root": set[str](),
+    "no-secrets": {"excepting"},
+    "no-caches": {"excepting"},
+    "size": {"grow", "max"},
+    "init": {"only"},
+    "clean-log": {"excepting"},
+}
+_ANY_OPTION = set().union(*_OPTIONS.values())
+_WHILE_RUNNING = ("init", "clean-log")
+_BY_PATTERN = ("libraries", "no-secrets", "no-caches", "clean-log")
 _PATTERNS = ("stdout", "stdout_lacks", "stderr", "stderr_lacks", "contains", "lacks", "body", "body_lacks", "log")
 _TIMES = ("timeout", "within", "stop")
 
@@ -253,8 +287,11 @@ def _problems(found: NativeFile, location: Location) -> Iterator[str]:
         yield from _of_fields(check, path, location)
         if check.retries < 0:
             yield f"{where}.retries: {check.retries} is no number of times"
-        if isinstance(check, _STARTED) and found.start is None:
-            kind = check.__struct_config__.tag
+        if isinstance(check, Shipped):
+            yield from _of_shipped(check, path, location)
+        runs = isinstance(check, _STARTED) or (isinstance(check, Shipped) and check.check in _WHILE_RUNNING)
+        if runs and found.start is None:
+            kind = check.check if isinstance(check, Shipped) else check.__struct_config__.tag
             yield f"{where}: {kind} looks at the image while it runs: say how it is started, if only by `start: {{}}`"
         if isinstance(check, Http | Port) and not reached:
             yield f"{where}: without a network nothing reaches it from outside: ask from inside, by run"
@@ -268,8 +305,23 @@ def _problems(found: NativeFile, location: Location) -> Iterator[str]:
             yield f"{where}.http: {check.http!r} is no path: it begins with /"
     stops = [n for n, check in enumerate(found.checks) if isinstance(check, Stop)]
     for n, check in enumerate(found.checks[stops[0] + 1 :] if stops else (), stops[0] + 1 if stops else 0):
-        if not isinstance(check, Log | Image):
+        if not isinstance(check, Log | Image) and not (isinstance(check, Shipped) and check.check not in ("init",)):
             yield f"{location.at('checks', str(n))}: checks.{n}: it is stopped by then: only its log can be looked at"
+
+
+def _of_shipped(check: Shipped, path: tuple[str, ...], location: Location) -> Iterator[str]:
+    """Options that the check does not take, and such as say nothing."""
+    where = f"{location.at(*path)}: {'.'.join(path)}"
+    silent = Shipped(check=check.check)
+    for field in msgspec.structs.fields(check):
+        other = field.name in _ANY_OPTION - _OPTIONS[check.check]
+        if other and getattr(check, field.name) != getattr(silent, field.name):
+            yield f"{where}.{field.encode_name}: {check.check} takes no such option"
+    if not re.fullmatch(r"[0-9]{1,4}%", check.grow):
+        yield f"{where}.grow: {check.grow!r} is no part of a size, such as 10%"
+    for n, pattern in enumerate(check.excepting if check.check in _BY_PATTERN else ()):
+        if why := _no_pattern(pattern):
+            yield f"{where}.except.{n}: {pattern!r} is no regular expression: {why}"
 
 
 def _absent(check: File) -> File:
@@ -296,7 +348,7 @@ def _of_fields(value: msgspec.Struct, path: tuple[str, ...], location: Location)
                 config.seconds(given)
             except ValueError:
                 yield f"{at}: {given!r} is no duration, such as 90s, 10m or 1h"
-        elif field.name == "max_size" and given:
+        elif field.name in ("max_size", "max") and given:
             try:
                 config.size(given)
             except ValueError:

@@ -15,10 +15,24 @@ from dsci.model import config
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean, line
 from dsci.ports import Answer, Container, Question, Special
-from dsci.suites import nativecommands, nativefile
+from dsci.suites import nativecommands, nativefile, shipped
 from dsci.suites.commands import OUTPUT_LIMIT
 from dsci.suites.finding import Finding, matched
-from dsci.suites.nativefile import File, Health, Http, Image, Log, NativeFile, Port, Ready, Run, Start, Stop, each
+from dsci.suites.nativefile import (
+    File,
+    Health,
+    Http,
+    Image,
+    Log,
+    NativeFile,
+    Port,
+    Run,
+    Shipped,
+    Start,
+    Stop,
+    Until,
+    each,
+)
 from dsci.suites.nativelooks import file, looked, named
 from dsci.suites.subject import Subject
 
@@ -41,7 +55,7 @@ def run(subject: Subject, suite: NativeFile, special: Special) -> Iterator[Check
         environment={**suite.env, **start.env},
         special=replace(special, ports=ports),
     ) as container:
-        it = _Started(subject, container, nativefile.default_port(suite, exposed))
+        it = _Started(subject, container, nativefile.default_port(suite, exposed), special)
         began = time.monotonic()
         problems = it.ready(start)
         seconds = time.monotonic() - began
@@ -57,8 +71,9 @@ def run(subject: Subject, suite: NativeFile, special: Special) -> Iterator[Check
 class _Started:
     """A container that goes on, and what can be asked of it."""
 
-    def __init__(self, subject: Subject, container: Container, port: int | None) -> None:
+    def __init__(self, subject: Subject, container: Container, port: int | None, special: Special) -> None:
         self._subject = subject
+        self._special = special
         self._container = container
         self._port = port
 
@@ -69,7 +84,7 @@ class _Started:
             return (why,)
         return self._in_time(lambda: self._not_ready(start.until), start.within)
 
-    def _not_ready(self, wanted: Ready) -> list[str]:
+    def _not_ready(self, wanted: Until) -> list[str]:
         problems: list[str] = []
         if wanted.log:
             problems += matched("log", self._log(), each(wanted.log), ())
@@ -119,6 +134,12 @@ class _Started:
                 problems = self._in_time(lambda: self._not_healthy(check.health), check.within)
             case Stop():
                 problems = self._stopped(check)
+            case Shipped(check="init"):
+                problems = shipped.of_first_process(check, self._container.first_process())
+            case Shipped(check="clean-log"):
+                problems = shipped.of_log(check, self._log())
+            case Shipped():
+                return shipped.finding(self._subject, check, self._special)
         return Finding(name=named(check), problems=tuple(problems), seconds=time.monotonic() - began)
 
     def _run(self, check: Run) -> Finding:

@@ -29,7 +29,7 @@ KINDS = {
         wrong=True,
         theirs="refuses the file, as one failure without a name, and goes on with the other files",
         ours=_REFUSES,
-        cure="write it in container-structure-test's own form",
+        cure="correct it: docs/suites.md has the form of dsci's own suites, container-structure-test's README its own",
     ),
     "driver": Kind(wrong=True, theirs="takes the key, which no test needs", ours=_REFUSES, cure="take the key out"),
     "link": Kind(

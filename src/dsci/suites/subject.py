@@ -14,7 +14,7 @@ import msgspec
 
 from dsci.errors import BuilderError
 from dsci.model.oci import Platform
-from dsci.ports import NOTHING_SPECIAL, Container, Engine, Files, LocalImage, Special
+from dsci.ports import NOTHING_SPECIAL, Container, Engine, FileEntry, Files, LocalImage, Special
 from dsci.suites.expansion import expand
 
 #: godotenv takes `NAME: VALUE` too. Source: https://github.com/joho/godotenv/blob/v1.5.1/parser.go
@@ -29,6 +29,9 @@ class Look(Protocol):
 
     def files(self) -> Files:
         """What it holds."""
+
+    def everything(self) -> Sequence[tuple[str, FileEntry]]:
+        """Every path and what stands there."""
 
 
 class Still:
@@ -47,6 +50,7 @@ class Still:
         self._lock = threading.Lock()
         self._config: Mapping[str, Any] | None = None
         self._made: Container | None = None
+        self._everything: Sequence[tuple[str, FileEntry]] | None = None
 
     def __enter__(self) -> Still:
         return self
@@ -68,6 +72,14 @@ class Still:
                 self._made = self._closing.enter_context(self._make())
             return self._made
 
+    def everything(self) -> Sequence[tuple[str, FileEntry]]:
+        """Every path and what stands there: asked for once, since all of the image is read for it."""
+        files = self.files()
+        with self._lock:
+            if self._everything is None:
+                self._everything = tuple(files.everything())
+            return self._everything
+
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """An image, the time a run in it may take, and the suite's files from Git."""
@@ -87,6 +99,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """How more is allowed: a sentence in which `{}` stands for it."""
     host: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The host's own environment."""
+    sizes: Callable[[], tuple[int, tuple[str, int] | None]] | None = None
+    """How many bytes the image has, compressed, and the last release, with its version; None where nobody knows."""
 
     @property
     def config(self) -> Mapping[str, Any]:
