@@ -95,6 +95,19 @@ def test_the_work_tree_is_what_counts(lint: Lint, repo: Repo) -> None:
     assert ended.stdout.endswith("\n3 files: 2 wrong, 0 to note\n")
 
 
+def test_suites_of_our_own_are_read_as_they_would_be(lint: Lint, repo: Repo) -> None:
+    own = "checks:\n- run: echo\n  stdot: x\n- http: /\n"
+    repo.write({"images/r/suites/own.yaml": own, "images/r/suites/right.yaml": "checks: [{run: echo}]\n"})
+    ended = lint(repo.folder, "r")
+    assert ended.returncode == 2
+    assert _first(ended) == [
+        "images/r/suites/own.yaml:3: wrong: unreadable: checks.0: unknown key 'stdot' (did you mean 'stdout'?)"
+    ]
+    repo.write({"images/r/suites/own.yaml": own.replace("stdot", "stdout")})
+    said = "checks.1: http looks at the image while it runs: say how it is started, if only by `start: {}`"
+    assert _first(lint(repo.folder, "r")) == [f"images/r/suites/own.yaml:4: wrong: unreadable: {said}"]
+
+
 def test_a_link_in_place_of_a_file_is_told_and_the_others_are_looked_at(lint: Lint, repo: Repo) -> None:
     repo.path("images/r/suites/there.yaml").symlink_to("r.yaml")
     ended = lint(repo.folder, "r")

@@ -62,3 +62,38 @@ def test_what_reaches_this_machine_is_allowed_in_dsci_yaml_and_never_for_a_fork(
     tiny.in_request_of_a_fork()
     ended = tiny.dsci("test", "base", "--rerun", code=1)
     assert "would reach this machine" in ended.stderr and "a request from another repository" in ended.stderr
+
+
+NATIVE = """\
+    start: {command: [sh, -c, 'echo ready; sleep 60'], until: {log: ready}}
+    checks:
+      - {run: cat /etc/note, stdout: a note}
+      - {file: /etc/note, mode: "0644"}
+      - {check: size, grow: 1%}
+      - {run: exit 1, skip: not today}
+    """
+LARGE = "FROM debian:bookworm-slim\nCOPY note /etc/note\nRUN head -c 5000000 /dev/urandom > /large\n"
+
+
+def test_a_suite_of_our_own_is_inherited_reported_and_kept(tiny: Project) -> None:
+    tiny.push("feat: a suite", {"images/base/suites/own.yaml": NATIVE})
+    first = tiny.release().json
+    suites = {suite["target"].partition("@")[0]: suite for suite in first["suites"]}
+    assert suites.keys() == {"base", "ml"}
+    names = ["start", "cat /etc/note", "file /etc/note", "size", "exit 1"]
+    for suite in suites.values():
+        assert suite["suite"] == "base/own"
+        assert [check["name"] for check in suite["checks"]] == names
+        assert [check["verdict"] for check in suite["checks"]] == ["passed"] * 4 + ["skipped"]
+    assert tiny.release().json["suites"] == []
+    # What grew by too much since the release is told in numbers, and released by nobody.
+    tiny.push("feat: large", {"images/base/Dockerfile": LARGE})
+    said = tiny.release(code=1).stderr
+    assert "% more than the" in said and "of 0.1.0; 1% is allowed" in said
+    assert "base-v0.2.0" not in tiny.tags()
+
+
+def test_a_mistake_in_a_suite_of_our_own_is_told_with_its_line(tiny: Project) -> None:
+    tiny.commit("feat: a suite", {"images/base/suites/own.yaml": "checks:\n- run: echo\n  exti: 1\n"})
+    said = tiny.dsci("test", "base", code=1).stderr
+    assert "images/base/suites/own.yaml:3: checks.0: unknown key 'exti' (did you mean 'exit'?)" in said

@@ -25,6 +25,8 @@ from dsci.suites.nativefile import Shipped
 from dsci.suites.nativelooks import named
 from dsci.suites.subject import Subject
 
+#: Those that run something in the image.
+INSIDE = ("imports", "kernels", "libraries", "init", "clean-log")
 #: How many of many things are told.
 _TOLD = 50
 #: What a line of a log says of trouble. Programs write it in many ways; these are those of Python, R, Java and servers.

@@ -196,7 +196,9 @@ class _Lenient(GoReader):
 def _form(version: str, file: str) -> type[StructureFile] | type[_OldFile]:
     if version not in FORMS:
         said = f"schemaVersion {version!r} is not known" if version else "schemaVersion is missing"
-        raise ConfigError(f"{file}: {said}", hint='write schemaVersion: "2.0.0"')
+        raise ConfigError(
+            f"{file}: {said}", hint='write schemaVersion: "2.0.0", or `checks:` for a suite of dsci\'s own'
+        )
     return FORMS[version]
 
 
