@@ -3,21 +3,25 @@
 Reading may be taken up again where it was marked, so that the end of a large layer is not far from its beginning. What
 is in the tar is `model.layertar`'s to say.
 
-Source: https://www.rfc-editor.org/rfc/rfc1952 (members of a gzip file follow one another)
+Sources: https://www.rfc-editor.org/rfc/rfc1952 (members of a gzip file follow one another),
+https://www.rfc-editor.org/rfc/rfc8878 (so do frames of zstd)
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from dsci.model.layertar import LayerError
+from dsci.streams import reader
 
 _CHUNK = 64 * 1024
 #: The most that a layer may unpack to.
 UNPACKED_LIMIT = 128 << 30
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+#: The largest window that a layer may need, in bytes: as much as zstd itself takes without being asked to take more.
+_WINDOW = 128 << 20
 
 
 class Tar(Protocol):
@@ -41,12 +45,10 @@ class Mark(NamedTuple):
 
 
 def unpacked(blob: BinaryIO) -> Tar:
-    """The tar of a layer, out of its blob. Raises LayerError for what is compressed otherwise than with gzip."""
+    """The tar of a layer, out of its blob: as it is, or compressed with gzip or zstd."""
     begin = blob.read(4)
     if begin.startswith(_ZSTD):
-        raise LayerError(
-            "a layer is compressed with zstd, which dsci does not read", hint="write the image's layers with gzip"
-        )
+        return _Unzstd(blob, begin=begin)
     if begin.startswith(_GZIP):
         return _Unzipped(blob, begin=begin, member=zlib.decompressobj(wbits=31))
     return _Plain(blob, begin=begin)
@@ -106,8 +108,7 @@ class _Unzipped:
             except zlib.error:
                 raise LayerError("a layer that is damaged: it cannot be unpacked") from None
             self._waiting = self._member.unconsumed_tail
-            if self.at + len(found) > UNPACKED_LIMIT:
-                raise LayerError(f"a layer unpacks to more than {UNPACKED_LIMIT >> 30} GiB")
+            _bounded(self.at + len(found))
             if found:
                 return found
 
@@ -125,3 +126,44 @@ class _Unzipped:
             return _Unzipped(blob, member=member.copy(), offset=offset, at=at)
 
         return Mark(at, resume)
+
+
+class _Unzstd:
+    """A tar compressed with zstd. It can be taken up again at its beginning alone: a frame has no way in."""
+
+    def __init__(self, blob: BinaryIO, *, begin: bytes = b"") -> None:
+        import zstandard
+
+        self._error = zstandard.ZstdError
+        # A window is what unpacking holds in memory. Source: https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1.1.2
+        unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
+        self._stream = unpacker.stream_reader(reader(_whole(begin, blob)), read_across_frames=True)
+        self.at = 0
+
+    def __call__(self, size: int) -> bytes:
+        try:
+            found: bytes = self._stream.read(min(size, _CHUNK))
+        except self._error:
+            raise LayerError("a layer that is damaged: it cannot be unpacked") from None
+        self.at += len(found)
+        _bounded(self.at)
+        return found
+
+    def mark(self) -> Mark:
+        return Mark(0, _again)
+
+
+def _again(blob: BinaryIO) -> Tar:
+    return _Unzstd(blob)
+
+
+def _whole(begin: bytes, blob: BinaryIO) -> Iterator[bytes]:
+    """A blob of which the beginning has been read already."""
+    yield begin
+    while chunk := blob.read(_CHUNK):
+        yield chunk
+
+
+def _bounded(at: int) -> None:
+    if at > UNPACKED_LIMIT:
+        raise LayerError(f"a layer unpacks to more than {UNPACKED_LIMIT >> 30} GiB")

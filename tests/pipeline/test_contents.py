@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import BinaryIO
 
 import pytest
+import zstandard
 from tests.realengine import tar_of
 
 from dsci import unpacking
@@ -88,10 +89,17 @@ def test_plain_tars_and_gzip_in_several_members() -> None:
     assert read(gzip.compress(tar[:7]) + gzip.compress(tar[7:50_000]) + gzip.compress(tar[50_000:])) == read(tar)
 
 
+def test_zstd_in_several_frames() -> None:
+    tar = tar_of({"a": b"x" * 100_000, "b": "y"})
+    assert read(zstandard.compress(tar)) == {"a": 100_000, "b": 1}
+    assert read(zstandard.compress(tar[:50_000]) + zstandard.compress(tar[50_000:], level=19)) == read(tar)
+
+
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (b"\x28\xb5\x2f\xfd rest", "zstd"),
+        (b"\x28\xb5\x2f\xfd rest", "damaged"),
+        (zstandard.compress(tar_of({"a": "x" * 5000}))[:-9], "ends too early|damaged"),
         (zipped({"a": "x" * 5000})[:-40], "ends too early"),
         (zipped({"a": "x"})[:10] + b"\xff" * 50, "damaged"),
         (b"", "ends too early"),
