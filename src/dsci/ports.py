@@ -7,6 +7,7 @@ method that can find nothing says so with None or an empty value; a method that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
@@ -15,6 +16,7 @@ import msgspec
 
 from dsci.model.claims import Tag
 from dsci.model.commits import Commit
+from dsci.model.limits import Left
 from dsci.model.oci import Descriptor, Digest, Platform
 from dsci.model.reference import Reference, Repository
 from dsci.model.tree import Tree, TreeEntry
@@ -234,6 +236,10 @@ class Handed(Protocol):
 # ------------------------------------------------------------------------------------------------------------ engine
 
 
+#: What a container may take too much of.
+Limit = Literal["", "time", "processes", "memory", "disk"]
+
+
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
     """What a container did: exit code (None when it had to be killed), output kept apart, seconds."""
 
@@ -242,7 +248,9 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     stderr: bytes
     seconds: float
     reason: str = ""
-    """Why there is no exit code, or why the container could not start."""
+    """Why there is no exit code, why the container could not start, or what else is to be known of how it ended."""
+    limit: Limit = ""
+    """The limit that ended it; with `memory` something in it was killed, and it may have gone on."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,6 +265,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """What its health check says; "" where it has none."""
     said: tuple[str, ...] = ()
     """What its last health checks printed, oldest first."""
+    killed: str = ""
+    """Why it was killed, where that was for one of its bounds."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -317,7 +327,7 @@ class Container(Files, Protocol):
     """A container of the image under test: created, perhaps never started, always removed."""
 
     def run(self, timeout: float, output_limit: int) -> Ran:
-        """Start it and wait, at most `timeout` seconds; then kill it."""
+        """Start it and wait, at most `timeout` seconds and as long as its bounds allow; then kill it."""
 
     def copy_out(self, path: str) -> bytes | None:
         """A file's content after the run."""
@@ -397,6 +407,24 @@ class Special(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING_SPECIAL = Special()
 
 
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container may take of the engine's machine, and for how long; 0 is no bound."""
+
+    left: Callable[[], Left] = lambda: Left(seconds=math.inf)
+    """The time that it still has, asked again and again."""
+    processes: int = 0
+    """Processes and threads."""
+    memory: int = 0
+    """Bytes."""
+    disk: int = 0
+    """Bytes beside its image: its own file system and its volumes."""
+    raising: str = "raise {}"
+    """How a bound is raised: a sentence in which `{}` stands for the setting."""
+
+
+UNBOUNDED = Bounds()
+
+
 class EnginePlace(msgspec.Struct, frozen=True, kw_only=True):
     """Where an engine keeps what it has."""
 
@@ -468,10 +496,12 @@ class Engine(Protocol):
         environment: Mapping[str, str] | None = None,
         volume: tuple[str, bytes] | None = None,
         special: Special = NOTHING_SPECIAL,
+        bounds: Bounds = UNBOUNDED,
     ) -> AbstractContextManager[Container]:
         """Create a container, labelled as this run's. `volume` mounts a fresh volume at a path, filled from a tar.
 
-        Both are removed after the `with` block, by `collect` at the latest.
+        Both are removed after the `with` block, by `collect` at the latest. While it runs it is looked at, and killed
+        when it took more than it may.
         """
 
     def remove_image(self, name: Reference) -> None:

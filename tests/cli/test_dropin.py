@@ -104,12 +104,12 @@ def test_what_reaches_this_machine_has_to_be_allowed(image: Reference, folder: P
     assert ended.returncode == 0
 
 
-@pytest.mark.engine
-def test_an_interruption_ends_what_goes_on(image: Reference, folder: Path) -> None:
+@contextlib.contextmanager
+def sleeping(image: Reference, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A command of whose tests one sleeps for long, and the label of its containers."""
     (folder / "slow.yaml").write_text(
         'schemaVersion: "2.0.0"\ncommandTests: [{name: s, command: sleep, args: ["987"]}]\n'
     )
-    before = realengine.containers("dev.dsci.run")
     running = subprocess.Popen(
         [sys.executable, "-m", "dsci", "test", "-i", str(image), "-c", "slow.yaml"],
         cwd=folder,
@@ -123,10 +123,63 @@ def test_an_interruption_ends_what_goes_on(image: Reference, folder: Path) -> No
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not _runs("sleep 987"):
         time.sleep(0.1)
-    running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=30)
+    (lock,) = (folder / "state" / "dsci" / "runs").glob("*.lock")
+    yield running, f"dev.dsci.run={lock.stem}"
+
+
+@pytest.mark.engine
+def test_an_interruption_ends_what_goes_on(image: Reference, folder: Path) -> None:
+    with sleeping(image, folder) as (running, label):
+        assert realengine.containers(label)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=30)
     assert running.returncode == 130 and "interrupted" in said
-    assert not _runs("sleep 987") and realengine.containers("dev.dsci.run") <= before
+    assert not _runs("sleep 987") and realengine.containers(label) == set()
+
+
+@pytest.mark.engine
+def test_what_was_killed_is_swept_by_the_next_one(image: Reference, folder: Path) -> None:
+    with sleeping(image, folder) as (running, label):
+        running.kill()
+        running.communicate()
+    assert realengine.containers(label)
+    assert dsci(folder, "-i", str(image), "-c", "good.yaml").returncode == 0
+    assert realengine.containers(label) == set() and not _runs("sleep 987")
+
+
+@pytest.mark.engine
+def test_limits(image: Reference, folder: Path) -> None:
+    script = "while :; do head -c 20000000 /dev/zero >> /x; sleep 0.1; done"
+    rows = f"[{{name: fills, command: sh, args: [-c, '{script}']}}, {{name: s, command: sleep, args: ['987']}}]"
+    (folder / "greedy.yaml").write_text(f'schemaVersion: "2.0.0"\ncommandTests: {rows}\n')
+    (folder / "late.yaml").write_text(BAD.replace("no,", "late,"))
+    limits = ("check_timeout=1h", "total_timeout=6s", "disk=50MB", "processes=100")
+    ended = dsci(
+        folder,
+        *("-i", str(image), "-c", "greedy.yaml", "-c", "late.yaml", "-o", "json"),
+        *(word for limit in limits for word in ("--limit", limit)),
+    )
+    fills, sleeps, late = (result["Errors"][0] for result in json.loads(ended.stdout)["Results"])
+    assert fills == "it wrote more than 50 MB beside its image, so it was killed: for more, say --limit disk=..."
+    over = "the run's 6s were over"
+    assert sleeps.startswith(f"still running when {over}") and late.startswith(f"it did not run, since {over}")
+    assert late.endswith("for more, say --limit total_timeout=...")
+
+
+@pytest.mark.parametrize(
+    ("limit", "why"),
+    [
+        ("disk", "--limit: disk: '' is no size: such as 500MB, 1.5GB or 2GiB; 0 switches it off"),
+        ("memory=1MB", "--limit: memory: 1MB is less than the engine takes: give it 6MiB or more, or 0"),
+        ("timeout=5", "--limit: timeout: '5' is no duration: such as 90s, 10m or 1h"),
+        ("processes=many", "--limit: Expected `int`, got `str` - at `$.processes`"),
+        ("processes=-1", "--limit: processes: -1 is no number of processes: 0 switches it off"),
+        ("speed=1", "--limit: there is no 'speed': there are check_timeout, timeout, total_timeout, processes, memory"),
+    ],
+)
+def test_limits_that_are_none(folder: Path, limit: str, why: str) -> None:
+    ended = dsci(folder, "-i", "x", "-c", "good.yaml", "--limit", limit)
+    assert ended.returncode == 2 and why in " ".join(ended.stderr.split())
 
 
 def _runs(command: str) -> bool:

@@ -157,6 +157,13 @@ def test_as_many_jobs_as_may_be(jobs: int) -> None:
         ),
         ("images:\n  ml:\n    tags: ['dsci-x']\n", "dsci.yaml:3: images.ml.tags.0: tag rule 'dsci-x'"),
         ("suites: {timeout: 10}", "dsci.yaml:1: suites.timeout: '10' is no duration"),
+        ("suites: {check_timeout: 5}", "dsci.yaml:1: suites.check_timeout: '5' is no duration"),
+        ("suites: {total_timeout: 1d}", "dsci.yaml:1: suites.total_timeout: '1d' is no duration"),
+        ("suites: {disk: 5}", "dsci.yaml:1: suites.disk: '5' is no size"),
+        ("suites: {memory: 5MB}", "dsci.yaml:1: suites.memory: 5MB is less than the engine takes"),
+        ("suites: {processes: -1}", "dsci.yaml:1: suites.processes: -1 is no number of processes"),
+        ("images: {ml: {suites: {disk: x}}}", "dsci.yaml:1: images.ml.suites.disk: 'x' is no size"),
+        ("images: {ml: {suites: {total_timeout: 1h}}}", "images.ml.suites: unknown key 'total_timeout'"),
         (
             "images:\n  ml:\n    suites:\n      timeout: 0s\n",
             "dsci.yaml:4: images.ml.suites.timeout: '0s' is no duration",

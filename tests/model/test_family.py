@@ -415,7 +415,7 @@ def test_declared_suites_replace_those_found() -> None:
     assert suites(files, "suites: {paths: [checks]}", "r").keys() == {"r/a", "r/pytest"}
     assert suites(files, "suites: {paths: [/checks/]}", "r").keys() == {"r/a", "r/pytest"}
     found = look({"images/ml/Dockerfile": FROM, **files, "dsci.yaml": yaml}).family.images["ml"].suites
-    assert {suite.timeout for suite in found} == {90}
+    assert {suite.limits.suite for suite in found} == {90}
 
 
 def test_suites_are_inherited_along_the_lineage() -> None:

@@ -13,8 +13,10 @@ from tests.realengine import NATIVE
 
 from dsci.drivers.engine import DockerEngine
 from dsci.drivers.runs import Run
+from dsci.model.limits import Limits
 from dsci.model.reference import Reference
-from dsci.suites.subject import Still, Subject
+from dsci.suites.clock import Clock, Total
+from dsci.suites.subject import Still, Subject, bounds
 
 PLAIN = r"""
 FROM debian:bookworm-slim
@@ -147,15 +149,26 @@ def subject(engine: DockerEngine) -> Iterator[Subjects]:
     closing = ExitStack()
 
     def make(
-        image: Reference, files: Mapping[str, str | bytes] | None = None, *, timeout: float = 60, executable: str = ""
+        image: Reference,
+        files: Mapping[str, str | bytes] | None = None,
+        *,
+        timeout: float = 60,
+        suite: float = 600,
+        total: Total | None = None,
+        processes: int = 0,
+        memory: int = 0,
+        disk: int = 0,
+        executable: str = "",
     ) -> Subject:
         contents = {path: text.encode() if isinstance(text, str) else text for path, text in (files or {}).items()}
+        limits = Limits(check=timeout, suite=suite, processes=processes, memory=memory, disk=disk)
         return Subject(
             engine=engine,
             image=image,
             platform=NATIVE,
             still=closing.enter_context(Still(engine, image, NATIVE)),
-            timeout=timeout,
+            clock=Clock(limits, total or Total()),
+            bounds=bounds(limits, "raise suites.{}"),
             read=contents.__getitem__,
             executable=lambda path: path == executable,
         )

@@ -20,9 +20,11 @@ from dsci.model.reference import Reference
 from dsci.model.report import Check, SuiteReport, Verdict, to_junit
 from dsci.ports import Container
 from dsci.suites import run as suites
+from dsci.suites.clock import Total
 from dsci.suites.subject import Still, Subject
 
 pytestmark = pytest.mark.engine
+SLOW = pytest.mark.slow
 
 PASS, FAIL, SKIP = Verdict.PASSED, Verdict.FAILED, Verdict.SKIPPED
 FOLDER = "images/x/suites"
@@ -48,7 +50,7 @@ HOSTILE_PLUGGY = PYTHON + "RUN echo 'raise RuntimeError(\"too old\")' > /usr/lib
 
 def suite(files: Mapping[str, str], *, folder: str = FOLDER) -> Suite:
     names = tuple(sorted(files))
-    return Suite(name="x/pytest", kind="pytest", owner="x", path=folder, files=names, timeout=60)
+    return Suite(name="x/pytest", kind="pytest", owner="x", path=folder, files=names)
 
 
 def report(subject: Subjects, image: Reference, files: dict[str, str], **more: Any) -> SuiteReport:
@@ -256,7 +258,6 @@ def test_an_image_with_a_will_of_its_own(run: Run) -> None:
             image=image,
             platform=NATIVE,
             still=Still(engine, image, NATIVE),
-            timeout=60,
             read=files.__getitem__,
             executable=lambda _: False,
         )
@@ -309,18 +310,75 @@ atexit.register(lambda: open("/dsci/out/junit.xml", "w").write("<testsuites><tes
     assert only(found).verdict is FAIL and "no record" in only(found).detail
 
 
-def test_a_test_that_does_not_end(subject: Subjects, python: Reference, run: Run, engine: DockerEngine) -> None:
-    text = """
-import signal, time
+IGNORING = """
+import signal, time, pytest
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 def test_first(): print("begun")
+def test_bad(): assert 1 == 2
+@pytest.mark.skip(reason="why not")
+def test_skipped(): pass
 def test_endless(): time.sleep(600)
+class TestLater:
+    @pytest.mark.parametrize("a", ["x::y", "b/c.py"])
+    def test_last(self, a): pass
 """
-    found = report(subject, python, {"test_a.py": text}, timeout=4)
-    assert only(found).verdict is FAIL and "still running after 4 s, so it was killed" in only(found).detail
+ALL = ["test_a::test_first", "test_a::test_bad", "test_a::test_skipped", "test_a::test_endless"]
+LAST = ["test_a.TestLater::test_last[x::y]", "test_a.TestLater::test_last[b/c.py]"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "why"),
+    [
+        pytest.param({"timeout": 2}, "check's 2s were over, so it was killed: raise suites.check_timeout", id="check"),
+        pytest.param(
+            {"suite": 8}, "suite's 8s were over, so it was killed: raise suites.timeout", id="suite", marks=SLOW
+        ),
+        pytest.param({"total": Total(8)}, "run's 8s were over, so it was killed: raise suites.total_timeout", id="run"),
+    ],
+)
+def test_a_test_that_does_not_end(
+    subject: Subjects, python: Reference, run: Run, engine: DockerEngine, limits: dict[str, Any], why: str
+) -> None:
+    """What ran before keeps its verdict; what it kept from running has failed too, by its own name."""
+    found = report(subject, python, {"test_a.py": IGNORING}, **limits)
+    ended = {check.name: check.verdict for check in found.checks}
+    assert ended == {**dict(zip(ALL, [PASS, FAIL, SKIP, FAIL], strict=True)), **dict.fromkeys(LAST, FAIL)}
+    said = {check.name: check.detail for check in found.checks}
+    assert "assert 1 == 2" in said["test_a::test_bad"] and "why not" in said["test_a::test_skipped"]
+    assert said["test_a::test_endless"].startswith(f"still running when the {why}")
+    assert said[LAST[0]] == f"it did not run, since pytest was ended before: still running when the {why}"
     assert found.seconds < 30
     engine.collect(wait=True)
     assert realengine.containers(f"{LABEL}={run.id}") == set() == realengine.volumes(f"{LABEL}={run.id}")
+
+
+def test_tests_for_which_there_is_no_time_fail_by_their_files(subject: Subjects, python: Reference) -> None:
+    files = {"test_a.py": "def test_x(): pass\n", "test_b.py": "def test_x(): pass\n", "helper.py": ""}
+    found = report(subject, python, files, suite=0)
+    assert verdicts(found) == {f"{FOLDER}/test_a.py": FAIL, f"{FOLDER}/test_b.py": FAIL}
+    assert {check.detail for check in found.checks} == {
+        "it did not run, since the suite's 0s were over: raise suites.timeout"
+    }
+
+
+def test_a_pytest_that_is_killed_before_it_knows_its_tests(subject: Subjects, python: Reference) -> None:
+    found = report(
+        subject, python, {"test_a.py": "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"}, suite=3
+    )
+    assert only(found).verdict is FAIL and "the suite's 3s were over" in only(found).detail
+
+
+def test_a_journal_that_is_forged_breaks_nothing(subject: Subjects, python: Reference) -> None:
+    text = """
+import time
+def test_endless():
+    with open("/dsci/out/journal", "ab") as journal:
+        journal.write(b'\\xff\\n{"what": "odd", "test": "x"}\\n[]\\n{"what": "begun", "test": "\\\\u001b[1m[x"}\\n')
+    open("/dsci/out/now", "w").write("{" * 5000)
+    time.sleep(600)
+"""
+    found = report(subject, python, {"test_a.py": text}, suite=3)
+    assert verdicts(found) == {"test_endless": FAIL, "[x": FAIL}
 
 
 def test_a_suite_that_is_one_file(subject: Subjects, python: Reference) -> None:

@@ -161,7 +161,10 @@ def test_what_does_not_end_is_ended(
 ) -> None:
     began = time.monotonic()
     late, after = commands.run(subject(bare, timeout=2), [job(script), job("echo after")])
-    assert late[-1].exit_code is None and late[-1].reason == "still running after 2 s, so it was killed"
+    assert late[-1].exit_code is None and late[-1].limit == "time"
+    assert (
+        late[-1].reason == "still running when the check's 2s were over, so it was killed: raise suites.check_timeout"
+    )
     assert after[-1].stdout == b"after\n"
     assert len(late[-1].stdout) <= commands.OUTPUT_LIMIT
     assert time.monotonic() - began < 30

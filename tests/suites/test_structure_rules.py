@@ -177,7 +177,6 @@ def test_what_the_engine_may_have_lost_is_asked_for_again(
         image=image,
         platform=NATIVE,
         still=Still(engine, image, NATIVE),
-        timeout=1,
         read=str.encode,
         executable=lambda _: False,
     )

@@ -178,7 +178,6 @@ def variables(tmp_path: Path) -> Callable[[str], Any]:
             image="x",
             platform=NATIVE,
             still=Still(engine, "x", NATIVE),
-            timeout=1,
             read=lambda path: (tmp_path / path).read_bytes(),
             executable=lambda _: False,
         )

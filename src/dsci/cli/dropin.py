@@ -16,18 +16,26 @@ from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from dsci.cli.wiring import Session
 from dsci.errors import BuilderError, ConfigError
+from dsci.model import config
+from dsci.model.config import FamilySuiteSettings, seconds
+from dsci.model.limits import Limits
+from dsci.model.location import Location
 from dsci.model.oci import Platform
 from dsci.model.reference import Reference
-from dsci.ports import Engine, LocalImage
+from dsci.ports import Bounds, Engine, LocalImage
 from dsci.suites import structure, structurefile, structurereport
+from dsci.suites.clock import Clock, Total
 from dsci.suites.finding import Finding
-from dsci.suites.subject import Look, Still, Subject
+from dsci.suites.subject import Look, Still, Subject, bounds
 
-#: How long one command may take, in seconds. container-structure-test waits for ever.
-_TIMEOUT = 600
+#: What is as in dsci.yaml, but for time, of which container-structure-test gives any amount.
+_LIMITS = FamilySuiteSettings(check_timeout="10m", timeout="6h")
+_NAMES = ("check_timeout", "timeout", "total_timeout", "processes", "memory", "disk")
+_RAISING = "for more, say --limit {}=..."
 _OPTIONS = (
     click.option("-i", "--image", metavar="REF", help="Test this image, outside any repository."),
     click.option("--image-from-oci-layout", "layout", metavar="DIR", help="Test the image of an OCI layout."),
@@ -47,6 +55,8 @@ _OPTIONS = (
     click.option("--junit-suite-name", metavar="NAME", default="", help="What the JUnit suite is called."),
     click.option("--allow", metavar="WHAT", multiple=True, type=click.Choice(sorted(structure.ALLOWANCES)),
                  help="Let the files' containers reach this machine so. May be repeated."),
+    click.option("--limit", "limits", metavar="NAME=VALUE", multiple=True,
+                 help=f"A limit as dsci.yaml has it: {', '.join(_NAMES)}. May be repeated."),
     click.option("-q", "--quiet", is_flag=True, help="Print nothing."),
     click.option("--no-color", is_flag=True, help="Print without colors."),
 )  # fmt: skip
@@ -67,6 +77,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     test_report: str | None
     junit_suite_name: str
     allow: tuple[str, ...]
+    limits: tuple[str, ...]
     quiet: bool
     no_color: bool
 
@@ -99,21 +110,39 @@ def run(context: click.Context, wanted: Wanted, *, json: bool) -> None:
     if json:
         wanted = msgspec.structs.replace(wanted, output="json")
     _check(wanted)
+    settings = _settings(wanted)
+    limits, total = Limits.of(settings), Total(seconds(settings.total_timeout))
     findings: list[Finding] = []
     out = _Out(wanted)
     with Session.of(context) as session, ExitStack() as closing:
-        subject = _subject(session, wanted, closing)
+        subject = _subject(session, wanted, closing, Clock(limits, total), bounds(limits, _RAISING))
         for path in wanted.configs:
             out.begin(path)
-            for finding in _findings(subject, path):
-                findings.append(finding)
-                out.add(finding)
+            with total.running():
+                for finding in _findings(replace(subject, clock=Clock(limits, total)), path):
+                    findings.append(finding)
+                    out.add(finding)
     out.end(findings)
     if not findings or any(finding.problems for finding in findings):
         sys.exit(1)
 
 
-def _subject(session: Session, wanted: Wanted, closing: ExitStack) -> Subject:
+def _settings(wanted: Wanted) -> FamilySuiteSettings:
+    """The limits that hold. Raises UsageError for what is none."""
+    given = dict(pair.partition("=")[::2] for pair in wanted.limits)
+    if unknown := sorted(given.keys() - set(_NAMES)):
+        raise click.UsageError(f"--limit: there is no {unknown[0]!r}: there are {', '.join(_NAMES)}.")
+    try:
+        settings = msgspec.convert({**msgspec.structs.asdict(_LIMITS), **given}, FamilySuiteSettings, strict=False)
+        config.check_limits(settings, Location("--limit", {}), ())
+    except msgspec.ValidationError as error:
+        raise click.UsageError(f"--limit: {error}") from None
+    except ConfigError as error:
+        raise click.UsageError(f"{error.message}: {error.hint}") from None
+    return settings
+
+
+def _subject(session: Session, wanted: Wanted, closing: ExitStack, clock: Clock, bounds: Bounds) -> Subject:
     """What is tested: an image of the engine, or one whose layers are looked at."""
     engine: Engine | None
     image: LocalImage
@@ -125,6 +154,7 @@ def _subject(session: Session, wanted: Wanted, closing: ExitStack) -> Subject:
         engine, image = None, wanted.image or ""
         look = layers.of_layout(wanted.layout) if wanted.layout else layers.of_image(session, str(image), platform)
     else:
+        session.engine.sweep()
         engine, image = session.engine, _image(session.engine, wanted)
         platform = Platform.parse(wanted.platform) if wanted.platform else engine.platform()
         look = closing.enter_context(Still(engine, image, platform))
@@ -133,7 +163,8 @@ def _subject(session: Session, wanted: Wanted, closing: ExitStack) -> Subject:
         image=image,
         platform=platform,
         still=look,
-        timeout=_TIMEOUT,
+        clock=clock,
+        bounds=bounds,
         read=lambda path: Path(path).read_bytes(),
         executable=lambda path: os.access(path, os.X_OK),
         allow=frozenset(wanted.allow),

@@ -23,12 +23,13 @@ from dsci.drivers.enginecontainer import LOG_BYTES, EngineContainer
 from dsci.drivers.enginediscards import Discards
 from dsci.drivers.engineload import loadable
 from dsci.drivers.enginetransfer import Transfer, login
+from dsci.drivers.enginewatch import Watch
 from dsci.drivers.keychain import Keychain
 from dsci.drivers.runs import LABEL, Run
 from dsci.errors import BuilderError
 from dsci.model.oci import Platform
 from dsci.model.reference import Reference
-from dsci.ports import NOTHING_SPECIAL, EnginePlace, ImageSource, LocalImage, Special
+from dsci.ports import NOTHING_SPECIAL, UNBOUNDED, Bounds, EnginePlace, ImageSource, LocalImage, Special
 
 if TYPE_CHECKING:
     import docker
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 _PULL = "check the name, and that `docker pull` of it works"
 #: The first engine whose BuildKit (0.13) has `rewrite-timestamp`.
 _FIRST_REWRITING = 26
+#: What a folder in memory holds where the container's memory has no bound, in bytes.
+_IN_MEMORY = 1024**3
 
 
 class DockerEngine:
@@ -66,6 +69,7 @@ class DockerEngine:
             lambda name, error: warn(f"{name} may be left in the engine: {error.message}"),
             run.images,
         )
+        self._watch = Watch(lambda: self._client, f"{LABEL}={run.id}")
 
     @property
     def _client(self) -> docker.DockerClient:
@@ -251,10 +255,12 @@ class DockerEngine:
         environment: Mapping[str, str] | None = None,
         volume: tuple[str, bytes] | None = None,
         special: Special = NOTHING_SPECIAL,
+        bounds: Bounds = UNBOUNDED,
     ) -> Iterator[EngineContainer]:
         """Create a container of this run; it and its volume are removed after the end, whatever happened.
 
-        That takes the engine longer than a check in the container, so it waits for others where all went well.
+        That takes the engine longer than a check in the container, so it waits for others where all went well. What
+        passed a bound goes at once: it may hold much of the disk.
         """
         from docker.types import DeviceRequest, LogConfig, Mount
 
@@ -291,7 +297,10 @@ class DockerEngine:
                     network_mode=special.network or None,
                     group_add=list(special.groups),
                     read_only=special.read_only,
-                    tmpfs=dict.fromkeys(special.memory, "mode=1777"),
+                    tmpfs=dict.fromkeys(special.memory, f"mode=1777,size={bounds.memory or _IN_MEMORY}"),
+                    pids_limit=bounds.processes or None,
+                    mem_limit=bounds.memory or None,
+                    memswap_limit=bounds.memory or None,
                     ports={f"{port}/tcp": (enginereach.bound(self._host), 0) for port in special.ports},
                     log_config=LogConfig(type="json-file", config={"max-size": str(LOG_BYTES), "max-file": "2"}),
                 )
@@ -300,11 +309,19 @@ class DockerEngine:
                 made.append(partial(container.remove, force=True, v=True))
                 if volume is not None:
                     container.put_archive(volume[0], volume[1])
-            yield EngineContainer(container, self._stopped, self._host)
+            watched = self._watch.begin(str(container.id), bounds)
+            try:
+                yield EngineContainer(container, self._stopped, self._host, watched)
+            finally:
+                self._watch.end(str(container.id))
         except BaseException:
             self._take_away(made[::-1])  # at once: it may be running still
             raise
-        self._discards.first(partial(self._take_away, made[::-1]))
+        take_away = partial(self._take_away, made[::-1])
+        if watched.limit:
+            take_away()
+        else:
+            self._discards.first(take_away)
 
     def _take_away(self, removals: Sequence[Callable[[], object]]) -> None:
         for removal in removals:

@@ -13,10 +13,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
+from msgspec.structs import replace
+
 from dsci.drivers import asking, engineexec, enginereach
 from dsci.drivers.engineclient import quietly, talking
-from dsci.drivers.engineexec import CUT, overdue
-from dsci.ports import Answer, FileEntry, Question, Ran, State
+from dsci.drivers.engineexec import CUT
+from dsci.drivers.enginewatch import Watched
+from dsci.model import limits
+from dsci.model.limits import Left
+from dsci.ports import UNBOUNDED, Answer, FileEntry, Question, Ran, State
 from dsci.streams import reader
 
 if TYPE_CHECKING:
@@ -35,11 +40,16 @@ _NOWHERE = ("not a directory", "too many links", "too many levels of", "cannot b
 class EngineContainer:
     """A container of the image under test. Implements `ports.Container`."""
 
-    def __init__(self, container: DockerContainer, stopped: threading.Event, host: str) -> None:
+    def __init__(
+        self, container: DockerContainer, stopped: threading.Event, host: str, watched: Watched | None = None
+    ) -> None:
         self._container = container
         self._stopped = stopped
         self._host = host
+        self._watched = watched or Watched(UNBOUNDED)
         self._room = -1
+        self._starved = False
+        """Whether it is known to have wanted for memory."""
 
     def stat(self, path: str) -> FileEntry | None:
         """The first header of the path's tar stream; the rest is never read, however large the folder."""
@@ -104,13 +114,17 @@ class EngineContainer:
             yield archive, str((told or {}).get("linkTarget") or "")
 
     def run(self, timeout: float, output_limit: int) -> Ran:
-        """Start it and wait; kill it when `timeout` seconds are over. A container that cannot start says why."""
+        """See `ports.Container`. A container that cannot start says why."""
         import requests
         from docker.errors import APIError
 
+        if unrun := self._unrun():
+            return unrun
+        left = self._watched.bounds.left()
+        seconds = min(timeout, left.seconds)
         began = time.monotonic()
         code: int | None = None
-        reason = ""
+        overdue = False
         with talking():
             try:
                 self._container.start()
@@ -121,29 +135,69 @@ class EngineContainer:
                 quietly(self._container.kill)
             waiting = time.monotonic()
             try:
-                code = int(self._container.wait(timeout=timeout)["StatusCode"])
+                code = int(self._container.wait(timeout=seconds)["StatusCode"])
             except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
-                if time.monotonic() - waiting < timeout:
+                if time.monotonic() - waiting < seconds:
                     raise
-                reason = overdue(timeout)
+                overdue = True
                 quietly(self._container.kill)
-            seconds = time.monotonic() - began
-            stdout = self._container.logs(stdout=True, stderr=False)
-            stderr = self._container.logs(stdout=False, stderr=True)
-        if _logged(stdout) + _logged(stderr) > LOG_BYTES or max(len(stdout), len(stderr)) > output_limit:
-            reason = reason or CUT
-        return Ran(
+        took = time.monotonic() - began
+        stdout, stderr, cut = self._printed(output_limit)
+        ran = Ran(
             exit_code=code,
-            stdout=stdout[-output_limit:],
-            stderr=stderr[-output_limit:],
-            seconds=seconds,
-            reason=reason,
+            stdout=stdout,
+            stderr=stderr,
+            seconds=took,
+            reason=limits.overdue(seconds) if overdue else CUT if cut else "",
+            limit="time" if overdue else "",
         )
+        return self._bounded(ran, timeout, left)
+
+    def _unrun(self) -> Ran | None:
+        """What is said in place of running anything, where a bound was passed already."""
+        bounds = self._watched.bounds
+        left = bounds.left()
+        if self._watched.limit:
+            limit, reason = self._watched.limit, self._watched.reason
+        elif left.seconds <= 0:
+            limit, reason = "time", left.unbegun(bounds.raising)
+        else:
+            return None
+        return Ran(exit_code=None, stdout=b"", stderr=b"", seconds=0.0, reason=reason, limit=limit)
+
+    def _bounded(self, ran: Ran, timeout: float, left: Left) -> Ran:
+        """What was run, with the bound that ended it, if one did. `left` is what was left when it began."""
+        bounds, watched = self._watched.bounds, self._watched
+        if watched.limit:
+            return replace(ran, exit_code=None, reason=watched.reason, limit=watched.limit)
+        if ran.limit == "time" and left.seconds <= timeout and left.budget:
+            return replace(ran, reason=left.late(bounds.raising))
+        if ran.exit_code and not self._starved and self.state().out_of_memory:
+            self._starved = True
+            reason = "\n".join(filter(None, (limits.out_of_memory(bounds.memory, bounds.raising), ran.reason)))
+            return replace(ran, reason=reason, limit="memory")
+        return ran
+
+    def _printed(self, limit: int) -> tuple[bytes, bytes, bool]:
+        """The ends of what it printed, and whether anything is lost; hardly more than that is ever held."""
+        logged = 0
+
+        def counted() -> Iterator[tuple[bytes, bytes]]:
+            nonlocal logged
+            for pair in engineexec.logged(self._container):
+                logged += sum(map(_logged, pair))
+                yield pair
+
+        with talking():
+            stdout, stderr, cut = engineexec.kept(counted(), limit)
+        return stdout, stderr, cut or logged > LOG_BYTES
 
     def start(self) -> str:
         """Start it and leave it; gives why it could not be started, or did not last, or ""."""
         from docker.errors import APIError
 
+        if unrun := self._unrun():
+            return unrun.reason
         with talking():
             try:
                 self._container.start()
@@ -164,7 +218,12 @@ class EngineContainer:
         self, argv: Sequence[str], environment: Mapping[str, str], timeout: float, output_limit: int, *, user: str = ""
     ) -> Ran:
         """See `ports.Container`."""
-        return engineexec.execute(self._container, argv, environment, timeout, output_limit, user=user)
+        if unrun := self._unrun():
+            return unrun
+        left = self._watched.bounds.left()
+        seconds = min(timeout, left.seconds)
+        ran = engineexec.execute(self._container, argv, environment, seconds, output_limit, user=user)
+        return self._bounded(ran, timeout, left)
 
     def end(self) -> None:
         """Kill what runs in it."""
@@ -188,6 +247,7 @@ class EngineContainer:
             out_of_memory=bool(told.get("OOMKilled")),
             health=next((known for known in _HEALTH if known == status), ""),
             said=tuple(str(each.get("Output") or "") for each in health.get("Log") or ()),
+            killed=self._watched.reason,
         )
 
     def first_process(self) -> str:
@@ -202,10 +262,7 @@ class EngineContainer:
 
     def logs(self, limit: int) -> tuple[bytes, bytes]:
         """See `ports.Container`."""
-        with talking():
-            stdout = self._container.logs(stdout=True, stderr=False)
-            stderr = self._container.logs(stdout=False, stderr=True)
-        return stdout[-limit:], stderr[-limit:]
+        return self._printed(limit)[:2]
 
     def address(self, port: int) -> tuple[str, int] | None:
         """See `ports.Container`."""

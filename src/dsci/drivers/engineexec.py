@@ -9,13 +9,16 @@ Source: https://docs.docker.com/reference/api/engine/version/v1.45/#tag/Exec
 
 from __future__ import annotations
 
+import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from dsci.drivers import enginewatch
 from dsci.drivers.engineclient import quietly, talking
+from dsci.model import limits
 from dsci.ports import Ran
 
 if TYPE_CHECKING:
@@ -59,14 +62,14 @@ def execute(
             clock = threading.Timer(timeout, end)
             clock.start()
             try:
-                stdout, stderr, cut = _kept(api.exec_start(made, stream=True, demux=True), limit)
+                stdout, stderr, cut = kept(api.exec_start(made, stream=True, demux=True), limit)
             finally:
                 clock.cancel()
             code = api.exec_inspect(made)["ExitCode"]
         except APIError as error:
             reason = str(error.explanation or error)
     if late.is_set():
-        code, reason = None, overdue(timeout)
+        code, reason = None, limits.overdue(timeout)
     elif code and stdout.startswith(_NOT_STARTED):
         code, reason = None, stdout.decode(errors="replace").strip()
     return Ran(
@@ -75,12 +78,8 @@ def execute(
         stderr=stderr,
         seconds=time.monotonic() - began,
         reason=reason or (CUT if cut else ""),
+        limit="time" if late.is_set() else "",
     )
-
-
-def overdue(timeout: float) -> str:
-    """What is said of a command that was killed for its time."""
-    return f"still running after {timeout:g} s, so it was killed"
 
 
 def room(container: DockerContainer) -> int:
@@ -92,9 +91,7 @@ def room(container: DockerContainer) -> int:
 
 def processes(container: DockerContainer) -> int:
     """How many run in it."""
-    with talking():
-        found = container.client.api.stats(str(container.id), stream=False, one_shot=True)  # type: ignore[union-attr]
-    return int((found.get("pids_stats") or {}).get("current") or 0)
+    return enginewatch.processes(container.client.api, str(container.id))  # type: ignore[union-attr]
 
 
 def untouched(container: DockerContainer) -> bool:
@@ -110,7 +107,42 @@ def untouched(container: DockerContainer) -> bool:
 _UNSEEN, _QUICK = ("/dev/mqueue", "/dev/shm"), 30.0
 
 
-def _kept(chunks: Iterator[tuple[bytes | None, bytes | None]], limit: int) -> tuple[bytes, bytes, bool]:
+def logged(container: DockerContainer) -> Iterator[tuple[bytes, bytes]]:
+    """What a container printed, in pieces of stdout and stderr; what a terminal shows is all stdout.
+
+    Source: https://docs.docker.com/reference/api/engine/version/v1.45/#tag/Container/operation/ContainerAttach
+    """
+    api: Any = container.client.api  # type: ignore[union-attr]
+    answer = api.get(api._url("/containers/{0}/logs", container.id), params={"stdout": 1, "stderr": 1}, stream=True)
+    with answer:
+        api._raise_for_status(answer)
+        pieces = answer.iter_content(_PIECE)
+        yield from ((piece, b"") for piece in pieces) if container.attrs["Config"]["Tty"] else _apart(pieces)
+
+
+#: How much of a log is taken at once, and the head of each part of it: whose it is, and its length.
+_PIECE, _HEAD, _STDERR = 64 * 1024, struct.Struct(">BxxxL"), 2
+
+
+def _apart(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Both streams, out of the one in which they come."""
+    held = b""
+    for piece in pieces:
+        held += piece
+        parts: tuple[list[bytes], list[bytes]] = ([], [])
+        at = 0
+        while len(held) >= at + _HEAD.size:
+            stream, size = _HEAD.unpack_from(held, at)
+            end = at + _HEAD.size + size
+            if len(held) < end:
+                break
+            parts[stream == _STDERR].append(held[at + _HEAD.size : end])
+            at = end
+        held = held[at:]
+        yield b"".join(parts[0]), b"".join(parts[1])
+
+
+def kept(chunks: Iterable[tuple[bytes | None, bytes | None]], limit: int) -> tuple[bytes, bytes, bool]:
     """The ends of both streams, and whether anything was left out."""
     ends = (_End(limit), _End(limit))
     for pair in chunks:

@@ -1,4 +1,4 @@
-"""What runs that died left in the engine, removed: containers, volumes and the images' names."""
+"""What runs that died left in the engine, removed: containers, networks, volumes, names of images."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ def sweep(client: docker.DockerClient, run: Run) -> int:
         for container in containers:
             if run.is_dead(container.labels.get(LABEL, "")):
                 done.append(quietly(lambda container=container: container.remove(force=True, v=True)))
+        for network in client.networks.list(filters={"label": LABEL}):
+            if run.is_dead((network.attrs.get("Labels") or {}).get(LABEL, "")):
+                done.append(quietly(network.remove))
         for volume in client.volumes.list(filters={"label": LABEL}):
             if run.is_dead((volume.attrs.get("Labels") or {}).get(LABEL, "")):
                 done.append(quietly(lambda volume=volume: volume.remove(force=True)))

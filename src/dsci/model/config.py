@@ -39,16 +39,36 @@ Allowance = Literal["privileged", "capabilities", "bind-mounts", "host-environme
 
 
 class SuiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the suites of an image are found and how long they may take."""
+    """How the suites of an image are found, and what they may take; limits that are not said are the family's."""
 
     paths: tuple[str, ...] | None = None
     """Files or folders from the repository's root; replaces the folders that are found by convention."""
     inherit: bool = True
     """Whether the suites of the parents run in this image too."""
-    timeout: str = "10m"
-    """The longest one suite may run: a number with s, m or h."""
+    check_timeout: str | None = None
+    """The longest one check may run: a number with s, m or h."""
+    timeout: str | None = None
+    """The longest one suite may run."""
+    processes: int | None = None
+    """How many processes and threads may run in one container; `0` sets no limit."""
+    memory: str | None = None
+    """What memory one container may take: `512MB`, `4GiB`; `0` sets no limit."""
+    disk: str | None = None
+    """What one container may write beside its image, its volumes included; `0` sets no limit."""
     allow: tuple[Allowance, ...] = ()
     """What of the machine that runs them suites may reach. Nothing, in requests from other repositories."""
+
+
+class FamilySuiteSettings(SuiteSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The same for all images, with the limits that hold where none is said."""
+
+    check_timeout: str = "5m"
+    timeout: str = "10m"
+    total_timeout: str = "6h"
+    """How long suites may run in one run of dsci, all images together; other work does not count."""
+    processes: int = 2048
+    memory: str = "0"
+    disk: str = "5GB"
 
 
 class InputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -231,7 +251,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The tag rules of every image: a list, or lines as docker/metadata-action takes them."""
     flavor: Flavor = Flavor()
     """What holds for all tags."""
-    suites: SuiteSettings = SuiteSettings()
+    suites: FamilySuiteSettings = FamilySuiteSettings()
     labels: LabelSettings = LabelSettings()
     """What every image says of itself: licence, vendor, documentation …"""
     reproducible: bool = False
@@ -272,6 +292,17 @@ def seconds(duration: str) -> float:
     return float(int(number) * factor)
 
 
+def duration(seconds: float) -> str:
+    """Seconds as they are written in settings: `10m`; tenths of one where it must be."""
+    for unit, factor in (("h", 3600), ("m", 60)):
+        if seconds >= factor and seconds % factor == 0:
+            return f"{int(seconds // factor)}{unit}"
+    return f"{round(seconds, 1):g}s"
+
+
+#: The least that the engine takes for a limit of memory, in bytes.
+#: Source: https://docs.docker.com/engine/containers/resource_constraints/
+_LEAST_MEMORY = 6 * 2**20
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
@@ -291,7 +322,7 @@ def _check(settings: Settings, location: Location) -> None:
         _at(location, ("registries", str(n)), lambda registry=registry: Repository.parse(f"{registry}/x"))
     _platforms(settings.platforms, location, ("platforms",))
     _tags(settings.tags, settings.flavor, location)
-    _suites(settings.suites, location, ("suites",))
+    check_limits(settings.suites, location, ("suites",))
     try:
         semver.Version.parse(settings.versioning.initial)
     except ValueError:
@@ -329,13 +360,7 @@ def _check(settings: Settings, location: Location) -> None:
     _cache(settings.cache, location, ("cache",))
     _duration(settings.builder.inactivity, location, ("builder", "inactivity"))
     for name, text in (("memory", settings.builder.memory), ("min_free_disk", settings.builder.min_free_disk)):
-        try:
-            size(text)
-        except ValueError:
-            where = location.at("builder", name)
-            raise ConfigError(
-                f"{where}: builder.{name}: {text!r} is no size", hint="such as 500MB, 1.5GB or 2GiB; 0 switches it off"
-            ) from None
+        _size(text, location, ("builder", name))
     for name, image in settings.images.items():
         path = ("images", name)
         _cache(image.cache, location, (*path, "cache"))
@@ -344,7 +369,7 @@ def _check(settings: Settings, location: Location) -> None:
             given = settings.tags if image.tags is None else image.tags
             _tags(given, image.flavor or settings.flavor, location, *path, inherited=image.tags is None)
         if image.suites is not None:
-            _suites(image.suites, location, (*path, "suites"))
+            check_limits(image.suites, location, (*path, "suites"))
         if image.repository is not None:
             repository = image.repository
             _at(location, (*path, "repository"), lambda repository=repository: Repository.parse(repository))
@@ -383,8 +408,20 @@ def _tags(
     _at(location, where, lambda: tags.rules(given, flavor))
 
 
-def _suites(suites: SuiteSettings, location: Location, path: tuple[str, ...]) -> None:
-    _duration(suites.timeout, location, (*path, "timeout"))
+def check_limits(given: SuiteSettings, location: Location, path: tuple[str, ...]) -> None:
+    """See that limits are such. Raises ConfigError, with the place of the one that is not."""
+    for name in ("check_timeout", "timeout", "total_timeout"):
+        if (text := getattr(given, name, None)) is not None:
+            _duration(text, location, (*path, name))
+    for name, least in (("memory", _LEAST_MEMORY), ("disk", 0)):
+        if (text := getattr(given, name)) is not None:
+            _size(text, location, (*path, name), least=least)
+    if given.processes is not None and given.processes < 0:
+        where = (*path, "processes")
+        raise ConfigError(
+            f"{location.at(*where)}: {'.'.join(where)}: {given.processes} is no number of processes",
+            hint="0 switches it off",
+        )
 
 
 def _duration(text: str, location: Location, path: tuple[str, ...]) -> None:
@@ -394,6 +431,18 @@ def _duration(text: str, location: Location, path: tuple[str, ...]) -> None:
         raise ConfigError(
             f"{location.at(*path)}: {'.'.join(path)}: {text!r} is no duration", hint="such as 90s, 10m or 1h"
         ) from None
+
+
+def _size(text: str, location: Location, path: tuple[str, ...], *, least: int = 0) -> None:
+    where = f"{location.at(*path)}: {'.'.join(path)}"
+    try:
+        found = size(text)
+    except ValueError:
+        raise ConfigError(
+            f"{where}: {text!r} is no size", hint="such as 500MB, 1.5GB or 2GiB; 0 switches it off"
+        ) from None
+    if 0 < found < least:
+        raise ConfigError(f"{where}: {text} is less than the engine takes", hint="give it 6MiB or more, or 0")
 
 
 def _at(location: Location, path: tuple[str, ...], check: Any) -> None:

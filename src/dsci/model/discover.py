@@ -16,6 +16,7 @@ from dsci.errors import ConfigError
 from dsci.model import suitefiles, tags, variants
 from dsci.model.config import ImageSettings, Settings
 from dsci.model.family import Image, Suite, declared
+from dsci.model.limits import Limits
 from dsci.model.location import Location
 from dsci.model.oci import Platform
 from dsci.model.reference import EMBEDDED, Repository
@@ -261,6 +262,7 @@ def _suites(
     `folder` is where its Dockerfile was found; None when settings alone name it. `more` are those of a variant alone.
     """
     chosen = given.suites or settings.suites
+    limits = Limits.of(settings.suites, given.suites)
     roots: set[str]
     if chosen.paths is not None:
         roots = {path.strip("/").removeprefix("./") for path in chosen.paths}
@@ -270,7 +272,7 @@ def _suites(
     extra = {path.strip("/").removeprefix("./") for path in more}
     suites: list[Suite] = []
     for root in sorted(roots | extra):
-        found = suitefiles.below(name, root, tree, chosen)
+        found = suitefiles.below(name, root, tree, chosen.allow, limits)
         if not found and (chosen.paths is not None or root in extra):
             keys = ("variants", "overrides") if root in extra else ("suites", "paths")
             raise ConfigError(

@@ -18,6 +18,7 @@ from dsci.errors import ConfigError
 from dsci.model.config import InputSettings, SecretSettings
 from dsci.model.dockerfile import Recipe
 from dsci.model.graphs import closure
+from dsci.model.limits import DEFAULT, Limits
 from dsci.model.oci import ANY, Platform
 from dsci.model.reference import Reference, Repository
 from dsci.model.tagrule import TagRule
@@ -54,7 +55,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     """A file or a folder, from the repository's root."""
     files: tuple[str, ...]
-    timeout: float
+    limits: Limits = DEFAULT
     allow: tuple[str, ...] = ()
     """What of the machine that runs it it may reach."""
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dsci.model import config
-from dsci.model.config import SuiteSettings
 from dsci.model.family import Suite
+from dsci.model.limits import Limits
 from dsci.model.tree import Tree
 
 #: What a suite is made of, for people.
@@ -29,7 +28,7 @@ _INSIDE = {
 }
 
 
-def below(owner: str, root: str, tree: Tree, chosen: SuiteSettings) -> list[Suite]:
+def below(owner: str, root: str, tree: Tree, allow: Sequence[str], limits: Limits) -> list[Suite]:
     """The suites below a folder, or the one that a file is.
 
     Each YAML file is one, and each folder with a compose file; of each other kind all files are one. Whatever else lies
@@ -51,8 +50,8 @@ def below(owner: str, root: str, tree: Tree, chosen: SuiteSettings) -> list[Suit
             owner=owner,
             path=path,
             files=tuple(own),
-            timeout=config.seconds(chosen.timeout),
-            allow=chosen.allow,
+            limits=limits,
+            allow=tuple(allow),
         )
 
     suites = [suite(_name(path).rpartition(".")[0], "checks", path, (path,)) for path in checks]

@@ -28,13 +28,15 @@ from dsci.pipeline.transfer import RegistrySource
 from dsci.pipeline.workshop import Workshop
 from dsci.ports import Git, ImageSource
 from dsci.suites import run as suite_runner
-from dsci.suites.subject import Still, Subject
+from dsci.suites.clock import Clock
+from dsci.suites.subject import Still, Subject, bounds
 
 #: How often a lost image is loaded anew for one suite.
 _RELOADS = 2
 #: Suites of one target that run side by side; each check has a container of its own.
 _AT_ONCE = 3
 _ALLOWING = "allow it where you trust the file: `suites: {{allow: [{}]}}` in dsci.yaml"
+_RAISING = "for more, set suites.{} in dsci.yaml"
 _NOTHING = "nothing is allowed in a request from another repository"
 
 
@@ -92,14 +94,14 @@ def test(
     loaded = _Loaded(shop, target, image)
     still = Still(shop.engine, shop.local_name(target), target.platform)
 
-    def one(suite: Suite) -> SuiteReport:
-        shop.console.step(str(target), f"suite {suite.name}")
-        subject = Subject(
+    def subject(suite: Suite) -> Subject:
+        return Subject(
             engine=shop.engine,
             image=shop.local_name(target),
             platform=target.platform,
             still=still,
-            timeout=suite.timeout,
+            clock=Clock(suite.limits, shop.time),
+            bounds=bounds(suite.limits, _RAISING),
             read=lambda path: read(shop.git, shop.now, path),
             executable=lambda path: shop.now.tree[path].mode == EXECUTABLE,
             allow=frozenset(suite.allow if shop.host is not None else ()),
@@ -110,7 +112,10 @@ def test(
                 sizes.released(shop, target),
             ),
         )
-        return loaded.use(lambda: suite_runner.run(suite, subject, target=str(target)))
+
+    def one(suite: Suite) -> SuiteReport:
+        shop.console.step(str(target), f"suite {suite.name}")
+        return loaded.use(lambda: suite_runner.run(suite, subject(suite), target=str(target)))
 
     with still, ThreadPoolExecutor(_AT_ONCE) as pool:
         reports = tuple(pool.map(one, shop.now.family.suites(target)))

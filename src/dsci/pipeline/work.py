@@ -28,6 +28,7 @@ from dsci.pipeline.run import Runner, Work
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.workshop import Workshop
 from dsci.pipeline.world import Hands, World
+from dsci.suites.clock import Total
 
 
 class How(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,5 +185,6 @@ def workshop(world: World, hands: Hands, now: Snapshot, facts: Facts, builders: 
         network=now.settings.builder.network,
         inactivity=seconds(now.settings.builder.inactivity),
         host=hands.host,
+        time=Total(seconds(now.settings.suites.total_timeout)),
         nonce=hands.nonce,
     )

@@ -14,6 +14,7 @@ from dsci.model.oci import Platform
 from dsci.model.reference import EMBEDDED, Reference, Repository
 from dsci.pipeline.snapshot import Snapshot
 from dsci.ports import INACTIVITY, Builder, Console, Engine, Git, Handed, KnownBuilders, Registry
+from dsci.suites.clock import Total
 
 
 class Workshop(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +48,8 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     """Targets that never leave this machine: uncommitted work, what may not be pushed, and all that stands on them."""
     host: Mapping[str, str] | None = None
     """This machine's environment, for suites that are allowed to reach it; None where nothing is allowed."""
+    time: Total = msgspec.field(default_factory=Total)
+    """The time that all suites have together."""
     nonce: str
     """What tells this run's names in the engine and the registry from those of another run at the same time."""
 

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 
 import msgspec
 
-from dsci.ports import NOTHING_SPECIAL, Container, Ran, Special
+from dsci.ports import NOTHING_SPECIAL, Container, Limit, Ran, Special
 from dsci.suites.subject import Subject
 
 OUTPUT_LIMIT = 1024 * 1024
@@ -86,6 +86,8 @@ class _Commands:
 
     def first(self, number: int, job: Job) -> tuple[Ran, ...]:
         """Run a job where it is quickest."""
+        if why := self._subject.over:
+            return (_unrun(why, "time"),)
         if job.steps:
             return self._after(job)
         shared = None if job.entrypoint else self._take()
@@ -106,8 +108,8 @@ class _Commands:
         else:
             shared.container.end()
             shared.closing.close()
-        late = ran.seconds >= self._subject.timeout
-        return (ran,) if passed or late else self.alone(job)
+        # What took too much of anything takes it again.
+        return (ran,) if passed or ran.limit else self.alone(job)
 
     def alone(self, job: Job) -> tuple[Ran, ...]:
         """Run a job in a container of its own."""
@@ -142,7 +144,7 @@ class _Commands:
             container = self._lasting(closing, job.around, self._special)
             if container is None:
                 why = "nothing in the image keeps a container running, so nothing can be done before the command"
-                return (Ran(exit_code=None, stdout=b"", stderr=b"", seconds=0.0, reason=why),)
+                return (_unrun(why),)
             for n, words in enumerate([*job.steps, job.argv]):
                 if n:
                     container.again()
@@ -166,3 +168,7 @@ class _Commands:
             with self._lock:
                 self._idle = tuple(each for each in self._idle if each != idle)
         return None
+
+
+def _unrun(why: str, limit: Limit = "") -> Ran:
+    return Ran(exit_code=None, stdout=b"", stderr=b"", seconds=0.0, reason=why, limit=limit)

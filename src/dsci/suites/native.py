@@ -16,6 +16,7 @@ from dsci.errors import ConfigError
 from dsci.model.report import Check, Verdict
 from dsci.ports import Special
 from dsci.suites import nativecommands, shipped, started
+from dsci.suites.finding import Finding
 from dsci.suites.nativefile import NativeFile, Run, Shipped
 from dsci.suites.nativelooks import looked, named
 from dsci.suites.subject import Subject
@@ -51,6 +52,8 @@ def run(subject: Subject, suite: NativeFile, *, path: str) -> Iterator[Check]:
             yield Check(name=named(check), verdict=Verdict.SKIPPED, detail=check.skip)
         elif isinstance(check, Run):
             yield ran[id(check)].check
+        elif why := subject.over:
+            yield Finding(name=named(check), problems=(why,)).check
         elif isinstance(check, Shipped):
             yield shipped.finding(subject, check, special).check
         else:

@@ -21,9 +21,9 @@ def argv(check: Run) -> tuple[str, ...]:
     return ("sh", "-c", check.run) if isinstance(check.run, str) else check.run
 
 
-def seconds(subject: Subject, said: str) -> float:
-    """How long something may take that says a time of its own, or says none."""
-    return min(config.seconds(said), subject.timeout) if said else subject.timeout
+def within(subject: Subject, said: str) -> Subject:
+    """An image for a check that says a time of its own, or says none."""
+    return subject.within(config.seconds(said)) if said else subject
 
 
 def judged(check: Run, ran: Ran) -> list[str]:
@@ -60,13 +60,13 @@ def run(subject: Subject, around: Mapping[str, str], checks: Sequence[Run], spec
 
     Those whose containers are made alike share what can be shared. What failed is run again as often as it says.
     """
-    alike: dict[tuple[Special, float, bool], list[Run]] = {}
+    alike: dict[tuple[Special, str, bool], list[Run]] = {}
     for check in checks:
         own = replace(special, user=check.user) if check.user else special
-        alike.setdefault((own, seconds(subject, check.timeout), check.entrypoint), []).append(check)
+        alike.setdefault((own, check.timeout, check.entrypoint), []).append(check)
     found: dict[int, Finding] = {}
     for (own, limit, entrypoint), those in alike.items():
-        bounded = replace(subject, timeout=limit)
+        bounded = within(subject, limit)
         left = those
         for attempt in range(1 + max(check.retries for check in those)):
             jobs = [_job(around, check, entrypoint=entrypoint) for check in left]

@@ -15,11 +15,14 @@ from importlib import metadata
 from pathlib import Path
 from xml.etree import ElementTree
 
+from msgspec.structs import replace
+
+from dsci.model import suitefiles
 from dsci.model.family import Suite
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean
 from dsci.ports import Ran
-from dsci.suites import inside
+from dsci.suites import inside, journal
 from dsci.suites.inside import MOUNT, OUT, OUTPUT_LIMIT, SUITE
 from dsci.suites.subject import Subject
 
@@ -37,23 +40,35 @@ except Exception as error:
     sys.exit("dsci: pytest cannot run in this image's Python %s: %s" % (sys.version.split()[0], why))
 sys.exit(pytest.main([
     "-p", "no:cacheprovider", "--rootdir={SUITE}", "--import-mode=importlib", "-q", "-rs", "--color=no",
-    "-o", "junit_family=xunit2", "--junitxml={_JUNIT}", "{SUITE}",
+    "-o", "junit_family=xunit2", "--junitxml={_JUNIT}", "-p", "{journal.PLUGIN}", "{SUITE}",
 ]))
 """
 
 
 def run(subject: Subject, suite: Suite) -> Iterator[Check]:
     """Run the test modules of a suite in one container; one check for each test."""
+    if why := subject.over:
+        yield from (Check(name=path, verdict=Verdict.FAILED, detail=why) for path in suitefiles.tests(suite))
+        return
     # pytest looks for settings upwards from the suite: what the image has at its root is not meant for it.
-    kit = {f"kit/{path}": data for path, data in _kit().items()}
+    kit = {f"kit/{path}": data for path, data in {**_kit(), f"{journal.PLUGIN}.py": journal.SOURCE.encode()}.items()}
     volume = inside.volume(subject, suite, {**kit, "run.py": _RUN.encode(), "pytest.ini": b"[pytest]\n"})
     ran: Ran | None = None
     for python in ("python3", "python"):
-        with subject.container(entrypoint=[python], command=[f"{MOUNT}/run.py"], volume=(MOUNT, volume)) as container:
-            ran = container.run(subject.timeout, OUTPUT_LIMIT)
+        with subject.container(
+            entrypoint=[python], command=[f"{MOUNT}/run.py"], volume=(MOUNT, volume), several=True
+        ) as container:
+            one = subject.clock.one()
+            with journal.each_within(container, one.seconds) as overdue:
+                ran = container.run(subject.rest, OUTPUT_LIMIT)
             if ran.exit_code is None and "not found" in ran.reason:
                 continue
-            yield from _checks(suite, ran, container.copy_out(_JUNIT))
+            if overdue.test and not ran.limit:
+                ran = replace(ran, exit_code=None, reason=one.late(subject.bounds.raising), limit="time")
+            if ran.exit_code is None and (told := journal.checks(container, ran.reason, _output(ran))):
+                yield from told
+            else:
+                yield from _checks(suite, ran, container.copy_out(_JUNIT))
             return
     yield Check(
         name=suite.name,
@@ -63,7 +78,7 @@ def run(subject: Subject, suite: Suite) -> Iterator[Check]:
 
 
 def _checks(suite: Suite, ran: Ran, junit: bytes | None) -> Iterator[Check]:
-    output = clean(ran.stdout.decode(errors="replace") + ran.stderr.decode(errors="replace"))
+    output = _output(ran)
     failed = False
     count = 0
     for check in _read_junit(junit):
@@ -74,9 +89,14 @@ def _checks(suite: Suite, ran: Ran, junit: bytes | None) -> Iterator[Check]:
         yield Check(name=suite.name, verdict=Verdict.FAILED, detail=f"{ran.reason}\n{output}")
     elif ran.exit_code != 0 and not failed:
         why = "no test ran" if ran.exit_code == 5 else f"pytest ended with exit code {ran.exit_code}"
+        why = f"{why}\n{ran.reason}".strip()
         yield Check(name=suite.name, verdict=Verdict.FAILED, detail=f"{why}\n{output}")
     elif ran.exit_code == 0 and not count:
         yield Check(name=suite.name, verdict=Verdict.FAILED, detail=f"pytest left no record of its tests\n{output}")
+
+
+def _output(ran: Ran) -> str:
+    return clean(ran.stdout.decode(errors="replace") + ran.stderr.decode(errors="replace"))
 
 
 def _read_junit(junit: bytes | None) -> Iterator[Check]:

@@ -20,8 +20,9 @@ def run(suite: Suite, subject: Subject, *, target: str) -> SuiteReport:
     began = time.monotonic()
     checks: list[Check] = []
     try:
-        for check in _checks(suite, subject):
-            checks.append(check)
+        with subject.clock.total.running():
+            for check in _checks(suite, subject):
+                checks.append(check)
     except ConfigError as error:
         detail = f"{error.message}\n{error.hint}".strip()
         checks.append(Check(name=suite.name, verdict=Verdict.FAILED, detail=detail))

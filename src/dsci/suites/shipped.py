@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from typing import Any
 
-from msgspec.structs import replace
-
 from dsci.model import foreign
 from dsci.model.config import size
 from dsci.model.text import clean, line
@@ -94,7 +92,7 @@ def _script(name: str) -> str:
 
 
 def _run(subject: Subject, check: Shipped, special: Special, argv: Sequence[str]) -> Ran:
-    bounded = replace(subject, timeout=nativecommands.seconds(subject, check.timeout))
+    bounded = nativecommands.within(subject, check.timeout)
     job = Job(argv=argv, environment={}, passes=lambda ran: ran.exit_code == 0)
     return commands.run(bounded, [job], special)[0][-1]
 

@@ -114,6 +114,8 @@ class _Started:
 
     def _once(self, check: nativefile.Check) -> Finding:
         began = time.monotonic()
+        if why := self._subject.over:
+            return Finding(name=named(check), problems=(why,))
         match check:
             case Run():
                 return self._run(check)
@@ -145,13 +147,13 @@ class _Started:
     def _run(self, check: Run) -> Finding:
         if ended := self._ended():
             return Finding(name=named(check), problems=ended, argv=nativecommands.argv(check))
-        timeout = nativecommands.seconds(self._subject, check.timeout)
+        timeout = nativecommands.within(self._subject, check.timeout).timeout
         ran = self._container.execute(nativecommands.argv(check), check.env, timeout, OUTPUT_LIMIT, user=check.user)
         return nativecommands.finding(check, ran)
 
     def _in_time(self, problems: Callable[[], list[str]], within: str) -> Sequence[str]:
         """Look until nothing is wrong, the time is over, or it runs no more; without a time, once."""
-        limit = nativecommands.seconds(self._subject, within) if within else 0.0
+        limit = nativecommands.within(self._subject, within).timeout if within else 0.0
         deadline = time.monotonic() + limit
         while found := problems():
             if ended := self._ended():
@@ -166,7 +168,7 @@ class _Started:
         state = self._container.state()
         if state.running:
             return ()
-        return (f"the container has ended with exit code {state.exit_code}",)
+        return (state.killed or f"the container has ended with exit code {state.exit_code}",)
 
     def _log(self) -> str:
         return clean(b"\n".join(self._container.logs(OUTPUT_LIMIT)).decode(errors="replace"), OUTPUT_LIMIT)

@@ -9,13 +9,14 @@ Source: https://github.com/GoogleContainerTools/container-structure-test, pkg/ty
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from dsci.errors import ConfigError
 from dsci.model.report import Check
-from dsci.ports import Ran, Special
+from dsci.ports import Files, Ran, Special
 from dsci.suites import commands, structurelooks
 from dsci.suites.commands import Job
 from dsci.suites.expansion import expand
@@ -77,17 +78,27 @@ def findings(subject: Subject, tests: StructureFile, *, exact: bool = False) -> 
     if tests.command_tests:
         yield from _commands(around, tests.command_tests, special)
     if tests.file_content_tests or tests.file_existence_tests or tests.license_tests:
-        files = subject.still.files()
-        for content in tests.file_content_tests:
-            yield structurelooks.content(reading, files, content)
-        for existence in tests.file_existence_tests:
-            yield structurelooks.existing(reading, files, existence)
-        for licences in tests.license_tests:
-            yield structurelooks.licences(reading, files, licences)
+        yield from _looks(subject, reading, tests)
     if tests.metadata_test is not None and not structurelooks.is_empty(tests.metadata_test, exact=exact):
         wrong = mistakes(tests.metadata_test)
         found = told(wrong) if wrong else structurelooks.metadata(tests.metadata_test, subject.config, exact=exact)
         yield Finding(name="Metadata Test", problems=tuple(found))
+
+
+def _looks(subject: Subject, reading: Reading, tests: StructureFile) -> Iterator[Finding]:
+    """The tests of files; those for which there is no time left fail by their names."""
+    kinds: Sequence[tuple[str, Callable[[Reading, Files, Any], Finding], Sequence[Any]]] = (
+        ("File Content Test", structurelooks.content, tests.file_content_tests),
+        ("File Existence Test", structurelooks.existing, tests.file_existence_tests),
+        ("License Test", structurelooks.licences, tests.license_tests),
+    )
+    for kind, look, each in kinds:
+        for test in each:
+            if why := subject.over:
+                name = getattr(test, "name", "")
+                yield Finding(name=f"{kind}: {name}" if name else kind, problems=(why,))
+            else:
+                yield look(reading, subject.still.files(), test)
 
 
 def _told_apart(tests: StructureFile) -> StructureFile:
@@ -180,7 +191,7 @@ def _commands(around: _Around, tests: Sequence[CommandTest], special: Special) -
     ran = dict(zip(jobs, commands.run(around.subject, list(jobs.values()), special), strict=True))
     # On a busy machine the engine lets go of what a container printed two seconds after its end. What prints nothing
     # prints nothing again. Source: https://github.com/moby/moby/blob/v26.1.5/daemon/monitor.go
-    lost = [n for n, done in ran.items() if _lost(tests[n], done[-1])]
+    lost = [n for n, done in ran.items() if _lost(tests[n], done[-1]) and not around.subject.over]
     ran |= dict(zip(lost, commands.run(around.subject, [jobs[n] for n in lost], special), strict=True))
     for n, test in enumerate(tests):
         if n in wrong:

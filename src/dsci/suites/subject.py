@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +12,23 @@ from functools import cached_property, partial
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import BuilderError
+from dsci.model.limits import Limits
 from dsci.model.oci import Platform
-from dsci.ports import NOTHING_SPECIAL, Container, Engine, FileEntry, Files, LocalImage, Special
+from dsci.ports import (
+    NOTHING_SPECIAL,
+    UNBOUNDED,
+    Bounds,
+    Container,
+    Engine,
+    FileEntry,
+    Files,
+    LocalImage,
+    Special,
+)
+from dsci.suites.clock import Clock
 from dsci.suites.expansion import expand
 
 #: godotenv takes `NAME: VALUE` too. Source: https://github.com/joho/godotenv/blob/v1.5.1/parser.go
@@ -81,15 +95,19 @@ class Still:
             return self._everything
 
 
+def bounds(limits: Limits, raising: str) -> Bounds:
+    """What one container of a suite may take, but for its time; `raising` is as `Bounds` has it."""
+    return Bounds(processes=limits.processes, memory=limits.memory, disk=limits.disk, raising=raising)
+
+
 class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """An image, the time a run in it may take, and the suite's files from Git."""
+    """An image, what its containers and checks may take, and the suite's files from Git."""
 
     engine: Engine | None
     """The engine that has it; None where it is looked at through its layers alone, and nothing runs."""
     image: LocalImage
     platform: Platform
     still: Look
-    timeout: float
     read: Callable[[str], bytes]
     """A suite file's content by its path from the repository's root."""
     executable: Callable[[str], bool]
@@ -101,6 +119,31 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The host's own environment."""
     sizes: Callable[[], tuple[int, tuple[str, int] | None]] | None = None
     """How many bytes the image has, compressed, and the last release, with its version; None where nobody knows."""
+    clock: Clock = msgspec.field(default_factory=Clock)
+    bounds: Bounds = UNBOUNDED
+    """What one container may take, but for its time, and how more is given."""
+    own: float = math.inf
+    """Seconds that a check allows itself."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that the next check has: the least that is left of its own time, its suite's and the run's."""
+        return self.clock.check(self.own).seconds
+
+    @property
+    def rest(self) -> float:
+        """Seconds that all checks have together which run in one container (`container(several=True)`)."""
+        return self.clock.suite().seconds
+
+    @property
+    def over(self) -> str:
+        """Why no further check may begin; "" as long as there is time."""
+        left = self.clock.suite()
+        return "" if left.seconds else left.unbegun(self.bounds.raising)
+
+    def within(self, seconds: float) -> Subject:
+        """The same for a check that allows itself no more than this."""
+        return replace(self, own=seconds)
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -132,8 +175,9 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         environment: Mapping[str, str] | None = None,
         volume: tuple[str, bytes] | None = None,
         special: Special = NOTHING_SPECIAL,
+        several: bool = False,
     ) -> AbstractContextManager[Container]:
-        """A fresh container of the image."""
+        """A fresh container of the image. With `several` one run of it is many checks, which share the suite's time."""
         if self.engine is None:
             raise BuilderError("nothing is run in an image that is looked at through its layers")
         return self.engine.container(
@@ -144,6 +188,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             environment=environment,
             volume=volume,
             special=special,
+            bounds=replace(self.bounds, left=self.clock.suite if several else partial(self.clock.check, self.own)),
         )
 
     def cancel(self) -> None:
