@@ -349,7 +349,7 @@ def test_suites_beside_the_image_and_by_its_name() -> None:
     }
     assert suites(files) == {
         "ml/structure": (
-            "checks",
+            "structure",
             "images/ml/suites/structure.yaml",
             ("images/ml/suites/structure.yaml",),
         ),
@@ -363,7 +363,7 @@ def test_suites_beside_the_image_and_by_its_name() -> None:
                 "images/ml/suites/test_a.py",
             ),
         ),
-        "ml/more": ("checks", "suites/ml/more.yml", ("suites/ml/more.yml",)),
+        "ml/more": ("structure", "suites/ml/more.yml", ("suites/ml/more.yml",)),
     }
     assert suites(files, name="r") == {"r/pytest": ("pytest", "suites/r", ("suites/r/test_r.py",))}
 
@@ -408,7 +408,7 @@ def test_declared_suites_replace_those_found() -> None:
     files = {"images/ml/suites/test_a.py": "", "checks/a.yaml": "", "checks/test_b.py": "", "other/test_c.py": ""}
     yaml = "images: {ml: {suites: {paths: [./checks/a.yaml, other/test_c.py], timeout: 90s}}}"
     assert suites(files, yaml) == {
-        "ml/a": ("checks", "checks/a.yaml", ("checks/a.yaml",)),
+        "ml/a": ("structure", "checks/a.yaml", ("checks/a.yaml",)),
         "ml/pytest": ("pytest", "other", ("other/test_c.py",)),
     }
     assert suites(files, "images: {ml: {suites: {paths: []}}}") == {}

@@ -29,7 +29,7 @@ PASS, FAIL = Verdict.PASSED, Verdict.FAILED
 
 
 def suite(path: str = "images/x/suites/s.yaml") -> Suite:
-    return Suite(name="x/s", kind="checks", owner="x", path=path, files=(path,))
+    return Suite(name="x/s", kind="structure", owner="x", path=path, files=(path,))
 
 
 def document(**blocks: str) -> str:

@@ -80,7 +80,7 @@ def _of_family(session: Session, names: tuple[str, ...]) -> dict[str, list[Note]
     now = snapshot(session.source, git.head().commit, overlay=git.dirty())
     chosen = check_names(names, now.family) or frozenset(now.family.images)
     suites = [suite for target in now.family.order if target.image in chosen for suite in now.family.suites(target)]
-    files = dict.fromkeys(suite.path for suite in suites if suite.kind == "checks")
+    files = dict.fromkeys(suite.path for suite in suites if suite.kind == "structure")
     return _linted(files, lambda path: read(git, now, path).decode(errors="replace"))
 
 

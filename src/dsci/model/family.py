@@ -49,8 +49,8 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     kind: str
-    """`checks` (a YAML file), `pytest`, `notebooks`, `r` or `shell` (files of a folder, run inside the image), `host`
-    (test modules that run here) or `service` (a folder with a compose file)."""
+    """`structure` (a YAML file, of either form), `pytest`, `notebooks`, `r` or `shell` (files of a folder, run inside
+    the image), `host` (test modules that run here) or `service` (a folder with a compose file)."""
     owner: str
     path: str
     """A file or a folder, from the repository's root."""

@@ -54,7 +54,7 @@ def below(owner: str, root: str, tree: Tree, allow: Sequence[str], limits: Limit
             allow=tuple(allow),
         )
 
-    suites = [suite(_name(path).rpartition(".")[0], "checks", path, (path,)) for path in checks]
+    suites = [suite(_name(path).rpartition(".")[0], "structure", path, (path,)) for path in checks]
     for kind, named in _INSIDE.items():
         if found := [path for path in rest if named.match(_name(path))]:
             # A file that is named itself stands alone; in a folder everything may need everything.

@@ -31,7 +31,7 @@ def run(suite: Suite, subject: Subject, *, target: str) -> SuiteReport:
 
 def executes(suite: Suite, read: Callable[[str], bytes]) -> bool:
     """Whether a suite runs something in the image; others only look at it. One that cannot be read runs nothing."""
-    if suite.kind != "checks":
+    if suite.kind != "structure":
         return True
     text = read(suite.path).decode("utf-8", errors="replace")
     try:
@@ -44,7 +44,7 @@ def executes(suite: Suite, read: Callable[[str], bytes]) -> bool:
 
 def _checks(suite: Suite, subject: Subject) -> Iterator[Check]:
     match suite.kind:
-        case "checks":
+        case "structure":
             text = subject.read(suite.path).decode("utf-8", errors="replace")
             if nativefile.is_native(text):
                 return native.run(subject, nativefile.parse(text, file=suite.path), path=suite.path)
