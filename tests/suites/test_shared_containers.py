@@ -14,6 +14,7 @@ from tests import realengine
 from tests.suites.conftest import Subjects
 
 from dsci.drivers.engine import DockerEngine
+from dsci.drivers.engineexec import CUT
 from dsci.drivers.runs import LABEL, Run
 from dsci.model.reference import Reference
 from dsci.ports import Ran, Special
@@ -95,6 +96,60 @@ def test_no_order_changes_a_verdict(subject: Subjects, bare: Reference, seed: in
         found = commands.run(subject(bare), [job(script) for script in scripts])
         failed = [script for script, ran in zip(scripts, found, strict=True) if ran[-1].exit_code != 0]
         assert failed == [], scripts
+
+
+#: What a command can see of where and how it runs.
+AROUND = r"""
+env | sort; id; pwd; umask; ulimit -a; tty; ls -l /proc/self/fd | sed 's/.* \([0-9]* -> \)/\1/; s/[0-9]\{2,\}/N/g'
+grep -E '^(Umask|Sig(Blk|Ign|Cgt)|Cap|Seccomp|NoNewPrivs|Groups)' /proc/self/status
+cat /proc/self/oom_score_adj /proc/self/cgroup /proc/self/attr/current 2>&1; wc -c </dev/stdin
+"""
+
+
+def test_a_shell_that_goes_on_shows_a_command_what_the_engine_shows_it(subject: Subjects, plain: Reference) -> None:
+    made = subject(plain)
+    words = ["sh", "-c", AROUND]
+    with made.container(entrypoint=[""], command=["sleep", "infinity"], special=Special(watched=False)) as container:
+        assert container.start() == ""
+        given: dict[str, str] = {"A": "b c", "GREETING": "'own'\n", "EMPTY": ""}
+        slow = container.execute(words, given, 30, 1 << 20)
+        for _ in range(2):
+            quick = container.quickly(words, given, 30, 1 << 20)
+            assert quick.stdout.decode().splitlines() == slow.stdout.decode().splitlines()
+            assert (quick.exit_code, quick.stderr) == (slow.exit_code, slow.stderr)
+        assert b"GREETING='own'\n" in quick.stdout and container.settled()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["no-such-program"], "the shell that it ran in says 127"),
+        (["/etc/passwd"], "the shell that it ran in says 126"),
+        (["sh", "-c", "kill -9 $$"], "the shell that it ran in says 137"),
+        (["sh", "-c", "kill -9 $PPID; sleep 5"], "it ended the shell that it ran in"),
+    ],
+)
+def test_what_a_shell_does_not_tell_as_the_engine_does_has_no_exit_code(
+    subject: Subjects, bare: Reference, words: list[str], said: str
+) -> None:
+    with subject(bare).container(entrypoint=[""], command=["sleep", "infinity"]) as container:
+        assert container.start() == ""
+        ran = container.quickly(words, {}, 30, 1 << 20)
+        assert (ran.exit_code, ran.reason) == (None, said)
+        assert container.settled() is ("ended" not in said)
+
+
+def test_bytes_and_streams_come_through_a_shell_as_they_are(subject: Subjects, bare: Reference) -> None:
+    with subject(bare).container(entrypoint=[""], command=["sleep", "infinity"]) as container:
+        assert container.start() == ""
+        script = "printf 'a\\0\\377\\n\\n'; printf 'no end' >&2; cat; exit 3"
+        for _ in range(3):
+            ran = container.quickly(["sh", "-c", script], {}, 30, 1 << 20)
+            assert (ran.exit_code, ran.stdout, ran.stderr) == (3, b"a\0\xff\n\n", b"no end")
+        assert container.quickly(["printf", "%s|", "a b", "", "$x", "'", "ä\n"], {}, 30, 99).stdout == (
+            "a b||$x|'|ä\n|".encode()
+        )
+        assert container.quickly(["sh", "-c", "seq 100000"], {}, 30, 1000).reason == CUT
 
 
 @pytest.mark.usefixtures("one_at_once")

@@ -18,7 +18,9 @@ from msgspec.structs import replace
 from dsci.drivers import asking, engineexec, enginereach
 from dsci.drivers.engineclient import quietly, talking
 from dsci.drivers.engineexec import CUT
+from dsci.drivers.engineshell import Shell, ShellGoneError
 from dsci.drivers.enginewatch import Watched
+from dsci.errors import BuilderError
 from dsci.model import limits
 from dsci.model.limits import Left
 from dsci.ports import UNBOUNDED, Answer, FileEntry, Question, Ran, State
@@ -48,6 +50,8 @@ class EngineContainer:
         self._host = host
         self._watched = watched or Watched(UNBOUNDED)
         self._room = -1
+        self._tried = False
+        self._made: Shell | None = None
         self._starved = False
         """Whether it is known to have wanted for memory."""
 
@@ -225,8 +229,30 @@ class EngineContainer:
         ran = engineexec.execute(self._container, argv, environment, seconds, output_limit, user=user)
         return self._bounded(ran, timeout, left)
 
+    def quickly(self, argv: Sequence[str], environment: Mapping[str, str], timeout: float, output_limit: int) -> Ran:
+        """See `ports.Container`."""
+        if unrun := self._unrun():
+            return unrun
+        shell = self._shell()
+        # What `env` would take for a variable, and what no argument can hold.
+        if shell is None or "=" in argv[0] or any("\0" in word for word in (*argv, *environment.values())):
+            return self.execute(argv, environment, timeout, output_limit)
+        left = self._watched.bounds.left()
+        ran = shell.run(argv, environment, min(timeout, left.seconds), output_limit)
+        return self._bounded(ran, timeout, left)
+
+    def _shell(self) -> Shell | None:
+        """The shell that goes on in it, made when it is first wanted; None where it has none."""
+        if not self._tried:
+            self._tried = True
+            with contextlib.suppress(ShellGoneError, BuilderError):
+                self._made = Shell(self._container)
+        return self._made
+
     def end(self) -> None:
         """Kill what runs in it."""
+        if self._made is not None:
+            self._made.close()
         quietly(self._container.kill)
 
     def stop(self, timeout: float) -> None:
@@ -279,11 +305,14 @@ class EngineContainer:
 
     def settled(self) -> bool:
         """See `ports.Container`."""
-        return engineexec.room(self._container) == self._room and engineexec.processes(self._container) == 1
+        alone = engineexec.processes(self._container) == 1 if self._made is None else self._made.quiet
+        return alone and engineexec.room(self._container) == self._room
 
     def untouched(self) -> bool:
         """See `ports.Container`."""
-        return engineexec.processes(self._container) == 1 and engineexec.untouched(self._container)
+        if self._made is not None:
+            self._made.close()
+        return engineexec.alone(self._container) and engineexec.untouched(self._container)
 
     def copy_out(self, path: str) -> bytes | None:
         """A file's content after the run, up to 64 MiB."""

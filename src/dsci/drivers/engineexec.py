@@ -94,6 +94,20 @@ def processes(container: DockerContainer) -> int:
     return enginewatch.processes(container.client.api, str(container.id))  # type: ignore[union-attr]
 
 
+def alone(container: DockerContainer) -> bool:
+    """Whether its own process is the only one that runs in it, perhaps after a moment: a shell takes one to end."""
+    deadline = time.monotonic() + _MOMENT
+    while processes(container) != 1:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_MOMENT / 100)
+    return True
+
+
+#: Seconds.
+_MOMENT = 1.0
+
+
 def untouched(container: DockerContainer) -> bool:
     """Whether the engine finds no difference to the image, and nothing lies in what it does not compare."""
     with talking():
@@ -144,7 +158,7 @@ def _apart(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
 
 def kept(chunks: Iterable[tuple[bytes | None, bytes | None]], limit: int) -> tuple[bytes, bytes, bool]:
     """The ends of both streams, and whether anything was left out."""
-    ends = (_End(limit), _End(limit))
+    ends = (Tail(limit), Tail(limit))
     for pair in chunks:
         for end, chunk in zip(ends, pair, strict=True):
             if chunk:
@@ -152,7 +166,7 @@ def kept(chunks: Iterable[tuple[bytes | None, bytes | None]], limit: int) -> tup
     return ends[0].text(), ends[1].text(), any(end.cut for end in ends)
 
 
-class _End:
+class Tail:
     """The last bytes of a stream."""
 
     def __init__(self, limit: int) -> None:
