@@ -135,8 +135,8 @@ def _has(built: Built, name: str) -> bool:
         return False
 
 
-def at(place: str, *, kind: str = "registry", write: bool = True, every: bool = False) -> Cache:
-    return Cache(type=kind, place=place, write=write, every=every)  # type: ignore[arg-type]
+def at(place: str, *, kind: str = "registry", read: bool = True, write: bool = True, every: bool = False) -> Cache:
+    return Cache(type=kind, place=place, read=read, write=write, every=every)  # type: ignore[arg-type]
 
 
 pytestmark = pytest.mark.engine
@@ -159,6 +159,15 @@ def test_a_registry_brings_steps_to_another_machine(
     second, told = machine.build(cache, note="another")
     assert second == first and any(text.startswith(STEP) for text in told), told
     assert machine.warnings == []
+
+
+def test_what_takes_nothing_from_a_cache_leaves_its_steps_there(forgetful: Endpoint, run: Run, tmp_path: Path) -> None:
+    machine, place = Machine(forgetful, run), str(tmp_path / "cache")
+    first, _ = machine.build(at(place, kind="local"))
+    second, told = machine.build(at(place, kind="local", read=False), fresh=True)
+    assert second != first and not any(text.startswith(STEP) for text in told), told
+    third, told = machine.build(at(place, kind="local", write=False), note="another")
+    assert third == second and any(text.startswith(STEP) for text in told), told
 
 
 @pytest.mark.slow

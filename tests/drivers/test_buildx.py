@@ -638,7 +638,7 @@ def test_a_step_that_says_nothing_any_more_is_ended(builder: Buildx, order: Orde
 def test_a_step_that_hangs_is_no_caches_doing(builder: Buildx, order: Orders, run: Run, tmp_path: Path) -> None:
     """It is not run once more without the cache."""
     text = BASE + f"RUN echo begins; sleep 1000 && : {run.nonce}\n"
-    cache = Cache(type="local", place=str(tmp_path / "cache"), write=True, every=False)
+    cache = Cache(type="local", place=str(tmp_path / "cache"), read=True, write=True, every=False)
     steps: list[str] = []
     with builder.build(order(inactivity=2.0, cache=cache), context(text), steps.append) as failure:
         assert isinstance(failure, BuildFailure) and failure.hung

@@ -135,6 +135,48 @@ def test_without_a_registry_it_is_proven_too(family: Project) -> None:
     assert "equal, sha256:" in alone.dsci("verify", "ml").stdout
 
 
+def test_what_the_engine_remembers_from_before_the_commit_is_not_used(family: Project) -> None:
+    """Built, and again as uncommitted work, and only then committed: every step has run before the commit's date."""
+    family.release()
+    family.environment.clear()
+    dockerfile = f"{FAMILY['images/ml/Dockerfile']}RUN mkdir /srv/more\nWORKDIR /srv/work\n"
+    (family.folder / "images/ml/Dockerfile").write_text(f"{dockerfile}RUN date +%N > /srv/stamp\n")
+    first, second = (family.dsci("build", "ml", "--no-keep", "--json").json for _ in range(2))
+    assert [item["status"] for item in first["outcomes"]] == ["ok"]
+    assert first["outcomes"][0]["digest"] == second["outcomes"][0]["digest"], "uncommitted work goes on from its steps"
+    time.sleep(1)
+    family.commit("feat(ml): more", {"images/ml/Dockerfile": dockerfile})
+    assert released(family.release()) == {"ml": "0.2.0"}
+    (target,) = family.dsci("verify", "ml", "--json").json["targets"]
+    assert target["status"] == "equal", target["layers"]
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [
+        ("COPY <<EOF /srv/settings\nx\nEOF", "a here-document"),
+        ("ADD https://example.org/acme/tools.git#v1 /opt/tools", "a Git repository"),
+    ],
+)
+def test_files_whose_times_buildkit_remembers_are_refused(family: Project, step: str, what: str) -> None:
+    family.commit("feat(ml): more", {"images/ml/Dockerfile": f"FROM base\n{step}\n"})
+    for command in ("build", "release"):
+        ended = family.dsci(command, code=2)
+        assert f"images/ml/Dockerfile:2: ml is to be reproducible, and takes {what} here" in ended.stderr
+        assert "[1/" not in ended.stderr
+    family.commit("ci: not this one", {"dsci.yaml": "reproducible: true\nimages: {ml: {reproducible: false}}\n"})
+    assert "takes" not in family.dsci("plan").stderr
+
+
+def test_a_commit_of_tomorrow_is_refused(family: Project) -> None:
+    tomorrow = f"@{int(time.time()) + 86_400} +0000"
+    family.environment |= {"GIT_AUTHOR_DATE": tomorrow, "GIT_COMMITTER_DATE": tomorrow}
+    family.commit("feat(ml): more", {"images/ml/model.txt": "v2\n"})
+    ended = family.dsci("build", code=4)
+    assert "its last commit is dated 86" in ended.stderr and "s from now" in ended.stderr
+    assert "✓ build   base" in ended.stderr and "set the clock" in ended.stderr
+
+
 @pytest.mark.slow
 def test_what_is_not_reproducible_is_named(family: Project, tmp_path: Path) -> None:
     """Files, layers and causes, of an image that does everything wrong."""

@@ -21,10 +21,12 @@ REGISTRY = {"dsci.yaml": "registries: [ghcr.io/acme]\n"}
 MEANS = Means(folder="/state/cache/1234")
 
 
-def chosen(yaml: str = "", means: Means = MEANS, *, private: bool = False, image: str = "ml") -> Choice:
+def chosen(
+    yaml: str = "", means: Means = MEANS, *, private: bool = False, fresh: bool = False, image: str = "ml"
+) -> Choice:
     shot = look({**HERE, "dsci.yaml": yaml})
     own = target(f"{image}@linux/amd64")
-    return choose(shot.settings, shot.family.images[image], shot.family.nodes[own], means, private=private)
+    return choose(shot.settings, shot.family.images[image], shot.family.nodes[own], means, private=private, fresh=fresh)
 
 
 ACME = "registries: [ghcr.io/acme]\n"
@@ -79,8 +81,25 @@ def test_what_becomes_of_what_is_asked_for(yaml: str, means: dict[str, Any], kin
 )
 def test_who_may_not_write_reads(means: dict[str, Any], private: bool, why: str) -> None:
     found = chosen(f"{ACME}cache: registry", replace(MEANS, **means), private=private)
-    assert found.cache == Cache(type="registry", place=ML, write=False, every=False)
+    assert found.cache == Cache(type="registry", place=ML, read=True, write=False, every=False)
     assert why in found.unwritten
+
+
+def test_what_runs_every_step_writes_and_does_not_read() -> None:
+    found = chosen(f"{ACME}cache: registry", fresh=True)
+    assert found.cache == Cache(type="registry", place=ML, read=False, write=True, every=False)
+    reproducible = chosen(f"{ACME}cache: registry\nreproducible: true", fresh=True)
+    assert reproducible.cache == found.cache
+    assert told([found, reproducible]) == (
+        "cache: registry: as asked for",
+        "cache: written, not read: every step is to be run",
+        "cache: written, not read: what is reproducible runs every step",
+    )
+    useless = chosen(f"{ACME}cache: registry", replace(MEANS, trusted=False), fresh=True)
+    assert useless.cache is None
+    assert told([useless])[1:] == (
+        "cache: neither read (every step is to be run) nor written (what a request brings is kept for nobody)",
+    )
 
 
 def test_every_thing_is_told_once() -> None:

@@ -473,6 +473,28 @@ def test_copies(lines: str, taken: list[str]) -> None:
     assert patterns(lines) == taken
 
 
+@pytest.mark.parametrize(
+    ("lines", "undated"),
+    [
+        ("COPY <<A <<B /x/\na\nA\nb\nB\nADD a <<C /x/\nc\nC", [(2, "a here-document"), (7, "a here-document")]),
+        ("ADD a https://x/y.tar http://x/git /x/\nRUN <<A\na\nA", []),
+        ("ARG AT=git://x/y\nADD a $AT /x/", [(3, "a Git repository")]),
+        (
+            "ADD https://x/y.git#v1:sub /x\nADD http://x/y.git?ref=v1 /x",
+            [(2, "a Git repository"), (3, "a Git repository")],
+        ),
+        (
+            "ADD git@x.y:z /x\nADD ssh://x/y <<A /x/\na\nA",
+            [(2, "a Git repository"), (3, "a Git repository"), (3, "a here-document")],
+        ),
+    ],
+)
+def test_what_has_a_time_that_buildkit_remembers(lines: str, undated: list[tuple[int, str]]) -> None:
+    found = recipe(f"FROM debian\n{lines}\n")
+    assert [(step.line, step.what) for step in sorted(found.undated)] == sorted(undated)
+    assert recipe(f"FROM debian AS unneeded\n{lines}\nFROM debian\n").undated == ()
+
+
 def test_triggers_run_in_the_stage_that_stands_on_theirs() -> None:
     text = (
         "FROM scratch AS tool\nFROM a AS x\nENV E=1\nONBUILD COPY p$E q\nONBUILD COPY --from=tool p q\n"

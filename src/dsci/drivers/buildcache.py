@@ -50,25 +50,27 @@ def opened(cache: Cache, run: Run) -> Iterator[Opened]:
     lasting = f"mode={'max' if cache.every else 'min'},ignore-error=true"
     match cache.type:
         case "registry":
-            read = f"--cache-from=type=registry,ref={cache.place}"
+            read = [f"--cache-from=type=registry,ref={cache.place}"] if cache.read else []
             written = f"--cache-to=type=registry,ref={cache.place},{lasting},image-manifest=true,oci-mediatypes=true"
-            yield Opened([read, *([written] if cache.write else ())])
+            yield Opened([*read, *([written] if cache.write else ())])
         case "gha":
             # The service's address and token are taken from the environment by buildx itself.
-            read = f"--cache-from=type=gha,scope={cache.place}"
+            read = [f"--cache-from=type=gha,scope={cache.place}"] if cache.read else []
             written = f"--cache-to=type=gha,scope={cache.place},{lasting}"
-            yield Opened([read, *([written] if cache.write else ())])
+            yield Opened([*read, *([written] if cache.write else ())])
         case "local":
-            with _folder(Path(cache.place), run, lasting, write=cache.write) as folder:
+            with _folder(cache, run, lasting) as folder:
                 yield folder
 
 
 @contextlib.contextmanager
-def _folder(place: Path, run: Run, lasting: str, *, write: bool) -> Iterator[Opened]:
+def _folder(cache: Cache, run: Run, lasting: str) -> Iterator[Opened]:
     """A local cache: the layout to read, if there is one, and a folder for the one to write."""
+    place = Path(cache.place)
     old = (place / _NOW).resolve()
-    flags = [f"--cache-from=type=local,{field(f'src={old}')}"] if (old / "index.json").is_file() else []
-    if not write:
+    there = cache.read and (old / "index.json").is_file()
+    flags = [f"--cache-from=type=local,{field(f'src={old}')}"] if there else []
+    if not cache.write:
         yield Opened(flags)
         return
     token = f"{run.nonce}-{os.urandom(4).hex()}"

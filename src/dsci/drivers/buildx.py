@@ -118,6 +118,12 @@ class Buildx:
         """Build, load the image into the engine if it is wanted there, and give it as a source to publish from."""
         if not self._checked:
             self.check()
+        if order.reproducible and order.fresh and (ahead := order.epoch - time.time()) > 0:
+            raise BuilderError(
+                f"{order.subject}: its last commit is dated {ahead:.0f} s from now by this machine's clock: "
+                "BuildKit sets back only what is younger than the commit, so the image would not be reproducible",
+                hint="set the clock here, or that of whoever committed right and commit again, or wait until then",
+            )
         with self._folder() as folder:
             failure = self._solve_with_cache(order, context, progress, folder)
             if failure is not None and _NOT_STARTED.search(failure.message) and not self._stopped:

@@ -33,8 +33,10 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
     type: Literal["registry", "gha", "local"]
     place: str
     """A reference, a scope of GitHub's cache service, or a folder."""
+    read: bool
+    """Whether this build may go on from the steps that are kept there."""
     write: bool
-    """Whether this build's steps are kept there; they are read either way."""
+    """Whether this build's steps are kept there."""
     every: bool
     """Whether the steps of all stages are kept (`mode=max`), or only those that the image consists of."""
 
@@ -60,6 +62,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     cache: Cache | None
     type: CacheType
     why: str
+    unread: str = ""
+    """Why nothing is taken from it."""
     unwritten: str = ""
     """Why nothing of this build is kept in it."""
 
@@ -70,13 +74,20 @@ def told(choices: Iterable[Choice]) -> tuple[str, ...]:
     for choice in choices:
         if choice.why:
             lines[f"cache: {choice.type}: {choice.why}"] = None
-        if choice.unwritten:
+        if choice.unread and choice.unwritten:
+            lines[f"cache: neither read ({choice.unread}) nor written ({choice.unwritten})"] = None
+        elif choice.unread:
+            lines[f"cache: written, not read: {choice.unread}"] = None
+        elif choice.unwritten:
             lines[f"cache: read, not written: {choice.unwritten}"] = None
     return tuple(lines)
 
 
-def choose(settings: Settings, image: Image, node: Node, means: Means, *, private: bool) -> Choice:
-    """The cache of a target; what is `private` (uncommitted work, no right to push) leaves no steps to others."""
+def choose(settings: Settings, image: Image, node: Node, means: Means, *, private: bool, fresh: bool) -> Choice:
+    """The cache of a target.
+
+    What is `private` (uncommitted work, no right to push) leaves no steps to others; what is built `fresh` takes none.
+    """
     given = _given(settings, image)
     own = Repository.parse(given.repository) if given.repository else image.repository
     kind, why = _kind(means.wanted or given.type, own, means)
@@ -92,9 +103,10 @@ def choose(settings: Settings, image: Image, node: Node, means: Means, *, privat
             place = f"{means.folder}/{name}"
         case _:
             assert_never(kind)
-    unwritten = _unwritten(means, private=private)
-    cache = Cache(type=kind, place=place, write=not unwritten, every=has_side_stages(node.recipe))
-    return Choice(cache=cache, type=kind, why=why, unwritten=unwritten)
+    unwritten, unread = _unwritten(means, private=private), _unread(image) if fresh else ""
+    cache = Cache(type=kind, place=place, read=not unread, write=not unwritten, every=has_side_stages(node.recipe))
+    used = cache.read or cache.write
+    return Choice(cache=cache if used else None, type=kind, why=why, unread=unread, unwritten=unwritten)
 
 
 def repositories(settings: Settings) -> frozenset[Repository]:
@@ -110,6 +122,11 @@ def _unwritten(means: Means, *, private: bool) -> str:
     if not means.trusted:
         return "what a request brings is kept for nobody"
     return "uncommitted work, and what may not be pushed, is kept for nobody" if private else ""
+
+
+def _unread(image: Image) -> str:
+    """Why a build takes no steps of others."""
+    return "what is reproducible runs every step" if image.reproducible else "every step is to be run"
 
 
 def _given(settings: Settings, image: Image) -> CacheSettings:

@@ -20,7 +20,7 @@ import msgspec
 from dsci.errors import ConfigError
 from dsci.model.dockerfile_graph import Graph
 from dsci.model.dockerfile_parser import Dockerfile, Stage, parse
-from dsci.model.dockerfile_walk import CopySource, DockerfileWarning, Source, Walk
+from dsci.model.dockerfile_walk import CopySource, DockerfileWarning, Source, Undated, Walk
 from dsci.model.oci import Platform
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Recipe",
     "Source",
     "Stage",
+    "Undated",
     "parse",
     "resolve",
 ]
@@ -59,6 +60,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """The platforms on which its stages execute something, as far as the file tells, sorted."""
     knows_builder: bool
     """Whether what it is made of may depend on the platform of whoever builds it (`BUILDPLATFORM` and the like)."""
+    undated: tuple[Undated, ...]
+    """The steps that take files whose times BuildKit remembers whatever it is told, in the order of the file."""
     warnings: tuple[DockerfileWarning, ...]
 
 
@@ -74,6 +77,7 @@ UNREADABLE = Recipe(
     secrets=(),
     runs=(),
     knows_builder=False,
+    undated=(),
     warnings=(),
 )
 
@@ -112,6 +116,7 @@ def resolve(
         secrets=tuple(sorted(walk.secrets)),
         runs=tuple(sorted(walk.runs)),
         knows_builder=any(name.startswith("BUILD") for name in walk.args & graph.predefined.keys() - args.keys()),
+        undated=tuple(sorted(walk.undated)),
         warnings=tuple(sorted(walk.warnings)),
     )
 

@@ -54,6 +54,8 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...]
     adds: bool
     """Whether it is ADD, which takes URLs too."""
+    documents: bool = False
+    """Whether here-documents are among what is taken."""
 
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,7 +250,8 @@ def _copy(instruction: Instruction, escape: str) -> Copy:
             f"--from={origin} is not expanded by BuildKit",
             hint="name a stage for it (FROM $IMAGE AS name, with ARG IMAGE before the first FROM) and copy from that",
         )
-    return Copy(place=place, origin=origin or None, sources=local, adds=keyword == "ADD")
+    documents = len(local) < len(sources)
+    return Copy(place=place, origin=origin or None, sources=local, adds=keyword == "ADD", documents=documents)
 
 
 def _changes(word: str, escape: str, place: Place) -> bool:

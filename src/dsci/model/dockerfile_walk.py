@@ -21,11 +21,13 @@ from dsci.model.dockerfile_parser import Arg, Copy, Env, Mount, OnBuild, Run, St
 from dsci.model.dockerfile_shell import Expansion, ShellError
 from dsci.model.oci import Platform
 
-#: What ADD fetches and COPY refuses (tried).
+#: What ADD fetches as a Git repository (tried).
 #: Source: https://github.com/moby/buildkit/tree/v0.13.1/util/gitutil (`git_url.go`, `git_ref.go`)
-_REMOTE = re.compile(
-    r"https?://|(?i:git|ssh)://|(?i:https)://[^?#]*\.git(?:[?#]|\Z)|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:", re.DOTALL
+_GIT = re.compile(
+    r"(?i:git|ssh)://|(?:http|(?i:https))://[^?#]*\.git(?:[?#]|\Z)|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:", re.DOTALL
 )
+#: What ADD fetches and COPY refuses (tried).
+_REMOTE = re.compile(f"https?://|{_GIT.pattern}", re.DOTALL)
 _MOUNT_TYPES = ("bind", "cache", "tmpfs", "secret", "ssh")
 
 
@@ -47,6 +49,18 @@ class CopySource(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
     line: int
     pattern: str
+
+
+class Undated(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A step that takes files which BuildKit made for itself, and whose times it remembers under `--no-cache` too.
+
+    Tried: 0.13. The frontend makes them in steps of their own, and says of those alone that a Dockerfile names that
+    they are to be run again: https://github.com/moby/buildkit/blob/v0.13.1/frontend/dockerfile/dockerfile2llb/convert.go
+    (`dispatchCopy`)
+    """
+
+    line: int
+    what: str
 
 
 class DockerfileWarning(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -72,6 +86,7 @@ class Walk(msgspec.Struct):
     secrets: set[str] = msgspec.field(default_factory=set)
     runs: set[Platform] = msgspec.field(default_factory=set)
     """The platforms on which something is executed."""
+    undated: set[Undated] = msgspec.field(default_factory=set)
     warnings: set[DockerfileWarning] = msgspec.field(default_factory=set)
 
     def run(self, stage: Stage) -> None:
@@ -179,8 +194,12 @@ class Walk(msgspec.Struct):
             if _REMOTE.match(path.text):
                 if not copy.adds:
                     raise copy.place.error("COPY takes no URL", hint="use ADD")
+                if _GIT.match(path.text):
+                    self.undated.add(Undated(line=copy.place.line, what="a Git repository"))
             elif copy.origin is None:
                 self._take(path, copy.place, closed)
+        if copy.documents:
+            self.undated.add(Undated(line=copy.place.line, what="a here-document"))
         self._use_origin(copy, "copy")
 
     def _mount(self, mount: Mount, variables: Mapping[str, str], closed: bool) -> None:

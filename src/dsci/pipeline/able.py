@@ -65,6 +65,21 @@ def check(shop: Workshop, builds: Iterable[TargetId], tested: Iterable[TargetId]
             _prove(shop, group, platform)
 
 
+def check_times(shop: Workshop, builds: Iterable[TargetId]) -> None:
+    """See that no reproducible image takes files whose times BuildKit remembers from builds before. Raises ConfigError.
+
+    `verify` does without: a release may be reproducible by luck, and it says so or not.
+    """
+    for target in sorted(builds):
+        image = shop.now.family.images[target.image]
+        for step in shop.now.family.nodes[target].recipe.undated if image.reproducible else ():
+            raise ConfigError(
+                f"{image.dockerfile}:{step.line}: {target.image} is to be reproducible, and takes {step.what} here: "
+                "its files have the time at which this BuildKit first saw it",
+                hint="take files of the build context, or have RUN write them (RUN cat > FILE <<EOF) or fetch them",
+            )
+
+
 class _Group(msgspec.Struct, frozen=True, kw_only=True):
     """What one builder elsewhere is to build."""
 

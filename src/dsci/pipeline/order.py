@@ -49,7 +49,7 @@ def order_of(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest
         layout=image.reproducible or image.repository.registry == EMBEDDED,
         network=shop.network,
         reproducible=image.reproducible,
-        fresh=shop.fresh,
+        fresh=shop.forgets(target),
         cache=shop.caches.get(target),
         inactivity=shop.inactivity,
     )

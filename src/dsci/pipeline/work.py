@@ -64,6 +64,7 @@ def prepare(
     builds = [TargetId.parse(item.id) for item in plan.targets if item.action == "build"]
     builders = able.chosen(hands, now, how.builders) if builds else Builders()
     shop = workshop(world, hands, now, facts, builders)
+    able.check_times(shop, builds)
     able.check(shop, builds, all_work(plan) if tests else (), world.source.platform)
     return shop
 
@@ -137,6 +138,7 @@ def _caches(shop: Workshop, plan: Plan, means: Means) -> Mapping[TargetId, Cache
             family.nodes[target],
             replace(means, exports=shop.builders.of(target.platform) is not None or shop.engine.mode == "containerd"),
             private=target in shop.private,
+            fresh=shop.forgets(target),
         )
         for target in builds
     }

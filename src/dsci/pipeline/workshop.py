@@ -36,7 +36,7 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     epochs: Mapping[TargetId, int] = msgspec.field(default_factory=dict)
     """SOURCE_DATE_EPOCH of each target that is built, in seconds."""
     fresh: bool = False
-    """Whether what is built is built without what BuildKit remembers of earlier builds."""
+    """Whether everything is built without what BuildKit remembers of earlier builds."""
     network: str = "default"
     builders: Builders = Builders()
     """Who builds for which platform, where it is not the engine itself."""
@@ -52,6 +52,15 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     """The time that all suites have together."""
     nonce: str
     """What tells this run's names in the engine and the registry from those of another run at the same time."""
+
+    def forgets(self, target: TargetId) -> bool:
+        """Whether a target is built without what BuildKit remembers of earlier builds.
+
+        So is what is reproducible: BuildKit sets back what is younger than the commit, and a step that it remembers may
+        have run before that. What never leaves this machine is nobody's proof, and built as fast as it can be.
+        """
+        reproducible = self.now.family.images[target.image].reproducible
+        return self.fresh or (reproducible and target not in self.private)
 
     def local_name(self, target: TargetId) -> Reference:
         """The name a target's image has in the engine: unique for its content and this run, never a public one."""
