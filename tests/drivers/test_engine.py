@@ -947,6 +947,58 @@ def test_sweep_takes_what_the_dead_left_and_nothing_else(
         docker("volume", "rm", "--force", volume)
 
 
+SERVICES = """\
+name: dsci-test-{nonce}
+services:
+  a:
+    image: {image}
+    entrypoint: [sh, -c, "trap '' TERM; while :; do sleep 1; done"]
+    volumes: [kept:/kept, /forgotten]
+    labels: &labels {{dev.dsci.run: {run}}}
+networks: {{default: {{labels: *labels}}}}
+volumes: {{kept: {{labels: *labels}}}}
+"""
+
+
+@engine_needed
+def test_sweep_takes_services_with_their_networks_and_volumes(
+    engine: DockerEngine, image: Reference, tmp_path: Path
+) -> None:
+    """What Docker Compose brought up for a run that was killed, and left alone what it made for others."""
+    file = tmp_path / "compose.yaml"
+    places = [Run(tmp_path / "state"), Run(tmp_path / "state")]
+    try:
+        for run in places:
+            file.write_text(SERVICES.format(nonce=run.nonce, image=image, run=run.id))
+            docker("compose", "--file", str(file), "up", "--detach")
+        dead, living = places
+        (container,) = realengine.containers(f"{LABEL}={dead.id}")
+        volumes = set(docker("inspect", "--format", "{{range .Mounts}}{{.Name}} {{end}}", container).split())
+        dead.left_behind = True
+        dead.close()
+        assert engine.sweep() == 3, "a container, a network and a volume with a name"
+        names = {kind: docker(kind, "ls", "--quiet", "--filter", f"label={LABEL}={dead.id}") for kind in KINDS}
+        assert names == dict.fromkeys(KINDS, "")
+        assert len(volumes) == 2, "that without a name is not labelled"
+        assert not volumes & set(docker("volume", "ls", "--quiet").split())
+        assert all(docker(kind, "ls", "--quiet", "--filter", f"label={LABEL}={living.id}") for kind in KINDS)
+    finally:
+        docker("compose", "--file", str(file), "down", "--volumes", "--timeout", "0")
+        living.close()
+
+
+KINDS = ("container", "network", "volume")
+
+
+@engine_needed
+def test_what_is_started_while_a_run_is_stopped_does_not_go_on(engine: DockerEngine, image: Reference) -> None:
+    with engine.container(image, platform=NATIVE, entrypoint=[""], command=["sleep", "600"]) as container:
+        engine.cancel()
+        assert container.start() == "it ended at once"
+        container.again()
+        assert not container.state().running
+
+
 @engine_needed
 def test_images_that_go_while_they_are_listed_stop_nobody(
     engine: DockerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

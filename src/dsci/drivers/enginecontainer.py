@@ -207,6 +207,8 @@ class EngineContainer:
                 self._container.start()
             except APIError as error:
                 return str(error.explanation or error)
+            if self._stopped.is_set():
+                self.end()
             self._container.reload()
         if self._container.status != "running":
             return "it ended at once"
@@ -217,6 +219,8 @@ class EngineContainer:
         """End everything that runs in it, and start it anew: what is in its file system stays."""
         with talking():
             self._container.restart(timeout=0)
+        if self._stopped.is_set():
+            self.end()
 
     def execute(
         self, argv: Sequence[str], environment: Mapping[str, str], timeout: float, output_limit: int, *, user: str = ""

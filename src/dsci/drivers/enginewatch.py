@@ -36,10 +36,6 @@ class Watched:
         self.limit: Limit = ""
         self.reason = ""
 
-    def passed(self, limit: Limit, reason: str) -> None:
-        """It is killed for this."""
-        self.limit, self.reason = limit, reason
-
 
 class Watch:
     """The containers of a run that are looked at. Safe for threads; one of its own goes on while there are any."""
@@ -102,13 +98,11 @@ class Watch:
             self._judge(client, each, watched, int(each.get("SizeRw") or 0) + more)
 
     def _judge(self, client: docker.APIClient, container: Mapping[str, Any], watched: Watched, wrote: int) -> None:
-        """Kill a container that passed one of its bounds."""
-        if watched.limit:
-            return
+        """Kill a container that passed one of its bounds, again if it runs still."""
         name = str(container["Id"])
-        limit, reason = _passed(client, name, watched.bounds, wrote)
-        if limit:
-            watched.passed(limit, reason)
+        if not watched.limit:
+            watched.limit, watched.reason = _passed(client, name, watched.bounds, wrote)
+        if watched.limit:
             quietly(lambda: client.kill(name))
 
 
