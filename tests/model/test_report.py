@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from xml.etree import ElementTree
 
 import pytest
 from builders import STACK, look
@@ -13,19 +12,11 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from sampling import examples
 
+from dsci.model import reportpage
+from dsci.model.bundle import Bundle, Launch
 from dsci.model.plan import Plan
-from dsci.model.report import (
-    Check,
-    Outcome,
-    Publication,
-    Report,
-    Status,
-    SuiteReport,
-    Verdict,
-    clean,
-    to_junit,
-    to_markdown,
-)
+from dsci.model.report import Check, Outcome, Publication, Report, Status, SuiteReport, Verdict
+from dsci.model.text import clean
 
 PASSED, FAILED, SKIPPED = Verdict.PASSED, Verdict.FAILED, Verdict.SKIPPED
 
@@ -80,7 +71,7 @@ def test_clean_text_is_harmless_and_stays_as_it_is(text: str) -> None:
     ("verdicts", "problem"),
     [
         ([PASSED], ""),
-        ([PASSED, SKIPPED], ""),
+        ([PASSED, SKIPPED], "check 1 is skipped, and no reason is given"),
         ([PASSED, FAILED], "check 1"),
         ([FAILED, PASSED, FAILED, FAILED], "check 0 and 2 more"),
         ([FAILED, SKIPPED], "check 0"),
@@ -92,68 +83,21 @@ def test_no_suite_passes_that_tested_nothing(verdicts: list[Verdict], problem: s
     report = suite(*verdicts)
     assert report.problem == problem
     assert [report.count(verdict) for verdict in Verdict] == [verdicts.count(verdict) for verdict in Verdict]
+    # Whoever looks at checks alone comes to the same.
+    assert any(check.verdict is FAILED for check in report.accounted.checks) is bool(problem)
+    assert report.accounted.checks[: len(verdicts)] == report.checks
+    assert report.accounted.accounted == report.accounted
 
 
-# --------------------------------------------------------------------------------------------------------- JUnit
+def test_a_skip_with_a_reason_is_none_of_these() -> None:
+    assert suite(PASSED, SKIPPED, detail="no GPU here").problem == ""
+    assert suite(SKIPPED, detail="no GPU here").problem == "every test was skipped"
 
 
-def test_junit() -> None:
-    reports = [suite(PASSED, FAILED, SKIPPED, detail="\n  first <&> line\nsecond"), suite(name="ml/structure")]
-    root = ElementTree.fromstring(to_junit(reports))
-    assert root.attrib == {"name": "dsci", "tests": "3", "failures": "1"}
-    one, two = root.findall("testsuite")
-    assert one.attrib == {
-        "name": "ml@linux/amd64 ml/pytest",
-        "tests": "3",
-        "errors": "0",
-        "failures": "1",
-        "skipped": "1",
-        "time": "1.500",
-    }
-    assert (two.attrib["tests"], list(two)) == ("0", [])
-    passed, failed, skipped = one.findall("testcase")
-    assert passed.attrib == {"classname": "ml@linux/amd64 ml/pytest", "name": "check 0", "time": "0.000"}
-    assert list(passed) == []
-    (failure,) = failed
-    assert (failure.tag, failure.attrib["message"]) == ("failure", "first <&> line")
-    assert failure.text == "\n  first <&> line\nsecond"
-    (left_out,) = skipped
-    assert (left_out.tag, left_out.attrib["message"]) == ("skipped", "first <&> line")
-
-
-def test_junit_takes_any_iterable() -> None:
-    assert to_junit(report for report in [suite(PASSED)]) == to_junit([suite(PASSED)])
-
-
-_foreign = st.text(max_size=30) | st.text("<>&\"'\x1b[]!-\x00\n\r\t\ud800\ufffe{}", max_size=30)
-
-
-@given(
-    st.lists(
-        st.builds(
-            SuiteReport,
-            target=_foreign,
-            suite=_foreign,
-            checks=st.lists(
-                st.builds(Check, name=_foreign, verdict=st.sampled_from(Verdict), detail=_foreign), max_size=3
-            ).map(tuple),
-        ),
-        max_size=3,
-    )
-)
-@hypothesis(max_examples=examples(80))
-def test_junit_is_well_formed_whatever_the_tests_print(reports: list[SuiteReport]) -> None:
-    root = ElementTree.fromstring(to_junit(reports))
-    assert [int(item.attrib["tests"]) for item in root] == [len(report.checks) for report in reports]
-    for element, report in zip(root, reports, strict=True):
-        assert element.attrib["name"] == clean(f"{report.target} {report.suite}")
-        for case, check in zip(element, report.checks, strict=True):
-            assert case.attrib["name"] == clean(check.name)
-            assert [child.tag for child in case] == {PASSED: [], FAILED: ["failure"], SKIPPED: ["skipped"]}[
-                check.verdict
-            ]
-            if check.verdict is FAILED:
-                assert (case[0].text or "") == clean(check.detail)
+def test_only_what_passed_at_last_is_flaky() -> None:
+    checks = tuple(Check(name="x", verdict=verdict, attempts=n, detail="x") for verdict in Verdict for n in (1, 2))
+    assert [check.flaky for check in checks] == [False, True, False, False, False, False]
+    assert SuiteReport(target="x", suite="x", checks=checks).flaky == 1
 
 
 # ------------------------------------------------------------------------------------------------------ documents
@@ -183,7 +127,7 @@ PUBLICATION = Publication(
 def test_a_failure_is_a_failure(outcomes: tuple[Outcome, ...], failed: bool) -> None:
     report = Report(plan=plan(), outcomes=outcomes)
     assert report.failed is failed
-    assert to_markdown(report).startswith("# dsci: failed\n" if failed else "# dsci: done\n")
+    assert reportpage.document(report).startswith("# dsci: failed\n" if failed else "# dsci: done\n")
 
 
 def test_the_report_as_json() -> None:
@@ -204,7 +148,7 @@ def test_the_report_for_people() -> None:
         notes=("one | two\nthree <b>", "`four`"),
         seconds=12.34,
     )
-    assert to_markdown(report) == (
+    assert reportpage.document(report) == (
         "# dsci: failed\n\nCommit `ffffffffffff`, 12.3 s.\n\n"
         "| target | action | why | result | seconds |\n|---|---|---|---|---|\n"
         "| base@linux/amd64 | build | never built | ok (test) | 1.5 |\n"
@@ -218,21 +162,60 @@ def test_the_report_for_people() -> None:
     )
 
 
+def test_what_is_flaky_skipped_and_run_again_stands_on_the_page() -> None:
+    failed = Check(name="a|b", verdict=FAILED, bundle=Bundle(argv=("x",), replay="dsci shell --replay 'out/1 2'"))
+    flaky = Check(name="now and then", verdict=PASSED, attempts=3)
+    skips = tuple(Check(name=f"skip {n}", verdict=SKIPPED, detail="no GPU") for n in range(120))
+    text = reportpage.document(
+        Report(plan=plan(), suites=(SuiteReport(target="ml@x", suite="s", checks=(failed, flaky, *skips)),))
+    )
+    table = "| target | suite | check | |\n|---|---|---|---|\n"
+    assert f"## Flaky\n\n{table}| ml@x | s | now and then | passed at attempt 3 |\n" in text
+    assert f"## Skipped\n\n{table}| ml@x | s | skip 0 | no GPU |\n" in text
+    assert "| ml@x | s | skip 99 | no GPU |\n\nand 20 more\n" in text
+    assert f"## To run again\n\n{table}| ml@x | s | a\\|b | dsci shell --replay 'out/1 2' |\n" in text
+
+
+def test_what_failed_before_any_suite_is_among_the_verdicts() -> None:
+    build = outcome("r@linux/amd64", Status.FAILED, detail="no such file")
+    report = Report(plan=plan(), outcomes=(OK, BROKEN, BLOCKED, build), suites=(suite(PASSED),))
+    assert [(s.target, s.suite, s.checks[0].verdict, s.checks[0].detail) for s in report.verdicts[1:]] == [
+        ("python@linux/amd64", "test", FAILED, BROKEN.detail),
+        ("ml@linux/amd64", "build", SKIPPED, "build blocked"),
+        ("r@linux/amd64", "build", FAILED, "no such file"),
+    ]
+
+
+def test_a_suite_that_failed_speaks_for_its_stage() -> None:
+    tested = outcome("ml@linux/amd64", Status.FAILED, "test")
+    report = Report(plan=plan(), outcomes=(tested,), suites=(suite(FAILED),))
+    assert report.verdicts == report.suites
+
+
+def test_values_of_variables_are_in_no_report() -> None:
+    launch = Launch(environment={"WORD": "value-of-it"}, around={"OTHER": "value-of-it"})
+    bundle = Bundle(argv=("x",), environment=("WORD",), launch=launch)
+    check = Check(name="x", verdict=FAILED, bundle=bundle)
+    report = Report(plan=plan(), suites=(SuiteReport(target="x", suite="x", checks=(check,)),))
+    assert b"value-of-it" not in report.to_json()
+    assert json.loads(report.to_json())["suites"][0]["checks"][0]["bundle"]["environment"] == ["WORD"]
+
+
 def test_a_report_of_nothing_has_no_headings() -> None:
-    text = to_markdown(Report(plan=plan()))
+    text = reportpage.document(Report(plan=plan()))
     assert text.count("#") == 1
     assert text.endswith("| – | 0.0 |\n")
 
 
 def test_the_usual_fence_has_three_marks() -> None:
-    text = to_markdown(Report(plan=plan(), outcomes=(outcome("x", Status.FAILED, detail="a `b` ``c``"),)))
+    text = reportpage.document(Report(plan=plan(), outcomes=(outcome("x", Status.FAILED, detail="a `b` ``c``"),)))
     assert text.endswith("\n## x: build failed\n\n```text\na `b` ``c``\n```\n")
 
 
-@given(_foreign)
+@given(st.text(max_size=30) | st.text("<>&\"'\x1b[]!-\x00\n\r\t\ud800\ufffe{}`", max_size=30))
 @hypothesis(max_examples=examples(60))
 def test_no_detail_gets_out_of_its_fence(detail: str) -> None:
-    text = to_markdown(Report(plan=Plan(commit="a" * 40, when=0, targets=(), releases=()), outcomes=(
+    text = reportpage.document(Report(plan=Plan(commit="a" * 40, when=0, targets=(), releases=()), outcomes=(
         outcome("x", Status.FAILED, detail=detail),)))  # fmt: skip
     _, fence, rest = re.split("(`{3,})text\n", text, maxsplit=1)
     body, end, after = rest.rpartition(f"\n{fence}\n")

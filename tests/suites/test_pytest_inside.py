@@ -15,9 +15,10 @@ from tests.suites.conftest import PYTHON, Subjects
 
 from dsci.drivers.engine import DockerEngine
 from dsci.drivers.runs import LABEL, Run
+from dsci.model import junit
 from dsci.model.family import Suite
 from dsci.model.reference import Reference
-from dsci.model.report import Check, SuiteReport, Verdict, to_junit
+from dsci.model.report import Check, SuiteReport, Verdict
 from dsci.ports import Container
 from dsci.suites import run as suites
 from dsci.suites.clock import Total
@@ -295,7 +296,7 @@ def test_floods(): print("x" * 5_000_000)
     for check in found.checks:
         assert len(check.detail) < 20_000
         assert not any(ord(letter) < 32 and letter not in "\n\t" for letter in check.detail)
-    root = ElementTree.fromstring(to_junit([found]))
+    root = ElementTree.fromstring(junit.document([found]))
     assert len(list(root.iter("testcase"))) == 9 and len(list(root.iter("failure"))) == 8
 
 

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dsci.cli import dropin, measured, render
+from dsci.cli import dropin, local, measured, render
+from dsci.cli import reports as reporting
 from dsci.cli import share as sharing
 from dsci.cli.console import complain
 from dsci.cli.manner import Manner, manner, no_speculate
-from dsci.cli.options import as_json, check_names, event, images, registry
+from dsci.cli.options import as_json, event, images, registry
+from dsci.cli.reports import Wanted
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
-from dsci.model.report import Outcome, Report, Status, Verdict, to_junit, to_markdown
-from dsci.pipeline import observe as observing
+from dsci.model.report import Outcome, Report, Status, Verdict
 from dsci.pipeline import release as releasing
-from dsci.pipeline import whole
-from dsci.pipeline import work as working
-from dsci.pipeline.snapshot import Snapshot
-
-_report = click.option("--report", "folder", metavar="DIR", help="Write report.json, report.md and junit.xml there.")
 
 
 @click.command()
@@ -34,14 +29,14 @@ _report = click.option("--report", "folder", metavar="DIR", help="Write report.j
 @manner
 @no_speculate
 @click.option("--keep", is_flag=True, help="Leave the images that were built in the engine.")
-@_report
+@reporting.option
 @click.pass_context
 def release(
     context: click.Context,
     /,
     registries: tuple[str, ...],
     json: bool,
-    folder: str | None,
+    reports: Wanted,
     wanted: Manner,
     **about: Any,
 ) -> None:
@@ -60,7 +55,7 @@ def release(
             announce=session.announce,
             trouble=errors.append,
         )
-        _finish(session, report, errors, json=json, folder=folder)
+        _finish(session, report, errors, json=json, wanted=reports)
 
 
 @click.command(short_help="Build images for this machine, as the work tree has them.")
@@ -72,7 +67,7 @@ def release(
 @click.option("--keep/--no-keep", default=None, help="Leave the images in the engine (the default without --plan).")
 @click.option("--force", is_flag=True, help="Build even what is there already.")
 @click.option("--no-cache", is_flag=True, help="Run every step of every build again; implies --force without --plan.")
-@_report
+@reporting.option
 @click.pass_context
 def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> None:
     """Build images and what they stand on, as the work tree has them; nothing is released.
@@ -94,7 +89,7 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
 @no_speculate
 @click.option("--keep/--no-keep", default=False, help="Leave the images in the engine.")
 @click.option("--rerun", is_flag=True, help="Run suites that passed already on this very image.")
-@_report
+@reporting.option
 @dropin.options
 @click.pass_context
 def test(context: click.Context, /, names: tuple[str, ...], alone: dropin.Wanted, **options: Any) -> None:
@@ -119,7 +114,7 @@ def _begin(
     plan_file: Path | None,
     registries: tuple[str, ...],
     json: bool,
-    folder: str | None,
+    reports: Wanted,
     wanted: Manner,
     force: bool,
     tests: bool,
@@ -133,85 +128,22 @@ def _begin(
             how = wanted.how(session, keep=bool(wanted.keep))
             report, errors = sharing.work(session, only, plan_file, how=how, tests=tests, rerun=rerun)
         else:
-            report, errors = _local(session, names, wanted, force=force, tests=tests, rerun=rerun)
-        _finish(session, report, errors, json=json, folder=folder)
+            looked = local.look(session, names, force=force or wanted.no_cache, rerun=rerun)
+            report, errors = local.work(session, looked, wanted, tests=tests)
+        _finish(session, report, errors, json=json, wanted=reports)
 
 
-def _local(
-    session: Session, names: tuple[str, ...], wanted: Manner, *, force: bool, tests: bool, rerun: bool
-) -> tuple[Report, Sequence[DsciError]]:
-    """Build these images and what they stand on, as the work tree has them; with `tests` run their suites."""
-    began = time.monotonic()
-    overlay = session.git.dirty()
-    now, facts = observing.observe(session.world, overlay=overlay, history=False)
-    chosen = check_names(names, now.family) or frozenset(now.family.images)
-    request = session.request(release=False, select=frozenset(names), force=force or wanted.no_cache, rerun=rerun)
-    facts, plan = whole.plan(session.world, now.family, facts, request)
-    for text in plan.warnings:
-        session.console.warn(text)
-    if plan.has_work:
-        session.announce(plan)
-    how = wanted.how(session, keep=wanted.keep is not False)
-    shop = working.prepare(session.world, session.hands, now, facts, plan, how=how, tests=tests)
-    bring = chosen if how.keep else frozenset()
-    if session.event.foreign:
-        session.console.say(releasing.FOREIGN)
-        private = working.all_work(plan)
-    else:
-        private = working.private_targets(session.hands, now, facts, plan)
-    work = working.work_on(
-        session.world,
-        session.hands,
-        shop,
-        facts,
-        plan,
-        how=how,
-        tests=tests,
-        bring=bring,
-        private=private,
-    )
-    local = [f"{target} is in the engine as {shop.kept_name(target)}" for target in work.images] if how.keep else []
-    report = Report(
-        plan=plan,
-        outcomes=tuple(work.outcomes),
-        suites=tuple(work.suites),
-        seconds=round(time.monotonic() - began, 3),
-        notes=(
-            *(text for text in local if text.partition("@")[0] in chosen),
-            *(_untested(now, chosen) if tests else ()),
-        ),
-    )
-    return report, work.errors
-
-
-def _untested(now: Snapshot, names: Iterable[str]) -> tuple[str, ...]:
-    """A note about images that no suite speaks of: nothing tested is not the same as passed."""
-    bare = [name for name in sorted(names) if not any(map(now.family.suites, now.family.images[name].targets))]
-    return (f"no suite tests {', '.join(bare)}: put one into suites/ beside the Dockerfile",) if bare else ()
-
-
-def _finish(session: Session, report: Report, errors: Sequence[DsciError], *, json: bool, folder: str | None) -> None:
-    """Write the report, print the result, and exit as the errors say, or 1 if anything else failed.
-
-    A report that nobody asked for and that cannot be written is no reason to fail: what was done is done.
-    """
+def _finish(session: Session, report: Report, errors: Sequence[DsciError], *, json: bool, wanted: Wanted) -> None:
+    """Write the report, print the result, and exit as the errors say, or 1 if anything else failed."""
     measured.note(session.measured, report.outcomes)
-    unwritten: DsciError | None = None
-    if report.plan.has_work or folder:
-        place = _place(session, report, folder)
-        try:
-            _write(place, report)
-            session.console.say(f"report: {place / 'report.md'}")
-        except DsciError as error:
-            unwritten = error
-            if not folder:
-                session.console.warn(error.message)
+    report, unwritten = reporting.write(session, report, wanted)
+    reporting.annotate(report)
     click.echo(report.to_json().decode() if json else render.report(report))
     if report.failed:
         first = errors[0] if errors else DsciError(_failures(report), hint=_REPAIR)
         complain(first.message, first.hint or first.next_step)
         sys.exit(first.exit_code)
-    if unwritten is not None and folder:
+    if unwritten is not None:
         raise unwritten
 
 
@@ -236,27 +168,3 @@ def _failures(report: Report) -> str:
     more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     held = ["nothing is released"] if report.plan.releases and not report.released else []
     return "\n".join([*lines[:_SHOWN], *more, *held])
-
-
-def _place(session: Session, report: Report, folder: str | None) -> Path:
-    if folder:
-        return Path(folder)
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    root = session.git.root_commit()[:12]
-    return session.state / "reports" / root / f"{stamp}-{report.plan.commit[:7]}"
-
-
-def _write(place: Path, report: Report) -> None:
-    files = {
-        "report.json": report.to_json() + b"\n",
-        "report.md": to_markdown(report).encode(),
-        "junit.xml": to_junit(report.suites),
-    }
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (place / name).write_bytes(content)
-    except OSError as error:
-        raise DsciError(
-            f"the report could not be written to {place}: {error.strerror}", hint="name another folder with --report"
-        ) from None

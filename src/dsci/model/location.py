@@ -15,8 +15,9 @@ class Location(msgspec.Struct, frozen=True):
 
     def at(self, *path: str) -> str:
         """`file:line` of the key path, or of its nearest enclosing key."""
-        for end in range(len(path), -1, -1):
-            line = self.lines.get(path[:end])
-            if line is not None:
-                return f"{self.file}:{line}"
-        return self.file
+        line = self.line(*path)
+        return self.file if line is None else f"{self.file}:{line}"
+
+    def line(self, *path: str) -> int | None:
+        """The line of the key path, or of its nearest enclosing key."""
+        return next((self.lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.lines), None)

@@ -1,25 +1,21 @@
-"""What happened, as values and as documents: JSON, Markdown, JUnit XML.
+"""What happened, as values, and as JSON.
 
-Outcomes are gathered while a plan is carried out; a report is the plan and all of them. Text that a container or a
-build printed is foreign: it is stripped of control characters and bounded before it enters any document. Nothing is
-written to disk here.
-
-Source of the JUnit dialect: https://github.com/testmoapp/junitxml
+Outcomes are gathered while a plan is carried out; a report is the plan and all of them. Its other documents have a
+module each: `reportpage` (Markdown), `junit`, `tap`, `workflowcommands` (GitHub). Text that a container or a build
+printed is foreign: it is stripped of control characters and bounded before it enters any of them. Nothing is written to
+disk here.
 """
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Iterable
 from enum import StrEnum
-from typing import assert_never
 
 import msgspec
+from msgspec.structs import replace
 
+from dsci.model.bundle import Bundle
 from dsci.model.plan import Plan
 from dsci.model.room import Took
-from dsci.model.text import clean
 
 
 class Verdict(StrEnum):
@@ -46,6 +42,24 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     seconds: float = 0.0
     detail: str = ""
+    """Why it failed, or why it was skipped; of one that passed at last, why it failed before."""
+    attempts: int = 1
+    """How often it was run until it ended so."""
+    file: str = ""
+    """The file that it stands in, from the repository's root, where that is known."""
+    line: int | None = None
+    bundle: Bundle | None = None
+    """Of one that failed in a container: all that is needed to look into it."""
+
+    @property
+    def flaky(self) -> bool:
+        """Whether it passed, and only when it was tried again."""
+        return self.verdict is Verdict.PASSED and self.attempts > 1
+
+    @property
+    def story(self) -> str:
+        """All there is to tell a person of a check: its own words, and what was run and printed."""
+        return "\n".join([self.detail, *(self.bundle.lines if self.bundle is not None else ())])
 
 
 class SuiteReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +75,16 @@ class SuiteReport(msgspec.Struct, frozen=True, kw_only=True):
         return sum(check.verdict is verdict for check in self.checks)
 
     @property
+    def flaky(self) -> int:
+        """How many checks passed only when they were tried again."""
+        return sum(check.flaky for check in self.checks)
+
+    @property
     def problem(self) -> str:
-        """Why the suite has not passed, or "". No test at all, or none but skipped ones, is a failure."""
+        """Why the suite has not passed, or "". No test at all, or none but skipped ones, is a failure.
+
+        So is a test that is skipped for no reason.
+        """
         failed = [check for check in self.checks if check.verdict is Verdict.FAILED]
         if failed:
             more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
@@ -71,7 +93,16 @@ class SuiteReport(msgspec.Struct, frozen=True, kw_only=True):
             return "no test ran"
         if self.count(Verdict.SKIPPED) == len(self.checks):
             return "every test was skipped"
-        return ""
+        bare = [check for check in self.checks if check.verdict is Verdict.SKIPPED and not check.detail.strip()]
+        return f"{bare[0].name} is skipped, and no reason is given" if bare else ""
+
+    @property
+    def accounted(self) -> SuiteReport:
+        """The same; where it failed as a whole there is a check that says so, for whoever looks at checks alone."""
+        if not self.problem or self.count(Verdict.FAILED):
+            return self
+        whole = Check(name=self.suite, verdict=Verdict.FAILED, detail=self.problem)
+        return replace(self, checks=(*self.checks, whole))
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,86 +147,33 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """Whether anything failed; what was only blocked by a failure does not count twice."""
         return any(outcome.status is Status.FAILED for outcome in self.outcomes)
 
+    @property
+    def verdicts(self) -> tuple[SuiteReport, ...]:
+        """What suites found, and as further ones what failed or was held back before any could find something."""
+        told = {(suite.target, "test") for suite in self.suites if suite.problem}
+        more = [
+            SuiteReport(target=item.subject, suite=item.stage, checks=(_whole(item),), seconds=item.seconds)
+            for item in self.outcomes
+            if item.status in _WITHOUT and (item.subject, item.stage) not in told
+        ]
+        return (*self.suites, *more)
+
     def to_json(self) -> bytes:
-        """The report as a document, two spaces deep."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2)
-
-
-def to_junit(reports: Iterable[SuiteReport]) -> bytes:
-    """JUnit XML that is well formed whatever the tests printed."""
-    reports = tuple(reports)
-    total = sum(len(report.checks) for report in reports)
-    failed = sum(report.count(Verdict.FAILED) for report in reports)
-    lines = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<testsuites name="dsci" tests="{total}" failures="{failed}">',
-    ]
-    for report in reports:
-        name = clean(f"{report.target} {report.suite}")
-        lines.append(
-            f'  <testsuite name={_attribute(name)} tests="{len(report.checks)}" errors="0"'
-            f' failures="{report.count(Verdict.FAILED)}" skipped="{report.count(Verdict.SKIPPED)}"'
-            f' time="{report.seconds:.3f}">'
+        """The report as a document, two spaces deep. How checks are run again stands in their own files."""
+        suites = tuple(
+            replace(suite, checks=tuple(_without_launch(check) for check in suite.checks)) for suite in self.suites
         )
-        lines += [_testcase(name, check) for check in report.checks]
-        lines.append("  </testsuite>")
-    return "\n".join([*lines, "</testsuites>", ""]).encode()
+        return msgspec.json.format(msgspec.json.encode(replace(self, suites=suites)), indent=2)
 
 
-def _testcase(suite: str, check: Check) -> str:
-    """One check as a JUnit test case."""
-    detail = clean(check.detail)
-    first = _attribute(detail.strip().partition("\n")[0][:300])
-    head = f"    <testcase classname={_attribute(suite)} name={_attribute(clean(check.name, 500))}"
-    head += f' time="{check.seconds:.3f}"'
-    match check.verdict:
-        case Verdict.PASSED:
-            return f"{head}/>"
-        case Verdict.FAILED:
-            return f"{head}><failure message={first}>{html.escape(detail, quote=False)}</failure></testcase>"
-        case Verdict.SKIPPED:
-            return f"{head}><skipped message={first}/></testcase>"
-        case _:
-            assert_never(check.verdict)
+_WITHOUT = {Status.FAILED: Verdict.FAILED, Status.BLOCKED: Verdict.SKIPPED}
 
 
-def to_markdown(report: Report) -> str:
-    """The report for people: what was planned, what failed and why, what is released under which tags."""
-    plan = report.plan
-    title = "failed" if report.failed else "done"
-    lines = [f"# dsci: {title}", "", f"Commit `{plan.commit[:12]}`, {report.seconds:.1f} s.", ""]
-    lines += ["| target | action | why | result | seconds |", "|---|---|---|---|---|"]
-    results: dict[str, list[Outcome]] = {}
-    for outcome in report.outcomes:
-        results.setdefault(outcome.subject, []).append(outcome)
-    for target in plan.targets:
-        ended = results.get(target.id, [])
-        worst = next((o for o in ended if o.status is not Status.OK), ended[-1] if ended else None)
-        result = f"{worst.status} ({worst.stage})" if worst else "–"
-        seconds = sum(outcome.seconds for outcome in ended)
-        lines.append(f"| {target.id} | {target.action} | {_cell(target.reason)} | {result} | {seconds:.1f} |")
-    for outcome in report.outcomes:
-        if outcome.status is Status.FAILED:
-            lines += ["", f"## {outcome.subject}: {outcome.stage} failed", "", _fenced(outcome.detail)]
-    if report.publications:
-        lines += ["", "## Released", "", "| reference | digest |", "|---|---|"]
-        lines += [f"| `{item.reference}` | `{item.digest}` |" for item in report.publications]
-    if report.notes:
-        lines += ["", *(f"- {_cell(note)}" for note in report.notes)]
-    return "\n".join(lines) + "\n"
+def _whole(outcome: Outcome) -> Check:
+    """A stage that came to nothing, as a check."""
+    detail = outcome.detail or f"{outcome.stage} {outcome.status}"
+    return Check(name=outcome.stage, verdict=_WITHOUT[outcome.status], detail=detail, seconds=outcome.seconds)
 
 
-def _attribute(text: str) -> str:
-    """Text as a quoted XML attribute; what a parser would fold into a space stays what it was."""
-    return '"' + html.escape(text).replace("\n", "&#10;").replace("\t", "&#9;") + '"'
-
-
-def _cell(text: str) -> str:
-    return html.escape(clean(text, 300), quote=False).replace("|", "\\|").replace("\n", " ").replace("`", "'")
-
-
-def _fenced(text: str) -> str:
-    body = clean(text)
-    longest = max((len(run) for run in re.findall("`+", body)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{body}\n{fence}"
+def _without_launch(check: Check) -> Check:
+    return check if check.bundle is None else replace(check, bundle=replace(check.bundle, launch=None))

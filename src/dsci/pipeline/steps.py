@@ -191,7 +191,8 @@ class Steps:
         checks = [check for report in reports for check in report.checks]
         passed = sum(check.verdict is Verdict.PASSED for check in checks)
         skipped = sum(check.verdict is Verdict.SKIPPED for check in checks)
-        more = f", {skipped} skipped" if skipped else ""
+        flaky = sum(check.flaky for check in checks)
+        more = (f" ({flaky} flaky)" if flaky else "") + (f", {skipped} skipped" if skipped else "")
         detail = "\n".join(problems) or f"{passed} passed{more} in {len(reports)} suites"
         status = Status.FAILED if problems else Status.OK
         return Result(outcome=self._outcome(target, "test", status, began, detail), suites=reports)
@@ -219,5 +220,5 @@ def _failures(report: SuiteReport) -> str:
     for check in report.checks:
         if check.verdict is Verdict.FAILED:
             shown.append(f"  {check.name}")
-            shown += [f"    {line}" for line in check.detail.strip().split("\n")[:40]]
+            shown += [f"    {line}" for line in check.story.strip().split("\n")[:40]]
     return "\n".join(shown[:200])
