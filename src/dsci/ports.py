@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 import msgspec
 
+from dsci.model.bundle import Seen
 from dsci.model.claims import Tag
 from dsci.model.commits import Commit
 from dsci.model.limits import Left
@@ -251,6 +252,8 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no exit code, why the container could not start, or what else is to be known of how it ended."""
     limit: Limit = ""
     """The limit that ended it; with `memory` something in it was killed, and it may have gone on."""
+    seen: Seen | None = None
+    """What the engine says of the container after it, where somebody asked."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -326,6 +329,10 @@ class Files(Protocol):
 class Container(Files, Protocol):
     """A container of the image under test: created, perhaps never started, always removed."""
 
+    @property
+    def id(self) -> str:
+        """What the engine calls it."""
+
     def run(self, timeout: float, output_limit: int) -> Ran:
         """Start it and wait, at most `timeout` seconds and as long as its bounds allow; then kill it."""
 
@@ -363,6 +370,9 @@ class Container(Files, Protocol):
 
     def first_process(self) -> str:
         """The command line of what runs as its process 1; "" where nothing does."""
+
+    def seen(self) -> Seen:
+        """All that the engine says of it, for whoever looks into a failure."""
 
     def logs(self, limit: int) -> tuple[bytes, bytes]:
         """The last `limit` bytes that it wrote to stdout and to stderr so far."""
@@ -408,6 +418,8 @@ class Special(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it has all GPUs of the engine's machine; it cannot be started where there is none."""
     ports: tuple[int, ...] = ()
     """TCP ports that can be reached from here (`Container.address`)."""
+    stdin: bool = False
+    """Whether it reads what a person writes."""
 
 
 NOTHING_SPECIAL = Special()

@@ -17,7 +17,7 @@ from dsci.model.report import Check, Verdict
         ({"exit_code": 1, "reason": "cut"}, "exit code 1; cut"),
         ({"exit_code": 137, "seen": Seen(out_of_memory=True)}, "exit code 137; out of memory"),
         ({"exit_code": 0, "seen": Seen(health="healthy")}, "exit code 0; its health check says healthy"),
-        ({"reason": "out of memory", "seen": Seen(out_of_memory=True)}, "out of memory"),
+        ({"reason": "took all its memory", "seen": Seen(out_of_memory=True)}, "took all its memory"),
     ],
 )
 def test_how_a_run_ended(given: dict[str, object], ended: str) -> None:

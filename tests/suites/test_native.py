@@ -25,7 +25,7 @@ def judge(found: list[Check], wanted: list[tuple[str, Verdict, str]]) -> None:
     """Compare names, verdicts and a word of each detail, all at once."""
     assert [(check.name, check.verdict) for check in found] == [(name, verdict) for name, verdict, _ in wanted], found
     for check, (name, _, said) in zip(found, wanted, strict=True):
-        assert re.search(said, check.detail), (name, check.detail)
+        assert re.search(said, check.story), (name, check.story)
 
 
 # ----------------------------------------------------------------------------------------------------- while at rest

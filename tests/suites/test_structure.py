@@ -40,7 +40,7 @@ def document(**blocks: str) -> str:
 
 def checked(subject: Subjects, image: Reference, text: str, *, timeout: float = 60) -> dict[str, Check]:
     """Run a file; gives its checks by the test's own name."""
-    found = list(structure.run(subject(image, timeout=timeout), structurefile.parse(text, file="s.yaml")))
+    found = list(structure.run(subject(image, timeout=timeout), *structurefile.located(text, file="s.yaml")))
     assert len({check.name for check in found}) == len(found)
     return {check.name.partition(": ")[2] or check.name: check for check in found}
 
@@ -157,7 +157,7 @@ def test_commands(subject: Subjects, plain: Reference) -> None:
     assert "executable file not found" in found["not there"].detail
     assert "stderr matches the excluded 'e'" in found["excluded on stderr"].detail
     assert "stdout does not match 'hi$'" in found["dollar is the very end"].detail
-    assert "stdout:\nhi\n" in found["dollar is the very end"].detail
+    assert "stdout:\nhi\n" in found["dollar is the very end"].story
     assert found["plain"].detail == "" and found["plain"].seconds > 0
 
 
@@ -179,7 +179,7 @@ def test_a_command_that_does_not_end(subject: Subjects, plain: Reference) -> Non
     """
     found = checked(subject, plain, document(commandTests=rows), timeout=2)
     assert (found["endless"].verdict, found["after"].verdict) == (FAIL, PASS)
-    assert "the check's 2s were over" in found["endless"].detail and "begun" in found["endless"].detail
+    assert "the check's 2s were over" in found["endless"].detail and "begun" in found["endless"].story
 
 
 @pytest.mark.engine
@@ -204,7 +204,7 @@ def test_what_was_not_looked_at_is_not_excluded(subject: Subjects, plain: Refere
 def test_hostile_output_in_a_detail(subject: Subjects, plain: Reference) -> None:
     script = r"printf '\033[31mred\033[0m \000\001\377 ]]> <b> ::set-output name=x::y\n'; seq 5000; exit 1"
     found = checked(subject, plain, document(commandTests=f"- {{name: x, command: sh, args: [-c, {script!r}]}}"))
-    detail = found["x"].detail
+    detail = found["x"].story
     assert "red" in detail and len(detail) < 12_000
     assert not any(ord(letter) < 32 and letter not in "\n\t" for letter in detail)
 
@@ -538,7 +538,7 @@ def test_nothing_is_left_behind(subject: Subjects, plain: Reference, engine: Doc
     made = subject(plain)
     text = document(commandTests="- {name: a, command: nope}", fileExistenceTests="- {name: b, path: /t}")
     with made.still:
-        list(structure.run(made, structurefile.parse(text, file="s.yaml")))
+        list(structure.run(made, *structurefile.located(text, file="s.yaml")))
     engine.collect(wait=True)
     label = f"{LABEL}={run.id}"
     assert realengine.containers(label) == set() == realengine.volumes(label)
@@ -547,7 +547,7 @@ def test_nothing_is_left_behind(subject: Subjects, plain: Reference, engine: Doc
 @pytest.mark.engine
 def test_suites_side_by_side_look_at_one_container(plain: Reference, engine: DockerEngine, run: Run) -> None:
     text = document(fileExistenceTests="- {name: b, path: /t}", fileContentTests="- {name: c, path: /t/lines}")
-    tests = structurefile.parse(text, file="s.yaml")
+    tests = structurefile.located(text, file="s.yaml")
     label = f"{LABEL}={run.id}"
     with Still(engine, plain, NATIVE) as still, ThreadPoolExecutor(4) as pool:
         made = [
@@ -561,7 +561,7 @@ def test_suites_side_by_side_look_at_one_container(plain: Reference, engine: Doc
             )
             for _ in range(4)
         ]
-        found = list(pool.map(lambda each: list(structure.run(each, tests)), made))
+        found = list(pool.map(lambda each: list(structure.run(each, *tests)), made))
         assert len(realengine.containers(label)) == 1
     assert [[check.verdict for check in checks] for checks in found] == [[Verdict.PASSED] * 2] * 4
     engine.collect(wait=True)

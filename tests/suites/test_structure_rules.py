@@ -12,6 +12,7 @@ import pytest
 from tests.realengine import NATIVE
 
 from dsci.errors import ConfigError
+from dsci.model.bundle import Seen
 from dsci.model.reference import Reference
 from dsci.model.report import Verdict
 from dsci.ports import FileEntry, Ran
@@ -154,6 +155,9 @@ class Losing:
         self.runs += 1
         return Ran(exit_code=0, stdout=self.printed.pop(0), stderr=b"", seconds=0.0, reason="")
 
+    def seen(self) -> Seen:
+        return Seen()
+
     def config(self, name: object) -> dict[str, object]:
         return {}
 
@@ -181,5 +185,5 @@ def test_what_the_engine_may_have_lost_is_asked_for_again(
         executable=lambda _: False,
     )
     text = f'schemaVersion: "2.0.0"\ncommandTests: [{{name: a, command: locale, expectedOutput: {expected}}}]\n'
-    (check,) = structure.run(subject, structurefile.parse(text, file="s.yaml"))
+    (check,) = structure.run(subject, *structurefile.located(text, file="s.yaml"))
     assert (check.verdict, engine.runs) == (verdict, runs)

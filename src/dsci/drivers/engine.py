@@ -284,6 +284,7 @@ class DockerEngine:
                     environment=dict(environment or {}),
                     user=special.user or None,
                     tty=special.terminal,
+                    stdin_open=special.stdin,
                     privileged=special.privileged,
                     cap_add=list(special.capabilities),
                     cap_drop=["ALL"] if special.restricted else None,

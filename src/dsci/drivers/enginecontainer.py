@@ -22,7 +22,9 @@ from dsci.drivers.engineshell import Shell, ShellGoneError
 from dsci.drivers.enginewatch import Watched
 from dsci.errors import BuilderError
 from dsci.model import limits
+from dsci.model.bundle import Probe, Seen, without_values
 from dsci.model.limits import Left
+from dsci.model.text import clean
 from dsci.ports import UNBOUNDED, Answer, FileEntry, Question, Ran, State
 from dsci.streams import reader
 
@@ -34,6 +36,8 @@ LOG_BYTES = 8 * 1024 * 1024
 #: What a line costs in such a file beside its text, and the most that goes into one line.
 _LOG_LINE, _LOG_PIECE = 60, 16 * 1024
 _LINK_LIMIT = 16
+#: How much is kept of what a health check printed, in characters. The engine keeps 4096 bytes.
+_SAID = 4096
 _HEALTH: tuple[Literal["starting", "healthy", "unhealthy"], ...] = ("starting", "healthy", "unhealthy")
 #: How the engine says that a path leads nowhere, other than by a 404.
 _NOWHERE = ("not a directory", "too many links", "too many levels of", "cannot be empty", "file name too long")
@@ -54,6 +58,11 @@ class EngineContainer:
         self._made: Shell | None = None
         self._starved = False
         """Whether it is known to have wanted for memory."""
+
+    @property
+    def id(self) -> str:
+        """See `ports.Container`."""
+        return str(self._container.id)
 
     def stat(self, path: str) -> FileEntry | None:
         """The first header of the path's tar stream; the rest is never read, however large the folder."""
@@ -289,6 +298,22 @@ class EngineContainer:
             told = self._container.top(ps_args="-eo pid,args")
         first = str(self._container.attrs["State"]["Pid"])
         return next((" ".join(row[1:]) for row in told.get("Processes") or () if row[0] == first), "")
+
+    def seen(self) -> Seen:
+        """See `ports.Container`."""
+        with talking():
+            self._container.reload()
+        told = self._container.attrs["State"]
+        health = told.get("Health") or {}
+        return Seen(
+            out_of_memory=bool(told.get("OOMKilled")),
+            health=next((known for known in _HEALTH if known == health.get("Status")), ""),
+            probes=tuple(
+                Probe(exit_code=int(each.get("ExitCode") or 0), output=clean(str(each.get("Output") or ""), _SAID))
+                for each in health.get("Log") or ()
+            ),
+            inspect=without_values(self._container.attrs),
+        )
 
     def logs(self, limit: int) -> tuple[bytes, bytes]:
         """See `ports.Container`."""

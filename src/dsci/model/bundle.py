@@ -57,6 +57,12 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The variables of the steps, which the command has too."""
     volume: bool = False
     """Whether it has the suite's volume."""
+    beside: tuple[str, ...] = ()
+    """What was run in it while it went on; `around` are its own variables then, `environment` those of this command."""
+    user: str = ""
+    """The user of that command, where it is not the container's."""
+    after: float = 0.0
+    """How long the container had run before it, in seconds."""
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +94,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         """How the run ended, in a few words."""
         words = [f"exit code {self.exit_code}" if self.exit_code is not None else "", self.reason]
         if self.seen is not None:
-            words += ["out of memory" if self.seen.out_of_memory else ""]
+            words += ["out of memory" if self.seen.out_of_memory and "memory" not in self.reason else ""]
             words += [f"its health check says {self.seen.health}" if self.seen.health else ""]
         return "; ".join(dict.fromkeys(word for word in words if word))
 

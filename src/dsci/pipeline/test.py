@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from dsci.errors import BuilderError, ConfigError
 from dsci.model.family import Suite, TargetId
 from dsci.model.keys import NO_SUITES
-from dsci.model.oci import Descriptor, Digest, Manifest
+from dsci.model.oci import Descriptor, Digest, Manifest, Platform
 from dsci.model.receipt import Receipt, SuiteResult
 from dsci.model.report import SuiteReport, Verdict
 from dsci.model.tree import EXECUTABLE, FILE
@@ -26,10 +26,10 @@ from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.stock import read_receipt
 from dsci.pipeline.transfer import RegistrySource
 from dsci.pipeline.workshop import Workshop
-from dsci.ports import Git, ImageSource
+from dsci.ports import Git, ImageSource, LocalImage
 from dsci.suites import run as suite_runner
 from dsci.suites.clock import Clock
-from dsci.suites.subject import Still, Subject, bounds
+from dsci.suites.subject import Look, Still, Subject, bounds
 
 #: How often a lost image is loaded anew for one suite.
 _RELOADS = 2
@@ -95,18 +95,8 @@ def test(
     still = Still(shop.engine, shop.local_name(target), target.platform)
 
     def subject(suite: Suite) -> Subject:
-        return Subject(
-            engine=shop.engine,
-            image=shop.local_name(target),
-            platform=target.platform,
-            still=still,
-            clock=Clock(suite.limits, shop.time),
-            bounds=bounds(suite.limits, _RAISING),
-            read=lambda path: read(shop.git, shop.now, path),
-            executable=lambda path: shop.now.tree[path].mode == EXECUTABLE,
-            allow=frozenset(suite.allow if shop.host is not None else ()),
-            allowing=_ALLOWING if shop.host is not None else _NOTHING,
-            host=shop.host or {},
+        return replace(
+            subject_of(shop, suite, target.platform, shop.local_name(target), still, digest=str(image.digest)),
             sizes=lambda: (
                 sizes.size((at_hand(shop, target, image) or in_registry(shop, target, image)).manifest),
                 sizes.released(shop, target),
@@ -135,6 +125,26 @@ def test(
         record = _built(shop, target, image, digests)
         write_receipt(shop, target, image, replace(record, suites=shop.suites[target], results=results))
     return reports
+
+
+def subject_of(
+    shop: Workshop, suite: Suite, platform: Platform, image: LocalImage, still: Look, *, digest: str
+) -> Subject:
+    """An image of the engine as a suite of the family sees it."""
+    return Subject(
+        engine=shop.engine,
+        image=image,
+        platform=platform,
+        still=still,
+        clock=Clock(suite.limits, shop.time),
+        bounds=bounds(suite.limits, _RAISING),
+        read=lambda path: read(shop.git, shop.now, path),
+        executable=lambda path: shop.now.tree[path].mode == EXECUTABLE,
+        allow=frozenset(suite.allow if shop.host is not None else ()),
+        allowing=_ALLOWING if shop.host is not None else _NOTHING,
+        host=shop.host or {},
+        digest=digest,
+    )
 
 
 def _built(shop: Workshop, target: TargetId, image: Descriptor, digests: Mapping[TargetId, Digest]) -> Receipt:

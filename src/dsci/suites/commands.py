@@ -24,7 +24,7 @@ OUTPUT_LIMIT = 1024 * 1024
 #: Commands that run at once.
 _AT_ONCE = 4
 #: What goes on and does nothing, by what images have.
-_IDLE: tuple[tuple[str, ...], ...] = (("sleep", "infinity"), ("tail", "-f", "/dev/null"))
+IDLE: tuple[tuple[str, ...], ...] = (("sleep", "infinity"), ("tail", "-f", "/dev/null"))
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +39,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The variables of the steps, which the command has too."""
     entrypoint: bool = False
     """Whether the command is given to the image's entrypoint, instead of taking its place."""
+    hidden: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """Those of all its variables whose values are this machine's own, and told to nobody."""
 
 
 class _Shared(msgspec.Struct, kw_only=True, eq=False):
@@ -71,6 +73,11 @@ def run(subject: Subject, jobs: Sequence[Job], special: Special = NOTHING_SPECIA
     return [again.get(n, ran) for n, ran in enumerate(found)]
 
 
+def _explained(job: Job, container: Container, ran: Ran) -> Ran:
+    """What a job did; where it failed, with what the engine says of the container."""
+    return ran if job.passes(ran) else msgspec.structs.replace(ran, seen=container.seen())
+
+
 class _Commands:
     """The containers of one suite's commands. Safe for threads."""
 
@@ -80,7 +87,7 @@ class _Commands:
         # What an image declares as a volume is no part of what the engine compares.
         self._shares = special == NOTHING_SPECIAL and not subject.config.get("Volumes")
         self._lock = threading.Lock()
-        self._idle = _IDLE
+        self._idle = IDLE
         self.free: list[_Shared] = []
         """The containers that are shared and run nothing now."""
 
@@ -98,6 +105,7 @@ class _Commands:
             passed = job.passes(ran)
             if passed:
                 shared.jobs.append(number)
+            ran = _explained(job, shared.container, ran) if ran.limit else ran
             kept = ran.exit_code is not None and shared.container.settled()
         except BaseException:
             shared.closing.close()
@@ -117,7 +125,7 @@ class _Commands:
         with self._subject.container(
             entrypoint=entrypoint, command=job.argv, environment=job.environment, special=self._special
         ) as container:
-            return (container.run(self._subject.timeout, OUTPUT_LIMIT),)
+            return (_explained(job, container, container.run(self._subject.timeout, OUTPUT_LIMIT)),)
 
     def leave(self, shared: _Shared) -> Sequence[int]:
         """The jobs that a container, now that nothing more is run in it, tells nothing of."""
@@ -152,6 +160,8 @@ class _Commands:
                 found.append(container.execute(words, own, self._subject.timeout, OUTPUT_LIMIT))
                 if found[-1].exit_code is None:
                     break
+            if not job.passes(found[-1]) or any(step.exit_code for step in found[:-1]):
+                found[-1] = msgspec.structs.replace(found[-1], seen=container.seen())
         return tuple(found)
 
     def _lasting(self, closing: ExitStack, environment: Mapping[str, str], special: Special) -> Container | None:

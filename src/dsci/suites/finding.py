@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from dsci.model import foreign
+from dsci.model.bundle import Bundle
 from dsci.model.report import Check, Verdict
-from dsci.model.text import clean
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,21 +19,19 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     stdout: str = ""
     stderr: str = ""
     seconds: float = 0.0
-    argv: tuple[str, ...] = ()
     attempts: int = 1
+    bundle: Bundle | None = None
 
     @property
     def check(self) -> Check:
         """The same as a check of a report."""
-        lines = list(self.problems)
-        if self.problems and self.argv:
-            lines += [f"command: {list(self.argv)}", "stdout:", clean(self.stdout, 4000)]
-            lines += ["stderr:", clean(self.stderr, 4000)]
         return Check(
             name=self.name,
             verdict=Verdict.FAILED if self.problems else Verdict.PASSED,
             seconds=self.seconds,
-            detail="\n".join(lines),
+            detail="\n".join(self.problems),
+            attempts=self.attempts,
+            bundle=self.bundle,
         )
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from dsci.model import config
 from dsci.ports import Ran, Special
-from dsci.suites import commands
+from dsci.suites import bundles, commands
 from dsci.suites.commands import Job
 from dsci.suites.finding import Finding, matched
 from dsci.suites.nativefile import Run, each
@@ -51,7 +51,6 @@ def finding(check: Run, ran: Ran) -> Finding:
         stdout=ran.stdout.decode(errors="replace"),
         stderr=ran.stderr.decode(errors="replace"),
         seconds=ran.seconds,
-        argv=argv(check),
     )
 
 
@@ -70,8 +69,9 @@ def run(subject: Subject, around: Mapping[str, str], checks: Sequence[Run], spec
         left = those
         for attempt in range(1 + max(check.retries for check in those)):
             jobs = [_job(around, check, entrypoint=entrypoint) for check in left]
-            for check, (*_, ran) in zip(left, commands.run(bounded, jobs, own), strict=True):
-                found[id(check)] = replace(finding(check, ran), attempts=attempt + 1)
+            for check, job, (*_, ran) in zip(left, jobs, commands.run(bounded, jobs, own), strict=True):
+                told = replace(finding(check, ran), attempts=attempt + 1)
+                found[id(check)] = replace(told, bundle=bundles.of_job(job, own, ran)) if told.problems else told
             left = [check for check in left if found[id(check)].problems and check.retries > attempt]
             if not left:
                 break

@@ -262,10 +262,15 @@ def is_native(text: str) -> bool:
 
 def parse(text: str, *, file: str) -> NativeFile:
     """Read a file. Raises ConfigError with every mistake, each at its line."""
+    return located(text, file=file)[0]
+
+
+def located(text: str, *, file: str) -> tuple[NativeFile, Location]:
+    """The same, and where all of it stands."""
     found, location = yamlfile.load(text, NativeFile, file=file, hint=HINT, reader=_Reader)
     if problems := list(_problems(found, location)):
         raise ConfigError("\n".join(problems), hint=HINT)
-    return found
+    return found, location
 
 
 def each(texts: Texts) -> tuple[str, ...]:

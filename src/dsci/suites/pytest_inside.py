@@ -9,7 +9,7 @@ code. An image without Python fails by name.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -18,11 +18,12 @@ from xml.etree import ElementTree
 from msgspec.structs import replace
 
 from dsci.model import suitefiles
+from dsci.model.bundle import Launch
 from dsci.model.family import Suite
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean
 from dsci.ports import Ran
-from dsci.suites import inside, journal
+from dsci.suites import bundles, inside, journal
 from dsci.suites.inside import MOUNT, OUT, OUTPUT_LIMIT, SUITE
 from dsci.suites.subject import Subject
 
@@ -45,18 +46,23 @@ sys.exit(pytest.main([
 """
 
 
+def volume(subject: Subject, suite: Suite) -> bytes:
+    """The tar of the suite, of pytest, and of what runs it."""
+    kit = {f"kit/{path}": data for path, data in {**_kit(), f"{journal.PLUGIN}.py": journal.SOURCE.encode()}.items()}
+    # pytest looks for settings upwards from the suite: what the image has at its root is not meant for it.
+    return inside.volume(subject, suite, {**kit, "run.py": _RUN.encode(), "pytest.ini": b"[pytest]\n"})
+
+
 def run(subject: Subject, suite: Suite) -> Iterator[Check]:
     """Run the test modules of a suite in one container; one check for each test."""
     if why := subject.over:
         yield from (Check(name=path, verdict=Verdict.FAILED, detail=why) for path in suitefiles.tests(suite))
         return
-    # pytest looks for settings upwards from the suite: what the image has at its root is not meant for it.
-    kit = {f"kit/{path}": data for path, data in {**_kit(), f"{journal.PLUGIN}.py": journal.SOURCE.encode()}.items()}
-    volume = inside.volume(subject, suite, {**kit, "run.py": _RUN.encode(), "pytest.ini": b"[pytest]\n"})
+    filled = volume(subject, suite)
     ran: Ran | None = None
     for python in ("python3", "python"):
         with subject.container(
-            entrypoint=[python], command=[f"{MOUNT}/run.py"], volume=(MOUNT, volume), several=True
+            entrypoint=[python], command=[f"{MOUNT}/run.py"], volume=(MOUNT, filled), several=True
         ) as container:
             one = subject.clock.one()
             with journal.each_within(container, one.seconds) as overdue:
@@ -65,10 +71,15 @@ def run(subject: Subject, suite: Suite) -> Iterator[Check]:
                 continue
             if overdue.test and not ran.limit:
                 ran = replace(ran, exit_code=None, reason=one.late(subject.bounds.raising), limit="time")
+            launch = Launch(entrypoint=(python,), command=(f"{MOUNT}/run.py",), volume=True)
+            seen = None if ran.exit_code == 0 else container.seen()
+            bundle = bundles.of(launch, replace(ran, seen=seen), alone=False)
             if ran.exit_code is None and (told := journal.checks(container, ran.reason, _output(ran))):
-                yield from told
+                found: Iterable[Check] = told
             else:
-                yield from _checks(suite, ran, container.copy_out(_JUNIT))
+                found = _checks(suite, ran, container.copy_out(_JUNIT))
+            for check in found:
+                yield replace(check, bundle=bundle) if check.verdict is Verdict.FAILED else check
             return
     yield Check(
         name=suite.name,
@@ -114,8 +125,16 @@ def _read_junit(junit: bytes | None) -> Iterator[Check]:
             if child.tag in ("failure", "error"):
                 verdict, detail = Verdict.FAILED, child.text or child.get("message") or ""
             elif child.tag == "skipped" and verdict is Verdict.PASSED:
-                verdict, detail = Verdict.SKIPPED, child.get("message") or ""
+                verdict, detail = Verdict.SKIPPED, _reason(child)
         yield Check(name=name, verdict=verdict, seconds=_seconds(case.get("time")), detail=clean(detail))
+
+
+def _reason(skipped: ElementTree.Element) -> str:
+    """Why a test was skipped; "" where its author does not say."""
+    said = skipped.get("message") or ""
+    if skipped.get("type") == "pytest.xfail":
+        return f"expected to fail: {said}".removesuffix(": ")
+    return "" if said == "unconditional skip" else said
 
 
 def _seconds(text: str | None) -> float:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model.family import Suite
 from dsci.model.report import Check, SuiteReport, Verdict
-from dsci.suites import native, nativefile, pytest_inside, structure, structurefile
+from dsci.suites import inside, native, nativefile, pytest_inside, structure, structurefile
 from dsci.suites.subject import Subject
 
 
@@ -26,7 +30,49 @@ def run(suite: Suite, subject: Subject, *, target: str) -> SuiteReport:
     except ConfigError as error:
         detail = f"{error.message}\n{error.hint}".strip()
         checks.append(Check(name=suite.name, verdict=Verdict.FAILED, detail=detail))
-    return SuiteReport(target=target, suite=suite.name, checks=tuple(checks), seconds=time.monotonic() - began)
+    told = tuple(_told(suite, subject, target, checks))
+    return SuiteReport(target=target, suite=suite.name, checks=told, seconds=time.monotonic() - began)
+
+
+#: How many failures of a suite are kept with all that is known of them. What fails in hundreds fails for one reason.
+_BUNDLES = 20
+
+
+def _told(suite: Suite, subject: Subject, target: str, checks: Iterable[Check]) -> Iterator[Check]:
+    """The checks with their places, and those that failed with what they failed in."""
+    left = _BUNDLES
+    for check in checks:
+        check = replace(check, **_place(suite, check)) if not check.file else check
+        if check.bundle is not None:
+            about = {"target": target, "suite": suite.name, "check": check.name, "image": subject.digest}
+            check = replace(check, bundle=replace(check.bundle, **about) if left else None)
+            left = max(0, left - 1)
+        yield check
+
+
+def _place(suite: Suite, check: Check) -> Mapping[str, Any]:
+    """The file that a check stands in: the suite's own, or the last one that what it says names with a line."""
+    if suite.files == (suite.path,):
+        return {"file": suite.path}
+    files = {inside.inner(suite, path): path for path in suite.files}
+    said = [(match["file"].rpartition(_SUITE)[2], match["line"]) for match in _LINE.finditer(check.detail)]
+    named = [(files[file], int(line)) for file, line in said if file in files]
+    return {"file": named[-1][0], "line": named[-1][1]} if named else {}
+
+
+#: Where the suite's files are in the container, as it may be written from any folder.
+_SUITE = f"{inside.SUITE.lstrip('/')}/"
+#: How Python, shells and compilers name a line.
+_LINE = re.compile(r"^(?P<file>[^\s:][^:\n]*):(?P<line>[0-9]{1,7}):", re.MULTILINE)
+
+
+def volume(suite: Suite, subject: Subject) -> bytes | None:
+    """The tar of what the tests of a suite see at `inside.MOUNT`; None where they see nothing there."""
+    match suite.kind:
+        case "structure" | "host" | "service":
+            return None
+        case _:
+            return pytest_inside.volume(subject, suite)
 
 
 def executes(suite: Suite, read: Callable[[str], bytes]) -> bool:
@@ -47,7 +93,16 @@ def _checks(suite: Suite, subject: Subject) -> Iterator[Check]:
         case "structure":
             text = subject.read(suite.path).decode("utf-8", errors="replace")
             if nativefile.is_native(text):
-                return native.run(subject, nativefile.parse(text, file=suite.path), path=suite.path)
-            return structure.run(subject, structurefile.parse(text, file=suite.path))
+                return _native(subject, text, suite.path)
+            return structure.run(subject, *structurefile.located(text, file=suite.path))
         case _:
             return pytest_inside.run(subject, suite)
+
+
+def _native(subject: Subject, text: str, path: str) -> Iterator[Check]:
+    """The checks of a suite of dsci's own, each with its line. What comes before those of the file is its start."""
+    suite, location = nativefile.located(text, file=path)
+    found = list(native.run(subject, suite, path=path))
+    for number, check in enumerate(found, len(suite.checks) - len(found)):
+        place = ("start",) if number < 0 else ("checks", str(number))
+        yield replace(check, file=path, line=location.line(*place))

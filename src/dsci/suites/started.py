@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from msgspec.structs import replace
 
 from dsci.model import config
+from dsci.model.bundle import Launch
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean, line
-from dsci.ports import Answer, Container, Question, Special
-from dsci.suites import nativecommands, nativefile, shipped
+from dsci.ports import Answer, Container, Question, Ran, Special
+from dsci.suites import bundles, nativecommands, nativefile, shipped
 from dsci.suites.commands import OUTPUT_LIMIT
 from dsci.suites.finding import Finding, matched
 from dsci.suites.nativefile import (
@@ -49,13 +50,20 @@ def run(subject: Subject, suite: NativeFile, special: Special) -> Iterator[Check
     start = suite.start or Start()
     exposed = subject.config.get("ExposedPorts") or {}
     ports = nativefile.ports(suite, exposed) if special.network != "none" else ()
+    around = {**suite.env, **start.env}
+    launch = Launch(
+        entrypoint=tuple(start.entrypoint) if start.entrypoint is not None else None,
+        command=tuple(start.command) if start.command is not None else None,
+        special=bundles.unusual(replace(special, ports=ports)),
+        around=around,
+    )
     with subject.container(
         entrypoint=start.entrypoint,
         command=start.command,
-        environment={**suite.env, **start.env},
+        environment=around,
         special=replace(special, ports=ports),
     ) as container:
-        it = _Started(subject, container, nativefile.default_port(suite, exposed), special)
+        it = _Started(subject, container, nativefile.default_port(suite, exposed), special, launch)
         began = time.monotonic()
         problems = it.ready(start)
         seconds = time.monotonic() - began
@@ -71,7 +79,11 @@ def run(subject: Subject, suite: NativeFile, special: Special) -> Iterator[Check
 class _Started:
     """A container that goes on, and what can be asked of it."""
 
-    def __init__(self, subject: Subject, container: Container, port: int | None, special: Special) -> None:
+    def __init__(
+        self, subject: Subject, container: Container, port: int | None, special: Special, launch: Launch
+    ) -> None:
+        self._began = time.monotonic()
+        self._launch = launch
         self._subject = subject
         self._special = special
         self._container = container
@@ -106,11 +118,19 @@ class _Started:
         return self.told(finding)
 
     def told(self, finding: Finding) -> Finding:
-        """A failure with what the image printed."""
-        if not finding.problems or finding.argv:
+        """A failure with what the image printed, and all that is known of its container."""
+        if not finding.problems or finding.bundle is not None:
             return finding
         log = clean(self._log(), _TOLD)
-        return replace(finding, problems=(*finding.problems, f"it printed:\n{log}" if log else "it printed nothing"))
+        stdout, stderr = self._container.logs(OUTPUT_LIMIT)
+        seen = self._container.seen()
+        code = seen.inspect["State"].get("ExitCode") if not seen.inspect["State"].get("Running") else None
+        ran = Ran(exit_code=code, stdout=stdout, stderr=stderr, seconds=finding.seconds, seen=seen)
+        return replace(
+            finding,
+            problems=(*finding.problems, f"it printed:\n{log}" if log else "it printed nothing"),
+            bundle=bundles.of(self._launch, ran, alone=False),
+        )
 
     def _once(self, check: nativefile.Check) -> Finding:
         began = time.monotonic()
@@ -146,10 +166,21 @@ class _Started:
 
     def _run(self, check: Run) -> Finding:
         if ended := self._ended():
-            return Finding(name=named(check), problems=ended, argv=nativecommands.argv(check))
+            return Finding(name=named(check), problems=ended)
         timeout = nativecommands.within(self._subject, check.timeout).timeout
-        ran = self._container.execute(nativecommands.argv(check), check.env, timeout, OUTPUT_LIMIT, user=check.user)
-        return nativecommands.finding(check, ran)
+        argv = nativecommands.argv(check)
+        launch = replace(
+            self._launch,
+            beside=argv,
+            environment=check.env,
+            user=check.user,
+            after=round(time.monotonic() - self._began, 1),
+        )
+        ran = self._container.execute(argv, check.env, timeout, OUTPUT_LIMIT, user=check.user)
+        finding = nativecommands.finding(check, ran)
+        if not finding.problems:
+            return finding
+        return replace(finding, bundle=bundles.of(launch, replace(ran, seen=self._container.seen())))
 
     def _in_time(self, problems: Callable[[], list[str]], within: str) -> Sequence[str]:
         """Look until nothing is wrong, the time is over, or it runs no more; without a time, once."""

@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from dsci.errors import ConfigError
+from dsci.model.location import Location
 from dsci.model.report import Check
 from dsci.ports import Files, Ran, Special
-from dsci.suites import commands, structurelooks
+from dsci.suites import bundles, commands, structurelooks
 from dsci.suites.commands import Job
 from dsci.suites.expansion import expand
 from dsci.suites.finding import Finding, matched
@@ -40,10 +41,23 @@ ALLOWANCES = {
 }
 
 
-def run(subject: Subject, tests: StructureFile) -> Iterator[Check]:
+def run(subject: Subject, tests: StructureFile, location: Location) -> Iterator[Check]:
     """Run every test of a file, one check for each, in container-structure-test's own order."""
+    places = _places(tests)
     for finding in findings(subject, tests):
-        yield finding.check
+        yield msgspec.structs.replace(finding.check, file=location.file, line=location.line(*next(places, ())))
+
+
+def _places(tests: StructureFile) -> Iterator[tuple[str, ...]]:
+    """Where each test stands in its file, in the order in which they are run."""
+    for kind, several in (
+        ("commandTests", tests.command_tests),
+        ("fileContentTests", tests.file_content_tests),
+        ("fileExistenceTests", tests.file_existence_tests),
+        ("licenseTests", tests.license_tests),
+    ):
+        yield from ((kind, str(n)) for n in range(len(several)))
+    yield ("metadataTest",)
 
 
 def findings(subject: Subject, tests: StructureFile, *, exact: bool = False) -> Iterator[Finding]:
@@ -72,6 +86,7 @@ def findings(subject: Subject, tests: StructureFile, *, exact: bool = False) -> 
         own=own,
         reading=reading,
         host=host,
+        secret=[name for name in tests.container_run_options.env_vars if name in host],
         broken=broken if tests.container_run_options.env_vars else "",
         drops=exact and tests.container_run_options != RunOptions(),
     )
@@ -131,6 +146,8 @@ class _Around(msgspec.Struct, frozen=True, kw_only=True):
     reading: Reading
     host: Mapping[str, str]
     """What containers are given of the host's variables."""
+    secret: Sequence[str]
+    """Those of them that are the environment's own."""
     broken: str
     """Why no command can be run, if so."""
     drops: bool
@@ -199,7 +216,7 @@ def _commands(around: _Around, tests: Sequence[CommandTest], special: Special) -
         elif around.broken:
             yield Finding(name=f"Command Test: {test.name}", problems=(around.broken,))
         else:
-            yield _finding(around, test, jobs[n].argv, ran[n])
+            yield _finding(around, test, jobs[n], special, ran[n])
 
 
 _NO_COMMANDS = "nothing is run in an image that is looked at through its layers: use --driver docker"
@@ -219,6 +236,7 @@ def _job(around: _Around, test: CommandTest) -> Job:
         passes=lambda ran: not _judged(test, ran),
         steps=test.setup,
         around=steps,
+        hidden={name: around.host[name] for name in around.secret},
     )
 
 
@@ -249,18 +267,19 @@ def _judged(test: CommandTest, ran: Ran) -> list[str]:
     return problems
 
 
-def _finding(around: _Around, test: CommandTest, argv: Sequence[str], done: Sequence[Ran]) -> Finding:
+def _finding(around: _Around, test: CommandTest, job: Job, special: Special, done: Sequence[Ran]) -> Finding:
     """What came of a test by what its steps and its command did. container-structure-test asks no step for its end."""
     *steps, ran = done
     failed = [(n, step) for n, step in enumerate(steps, 1) if step.exit_code and not around.reading.exact]
     problems = [f"setup {n}: {_ended(step)}" for n, step in failed]
     if len(steps) < len(test.setup):
         problems.append(f"setup {len(steps) + 1}: {_ended(ran)}")
+    problems = problems or _judged(test, ran)
     return Finding(
         name=f"Command Test: {test.name}",
-        problems=tuple(problems or _judged(test, ran)),
+        problems=tuple(problems),
         stdout=ran.stdout.decode(errors="replace"),
         stderr=ran.stderr.decode(errors="replace"),
         seconds=ran.seconds,
-        argv=tuple(argv),
+        bundle=bundles.of_job(job, special, ran) if problems and not around.reading.exact else None,
     )

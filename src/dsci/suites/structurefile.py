@@ -165,10 +165,15 @@ _SEEN = [msgspec.json.Decoder(form) for form in (*FORMS.values(), _Version)]
 
 def parse(text: str, *, file: str) -> StructureFile:
     """Read a file as ours. Raises ConfigError with every mistake, each at its line."""
+    return located(text, file=file)[0]
+
+
+def located(text: str, *, file: str) -> tuple[StructureFile, Location]:
+    """The same, and where all of it stands."""
     tests, location = read(text, file=file)
     if found := faults(tests):
         raise ConfigError("\n".join(f"{location.at(*fault.path)}: {fault.text}" for fault in found), hint=_HINT)
-    return tests
+    return tests, location
 
 
 def read(text: str, *, file: str) -> tuple[StructureFile, Location]:

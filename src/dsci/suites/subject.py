@@ -119,6 +119,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The host's own environment."""
     sizes: Callable[[], tuple[int, tuple[str, int] | None]] | None = None
     """How many bytes the image has, compressed, and the last release, with its version; None where nobody knows."""
+    digest: str = ""
+    """The image's digest, where it has one before it is pushed."""
     clock: Clock = msgspec.field(default_factory=Clock)
     bounds: Bounds = UNBOUNDED
     """What one container may take, but for its time, and how more is given."""
