@@ -387,7 +387,7 @@ def test_a_failing_test_fails_the_command(tiny: Project) -> None:
     *_, said, advice = ended.stderr.rstrip("\n").split("\n")
     assert re.fullmatch("dsci: base@[^:]*: test failed: base/base: .*note: .*/etc/nothing.*", said), str(ended)
     assert advice.startswith("  → ")
-    assert {path.name for path in folder.iterdir()} == {"report.json", "report.md", "junit.xml"}
+    assert {path.name for path in folder.iterdir()} == {"report.json", "report.md", "junit.xml", "report.tap"}
     assert json.loads((folder / "report.json").read_text())["outcomes"]
     assert "/etc/nothing" in (folder / "junit.xml").read_text()
 

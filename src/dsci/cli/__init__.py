@@ -30,6 +30,7 @@ _COMMANDS = {
     "plan": "dsci.cli.plan:plan",
     "release": "dsci.cli.work:release",
     "schema": "dsci.cli.schema:schema",
+    "shell": "dsci.cli.shell:shell",
     "tags": "dsci.cli.version:tags",
     "test": "dsci.cli.work:test",
     "verify": "dsci.cli.verify:verify",

@@ -34,7 +34,7 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     fail_fast: bool
     builders: tuple[str, ...]
     cache: CacheType | None
-    keep: bool | None
+    keep: bool | None = None
     no_speculate: bool = False
     no_cache: bool = False
 

@@ -147,7 +147,7 @@ def _how_to_run(value: Report) -> tuple[str, ...]:
 
 def report(value: Report) -> str:
     """What a run came to."""
-    from dsci.model.report import Status
+    from dsci.model.report import Status, Verdict
 
     lines: list[str] = []
     if value.publications:
@@ -172,9 +172,12 @@ def report(value: Report) -> str:
     if not value.plan.has_work and not value.publications:
         lines.append("Nothing to do: every image stands as it should.")
     elif not value.failed:
-        checks = sum(len(suite.checks) for suite in value.suites)
+        checks = sum(suite.count(Verdict.PASSED) for suite in value.suites)
+        flaky = sum(suite.flaky for suite in value.suites)
+        skipped = sum(suite.count(Verdict.SKIPPED) for suite in value.suites)
         built = sum(outcome.stage == "build" and outcome.status is Status.OK for outcome in value.outcomes)
         parts = [f"{built} built", f"{checks} checks passed" if checks else ""]
+        parts += [f"{flaky} of them flaky" if flaky else "", f"{skipped} skipped" if skipped else ""]
         parts.append(f"{len(value.released)} released" if value.plan.releases else "")
         lines.append(f"{', '.join(part for part in parts if part)} in {value.seconds:.1f} s")
     return "\n".join(lines)

@@ -22,6 +22,8 @@ _CHUNK = 1 << 18
 #: What a pipe is asked to hold, in bytes, so that a program need not wait while nobody reads: as much as Linux gives
 #: to everybody (/proc/sys/fs/pipe-max-size). Other systems give what they give.
 _PIPE = 1 << 20
+#: How long a program in the foreground may take to end when it is asked to, in seconds.
+_PATIENCE = 2.0
 #: How much is kept of what a program says beside its output, in bytes.
 _SAID = 1 << 16
 
@@ -150,6 +152,39 @@ def run(
     """
     begun = begin(argv, talks=stdin is not None, env=env, cwd=cwd, kind=kind, hint=hint)
     return begun.end(timeout=timeout, stdin=stdin)
+
+
+def foreground(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    kind: type[DsciError] = BuilderError,
+    hint: str = "",
+) -> int:
+    """Run a program in this terminal, with its input and output, as long as it likes; gives its exit code.
+
+    What a person sends from the keyboard goes to it and is not heard here; it ends when this process is ended. Raises
+    `kind` when it is not there or may not be run.
+    """
+    try:
+        process = subprocess.Popen(list(argv), env=None if env is None else dict(env))
+    except FileNotFoundError:
+        raise kind(f"{argv[0]} is not on PATH", hint=hint) from None
+    except OSError as error:
+        raise kind(f"cannot run {argv[0]}: {error.strerror}", hint=hint) from None
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _read(process: subprocess.Popen[bytes], said: bytearray, deadline: float) -> Iterator[bytes]:
