@@ -75,6 +75,40 @@ def test_forms_and_places(image: Reference, folder: Path) -> None:
     assert ended.returncode == 2 and "no/such/folder cannot be written" in ended.stderr
 
 
+OWN = """\
+checks:
+- {file: /etc/os-release, contains: bookworm}
+- {run: echo out, stdout: out}
+- {check: no-secrets}
+- {run: "false", skip: not here}
+- {file: /nowhere}
+"""
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("driver", ["docker", "tar"])
+def test_suites_of_our_own(image: Reference, folder: Path, driver: str) -> None:
+    (folder / "own.yaml").write_text(OWN)
+    ended = dsci(folder, "-i", str(image), "-c", "own.yaml", "-d", driver, "-o", "json")
+    assert ended.returncode == 1
+    found = {each["Name"]: (each["Pass"], each.get("Errors")) for each in json.loads(ended.stdout)["Results"]}
+    nothing = "nothing is run in an image that is looked at through its layers: use --driver docker"
+    assert found == {
+        "file /etc/os-release": (True, None),
+        "echo out": (True, None) if driver == "docker" else (False, [nothing]),
+        "no-secrets": (True, None),
+        "false (skipped: not here)": (True, None),
+        "file /nowhere": (False, ["/nowhere is not there"]),
+    }
+
+
+@pytest.mark.engine
+def test_a_file_of_nothing_but_skipped_checks_is_no_success(image: Reference, folder: Path) -> None:
+    (folder / "own.yaml").write_text("checks: [{run: x, skip: why not}]\n")
+    assert dsci(folder, "-i", str(image), "-c", "own.yaml").returncode == 1
+    assert dsci(folder, "-i", str(image), "-c", "own.yaml", "-c", "good.yaml").returncode == 0
+
+
 @pytest.mark.engine
 def test_no_test_is_no_success(image: Reference, folder: Path) -> None:
     (folder / "empty.yaml").write_text('schemaVersion: "2.0.0"\n')

@@ -20,6 +20,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str = ""
     seconds: float = 0.0
     attempts: int = 1
+    skipped: bool = False
     bundle: Bundle | None = None
 
     @property

@@ -17,9 +17,9 @@ from dsci.model.report import Check, Verdict
 from dsci.ports import Special
 from dsci.suites import nativecommands, shipped, started
 from dsci.suites.finding import Finding
-from dsci.suites.nativefile import NativeFile, Run, Shipped
+from dsci.suites.nativefile import File, Image, NativeFile, Run, Shipped
 from dsci.suites.nativelooks import looked, named
-from dsci.suites.subject import Subject
+from dsci.suites.subject import NOTHING_RUNS, Subject
 
 #: Folders that nearly every program needs to write to.
 _WRITABLE = ("/tmp", "/run")  # in the container
@@ -30,6 +30,9 @@ _FIRST_UID, _UIDS = 1_000_000_000, 1_000_000_000
 
 def run(subject: Subject, suite: NativeFile, *, path: str) -> Iterator[Check]:
     """Run every check of a suite. Raises ConfigError where nothing of it can be run here, and says why."""
+    if subject.engine is None:
+        yield from _still(subject, suite)
+        return
     special = _special(suite, path)
     if suite.gpu:
         lacking = _lacks_gpu(subject)
@@ -58,6 +61,19 @@ def run(subject: Subject, suite: NativeFile, *, path: str) -> Iterator[Check]:
             yield shipped.finding(subject, check, special).check
         else:
             yield looked(subject, check).check
+
+
+def _still(subject: Subject, suite: NativeFile) -> Iterator[Check]:
+    """What a suite comes to of an image in which nothing runs: checks that need it to run have failed."""
+    for check in suite.checks:
+        if check.skip:
+            yield Check(name=named(check), verdict=Verdict.SKIPPED, detail=check.skip)
+        elif isinstance(check, File | Image):
+            yield looked(subject, check).check
+        elif isinstance(check, Shipped) and check.check not in shipped.INSIDE:
+            yield shipped.finding(subject, check, Special()).check
+        else:
+            yield Finding(name=named(check), problems=(NOTHING_RUNS,)).check
 
 
 def executes(suite: NativeFile) -> bool:

@@ -30,7 +30,7 @@ from dsci.suites.structurefile import (
     mistakes,
 )
 from dsci.suites.structurelooks import Reading, told
-from dsci.suites.subject import Subject
+from dsci.suites.subject import NOTHING_RUNS, Subject
 
 #: What may be allowed, and the keys of a file that ask for it.
 ALLOWANCES = {
@@ -201,7 +201,7 @@ def _commands(around: _Around, tests: Sequence[CommandTest], special: Special) -
     """Run the commands of a file; one that is none is told where it stands."""
     if around.reading.layers:
         for test in tests:
-            yield Finding(name=test.name, problems=told(mistakes(test)) or (_NO_COMMANDS,))
+            yield Finding(name=test.name, problems=told(mistakes(test)) or (NOTHING_RUNS,))
         return
     wrong = {n: found for n, test in enumerate(tests) if (found := mistakes(test))}
     jobs = {n: _job(around, test) for n, test in enumerate(tests) if n not in wrong and not around.broken}
@@ -217,9 +217,6 @@ def _commands(around: _Around, tests: Sequence[CommandTest], special: Special) -
             yield Finding(name=f"Command Test: {test.name}", problems=(around.broken,))
         else:
             yield _finding(around, test, jobs[n], special, ran[n])
-
-
-_NO_COMMANDS = "nothing is run in an image that is looked at through its layers: use --driver docker"
 
 
 def _job(around: _Around, test: CommandTest) -> Job:

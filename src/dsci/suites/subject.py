@@ -35,6 +35,10 @@ from dsci.suites.expansion import expand
 _COLON = re.compile(r"(?m)^(\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_.]*)\s*:\s*")
 
 
+#: What is said of what would run where the image is looked at through its layers alone.
+NOTHING_RUNS = "nothing is run in an image that is looked at through its layers: use --driver docker"
+
+
 class Look(Protocol):
     """An image as it is while nothing runs in it."""
 
