@@ -33,6 +33,7 @@ def test_what_is_said_of_what_passed_a_limit() -> None:
     left = Left(seconds=0, budget="the suite's 10m", setting="timeout")
     said = [
         left.late(RAISING),
+        left.waited(RAISING),
         left.unbegun(RAISING),
         limits.overdue(30),
         limits.out_of_memory(0, RAISING),
@@ -42,6 +43,7 @@ def test_what_is_said_of_what_passed_a_limit() -> None:
     ]
     assert said == [
         "still running when the suite's 10m were over, so it was killed: set suites.timeout",
+        "still so when the suite's 10m were over: set suites.timeout",
         "it did not run, since the suite's 10m were over: set suites.timeout",
         "still running after 30 s, so it was killed",
         "the machine's memory was not enough, so something in it was killed",

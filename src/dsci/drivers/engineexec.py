@@ -65,6 +65,7 @@ def execute(
                 stdout, stderr, cut = kept(api.exec_start(made, stream=True, demux=True), limit)
             finally:
                 clock.cancel()
+                clock.join()  # What was killed is not running any more then.
             code = api.exec_inspect(made)["ExitCode"]
         except APIError as error:
             reason = str(error.explanation or error)

@@ -60,6 +60,10 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
         """What is said of what was killed because it was over. `raising` is how a limit is raised, with `{}` for it."""
         return f"still running when {self.budget} were over, so it was killed: {raising.format(self.setting)}"
 
+    def waited(self, raising: str) -> str:
+        """What is said of what was waited for in vain until then."""
+        return f"still so when {self.budget} were over: {raising.format(self.setting)}"
+
     def unbegun(self, raising: str) -> str:
         """What is said of what was not even begun for that reason."""
         return f"it did not run, since {self.budget} were over: {raising.format(self.setting)}"

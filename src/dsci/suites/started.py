@@ -184,13 +184,16 @@ class _Started:
 
     def _in_time(self, problems: Callable[[], list[str]], within: str) -> Sequence[str]:
         """Look until nothing is wrong, the time is over, or it runs no more; without a time, once."""
-        limit = nativecommands.within(self._subject, within).timeout if within else 0.0
-        deadline = time.monotonic() + limit
+        left = nativecommands.within(self._subject, within).left
+        deadline = time.monotonic() + (left.seconds if within else 0.0)
         while found := problems():
             if ended := self._ended():
                 return (*ended, *found)
             if time.monotonic() >= deadline:
-                return (*found, f"still so after {limit:g} s") if within else found
+                late = (
+                    left.waited(self._subject.bounds.raising) if left.budget else f"still so after {left.seconds:g} s"
+                )
+                return (*found, late) if within else found
             time.sleep(_PAUSE)
         return ()
 

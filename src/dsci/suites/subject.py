@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dsci.errors import BuilderError
-from dsci.model.limits import Limits
+from dsci.model.limits import Left, Limits
 from dsci.model.oci import Platform
 from dsci.ports import (
     NOTHING_SPECIAL,
@@ -132,9 +132,14 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Seconds that a check allows itself."""
 
     @property
+    def left(self) -> Left:
+        """What the next check has: the least that is left of its own time, its suite's and the run's."""
+        return self.clock.check(self.own)
+
+    @property
     def timeout(self) -> float:
-        """Seconds that the next check has: the least that is left of its own time, its suite's and the run's."""
-        return self.clock.check(self.own).seconds
+        """The same in seconds."""
+        return self.left.seconds
 
     @property
     def rest(self) -> float:
