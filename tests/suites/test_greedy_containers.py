@@ -119,7 +119,7 @@ def test_what_prints_without_end(subject: Subjects, bare: Reference, how: Any, s
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert ran.limit == "time" and len(ran.stdout) + len(ran.stderr) in (1000, commands.OUTPUT_LIMIT)
-    assert peak < 20_000_000
+    assert peak < 20_000_000 and ran.seconds < 9
 
 
 def test_the_log_of_what_prints_without_end_is_bounded(subject: Subjects, bare: Reference) -> None:

@@ -83,6 +83,7 @@ class Shell:
             self.quiet = False
             return _ran(began, Tail(0), Tail(0), None, "it ended the shell that it ran in")
         if told is None:
+            self.close()  # The engine waits ten seconds for somebody to read what it still prints.
             quietly(self._container.kill)
             return _ran(began, stdout, stderr, None, limits.overdue(timeout), limit="time")
         code, processes = told
