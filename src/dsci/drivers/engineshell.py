@@ -113,6 +113,8 @@ class Shell:
                 if kind in (1, 2):
                     streams[kind - 1].add(content)
         except TimeoutError:
+            stdout.end()
+            stderr.end()
             return stdout.tail, stderr.tail, None
         except OSError:
             raise ShellGoneError from None
@@ -166,6 +168,12 @@ class _Stream:
             cut = len(self._rest) - len(self._mark)
             self.tail.add(self._rest[:cut])
             self._rest = self._rest[cut:]
+
+    def end(self) -> None:
+        """No more comes: what might have begun the mark is the command's own."""
+        if self.told is None:
+            self.tail.add(self._rest)
+            self._rest = b""
 
 
 def _plain(made: object) -> socket.socket:
