@@ -194,6 +194,20 @@ def test_a_shell_in_a_terminal(tiny: Project) -> None:
 
 
 @pytest.mark.slow
+def test_a_variant_is_an_image_of_its_own(tiny: Project) -> None:
+    tiny.commit(
+        "feat: variants",
+        {
+            "dsci.yaml": "images: {base: {variants: {axes: {gpu: [none, cuda12]}}}}\n",
+            "images/base/Dockerfile": 'FROM debian:bookworm-slim\nARG GPU\nRUN echo "with $GPU" > /etc/gpu\n',
+        },
+    )
+    assert ran(tiny, "base", "--", "cat", "/etc/gpu").stdout == "with none\n"
+    told = ran(tiny, "base:cuda12", "--", "cat", "/etc/gpu")
+    assert told.stdout == "with cuda12\n" and "build   base@" not in told.stderr
+
+
+@pytest.mark.slow
 def test_a_shell_that_is_ended_leaves_nothing(tiny: Project) -> None:
     """SIGTERM, which process 1 of a container does not heed; and kill -9, after which the next call clears up."""
     ended = running(tiny)

@@ -190,9 +190,8 @@ def _target(session: Session, looked: Local, name: str, platform: str | None) ->
     """The one target that an image's name and a platform mean. Raises ConfigError."""
     family = looked.now.family
     chosen = check_names((name,), family)
-    if len(chosen) > 1:
-        raise ConfigError(f"{name} has several variants", hint=f"name one: {', '.join(sorted(chosen))}")
-    (image,) = chosen
+    # Of several variants the default one has the tags without a suffix.
+    image = min(chosen, key=lambda each: (bool(family.images[each].suffix), each))
     own = Platform.parse(platform) if platform else session.engine.platform()
     targets = {target.platform: target for target in family.images[image].targets}
     if own in targets:
