@@ -85,6 +85,11 @@ def volumes(label: str) -> set[str]:
     return set(docker("volume", "ls", "--quiet", "--filter", f"label={label}").split())
 
 
+def networks(label: str) -> set[str]:
+    """The ids of the networks with this label."""
+    return set(docker("network", "ls", "--quiet", "--filter", f"label={label}").split())
+
+
 def tar_of(files: Mapping[str, Content]) -> bytes:
     """A tar in memory."""
     content = io.BytesIO()
