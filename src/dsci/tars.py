@@ -27,8 +27,19 @@ class TarWriter:
         info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, to
         self._archive.addfile(info)
 
+    def folder(self, path: str) -> None:
+        """A folder, unless something lies in it already."""
+        self._above(f"{path}/")
+
     def _entry(self, path: str) -> tarfile.TarInfo:
         """An entry of this name, behind its folders."""
+        self._above(path)
+        info = tarfile.TarInfo(path)
+        info.mtime = self._when
+        return info
+
+    def _above(self, path: str) -> None:
+        """The folders that lead there, once each."""
         parts = path.split("/")[:-1]
         for end in range(1, len(parts) + 1):
             folder = "/".join(parts[:end])
@@ -37,6 +48,3 @@ class TarWriter:
                 above = tarfile.TarInfo(folder)
                 above.type, above.mode, above.mtime = tarfile.DIRTYPE, 0o755, self._when
                 self._archive.addfile(above)
-        info = tarfile.TarInfo(path)
-        info.mtime = self._when
-        return info

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
-from urllib.parse import urlsplit
 
 from dsci.drivers import enginereach, enginesweep
 from dsci.drivers.engineclient import DISK, connect, endpoint, lost, quietly, talking
@@ -126,9 +125,7 @@ class DockerEngine:
 
     @property
     def _host(self) -> str:
-        """The machine on which containers' ports are published, as it is reached from here."""
-        url, _, _ = endpoint(self._environment)
-        return urlsplit(url).hostname or enginereach.HERE
+        return enginereach.machine(self._environment)
 
     def mirrors(self) -> tuple[str, ...]:
         """Base URLs of the mirrors of Docker Hub that the engine asks first."""

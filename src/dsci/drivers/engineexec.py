@@ -37,10 +37,12 @@ def execute(
     limit: int,
     *,
     user: str = "",
+    workdir: str | None = None,
 ) -> Ran:
     """Run a command beside what runs in a container, at most `timeout` seconds, and keep `limit` bytes of each stream.
 
-    A command that takes too long takes its container with it; there is no exit code then, nor where it did not start.
+    It runs as the container's own user in its own folder unless another is named. A command that takes too long takes
+    its container with it; there is no exit code then, nor where it did not start.
     """
     from docker.errors import APIError
 
@@ -58,7 +60,9 @@ def execute(
     api = container.client.api  # type: ignore[union-attr]
     with talking():
         try:
-            made = api.exec_create(str(container.id), list(argv), environment=dict(environment), user=user)["Id"]
+            made = api.exec_create(
+                str(container.id), list(argv), environment=dict(environment), user=user, workdir=workdir
+            )["Id"]
             clock = threading.Timer(timeout, end)
             clock.start()
             try:

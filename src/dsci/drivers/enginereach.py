@@ -9,11 +9,20 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
+
+from dsci.drivers.engineclient import endpoint
 
 #: The engine's machine, where it is this one.
 HERE = "127.0.0.1"
 #: Seconds that a connection may take, and that a proxy may take to find out that nobody listens behind it.
 _CONNECT, _HEAR = 1.0, 0.3
+
+
+def machine(environment: Mapping[str, str]) -> str:
+    """The machine on which containers' ports are published, as it is reached from here."""
+    url, _, _ = endpoint(environment)
+    return urlsplit(url).hostname or HERE
 
 
 def bound(host: str) -> str:

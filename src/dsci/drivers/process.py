@@ -80,6 +80,29 @@ class Begun:
             text = said.decode(errors="replace").strip()[-1000:]
             raise self._kind(f"{self._name} failed: {text}", hint=self._hint)
 
+    def tail(self, limit: int, *, timeout: float) -> tuple[int | None, bytes, bytes]:
+        """Its exit code, and the ends of its output and of what it said beside: `limit` bytes, and 64 KiB.
+
+        There is no exit code where it was ended after `timeout` seconds.
+        """
+        kept, said = bytearray(), bytearray()
+        try:
+            for chunk in _read(self._process, said, time.monotonic() + timeout):
+                kept += chunk
+                del kept[:-limit]
+        except TimeoutError:
+            self.stop()
+            return None, bytes(kept), bytes(said)
+        except BaseException:
+            self.stop()
+            raise
+        _close(self._process)
+        return self._process.returncode, bytes(kept), bytes(said)
+
+    def kill(self) -> None:
+        """Kill it and its children, from wherever; whoever waits for it sees it ended."""
+        _kill(self._process)
+
     def _late(self, timeout: float) -> DsciError:
         return self._kind(f"{self._name} did not finish within {timeout:g} s and was ended", hint=self._hint)
 

@@ -15,13 +15,19 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 #: The label that containers, volumes and images of a run carry; its value is the run's id.
 LABEL = "dev.dsci.run"
 
 _ID = re.compile(r"\A(?P<host>[a-z0-9-]{1,40})\.[0-9a-f]{16}\Z")
+
+
+def state(environment: Mapping[str, str]) -> Path:
+    """dsci's folder in the user's state folder (XDG Base Directory specification)."""
+    home = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "dsci"
 
 
 class Run:

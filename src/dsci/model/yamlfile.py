@@ -37,10 +37,24 @@ def load(text: str, kind: type[T], *, file: str, hint: str, reader: type[Reader]
 
     `hint` says where the file's form is written down; `reader` reads scalars and merged keys in its own way.
     """
+    node = root(text, file=file, reader=reader)
+    walk = (reader or Reader)(file)
+    form = _form(kind)  # type: ignore[arg-type]  # types are hashable; mypy does not see it of a variable one
+    value = walk.read(node, form, ()) if node is not None else {}
+    if walk.problems:
+        raise ConfigError("\n".join(walk.problems), hint=hint)
+    try:
+        return msgspec.convert(value, kind), Location(file, walk.lines)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{file}: {error}", hint=hint) from None
+
+
+def root(text: str, *, file: str, reader: type[Reader] | None = None) -> yaml.Node | None:
+    """The nodes of the one document in a text; None for an empty one. Raises ConfigError."""
     if len(text) > _SIZE_LIMIT:
         raise ConfigError(f"{file}: {len(text)} characters are more than the {_SIZE_LIMIT} that dsci reads")
     try:
-        root = (reader or Reader).compose(text)
+        return (reader or Reader).compose(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -48,15 +62,6 @@ def load(text: str, kind: type[T], *, file: str, hint: str, reader: type[Reader]
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         # PyYAML lets the errors of chr() and int() through where an escape or a directive names absurd numbers.
         raise ConfigError(f"{file}: not valid YAML: {error}") from None
-    walk = (reader or Reader)(file)
-    form = _form(kind)  # type: ignore[arg-type]  # types are hashable; mypy does not see it of a variable one
-    value = walk.read(root, form, ()) if root is not None else {}
-    if walk.problems:
-        raise ConfigError("\n".join(walk.problems), hint=hint)
-    try:
-        return msgspec.convert(value, kind), Location(file, walk.lines)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{file}: {error}", hint=hint) from None
 
 
 @lru_cache
