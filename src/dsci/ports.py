@@ -8,9 +8,9 @@ method that can find nothing says so with None or an empty value; a method that 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -536,6 +536,105 @@ class Engine(Protocol):
 
     def sweep(self) -> int:
         """Remove what dead runs of dsci on this machine left behind; gives the number of things removed."""
+
+
+# --------------------------------------------------------------------------------------------------------- this side
+
+
+class HostFile(NamedTuple):
+    """A file for a program on this machine."""
+
+    content: bytes
+    executable: bool = False
+
+
+class Composed(msgspec.Struct, frozen=True, kw_only=True):
+    """What Docker Compose made of a compose file: every short form written out, variables replaced."""
+
+    model: Mapping[str, Any]
+    folder: str
+    """Where the files lay that it was made with; they are gone."""
+
+
+class Services(Protocol):
+    """The services of a compose file, each in one container or more."""
+
+    @property
+    def file(self) -> str:
+        """The path of the compose file that they are run by, which names their project too."""
+
+    def up(self, timeout: float) -> str:
+        """Create and start what does not run, and wait until it is healthy; gives why it is not, or "".
+
+        A service may end only where another one waits for its success. Raises BuilderError where the engine lost the
+        image.
+        """
+
+    def names(self) -> tuple[str, ...]:
+        """The services that have a container, whether it runs or not."""
+
+    def service(self, name: str) -> Container:
+        """The first container of a service as it is now; a new `up` may bring another one.
+
+        Raises ConfigError where it has none.
+        """
+
+
+class HostRan(msgspec.Struct, frozen=True, kw_only=True):
+    """What pytest on this machine did."""
+
+    ran: Ran
+    junit: bytes | None
+    """The JUnit file that it left."""
+    going: str
+    """The test that was going on when it ended, or ""."""
+
+
+#: What of this machine's environment programs here are given in any case: how they find the engine and each other.
+REACHES = frozenset(
+    (
+        *("DOCKER_API_VERSION", "DOCKER_CERT_PATH", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_HOST"),
+        *("DOCKER_TLS_VERIFY", "HOME", "PATH", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"),
+    )
+)
+
+
+class HostSide(Protocol):
+    """What runs on this machine, beside the engine, for suites: pytest and Docker Compose."""
+
+    def composed(
+        self, files: Mapping[str, HostFile], file: str, variables: Mapping[str, str], *, open: bool
+    ) -> Composed:
+        """Have Docker Compose read one of these files; `open` to this machine's whole environment, or to `REACHES`.
+
+        Nothing is started. Raises ConfigError for what is wrong with the file, BuilderError where there is no Docker
+        Compose that is new enough.
+        """
+
+    def services(
+        self, composed: Composed, files: Mapping[str, HostFile], *, image: LocalImage, platform: Platform
+    ) -> AbstractContextManager[Services]:
+        """Services to bring up. In the end all is removed, volumes too, by the next run's `sweep` at the latest."""
+
+    def pytest(
+        self,
+        files: Mapping[str, HostFile],
+        *,
+        image: LocalImage,
+        platform: Platform,
+        allow: Collection[str],
+        allowing: str,
+        services: Services | None,
+        timeout: float,
+    ) -> HostRan:
+        """Run pytest on these files, with the fixtures of `dsci.fixtures`, at most `timeout` seconds.
+
+        It sees nothing of this machine's environment but how the engine is reached, unless "host-environment" is in
+        `allow`.
+        """
+
+    def cancel(self) -> None:
+        """End what is going on; nothing begins any more."""
 
 
 # ----------------------------------------------------------------------------------------------------------- machine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from tests import realengine
 from tests.realengine import NATIVE
 
 from dsci.drivers.engine import DockerEngine
+from dsci.drivers.hostside import HostSide
 from dsci.drivers.runs import Run
 from dsci.model.limits import Limits
 from dsci.model.reference import Reference
@@ -140,6 +141,11 @@ def engine(run: Run) -> Iterator[DockerEngine]:
     engine.collect(wait=True)
 
 
+@pytest.fixture
+def host_side(run: Run) -> HostSide:
+    return HostSide(os.environ, run)
+
+
 Subjects = Callable[..., Subject]
 
 
@@ -159,6 +165,8 @@ def subject(engine: DockerEngine) -> Iterator[Subjects]:
         memory: int = 0,
         disk: int = 0,
         executable: str = "",
+        allow: Collection[str] = (),
+        host_side: HostSide | None = None,
     ) -> Subject:
         contents = {path: text.encode() if isinstance(text, str) else text for path, text in (files or {}).items()}
         limits = Limits(check=timeout, suite=suite, processes=processes, memory=memory, disk=disk)
@@ -171,6 +179,9 @@ def subject(engine: DockerEngine) -> Iterator[Subjects]:
             bounds=bounds(limits, "raise suites.{}"),
             read=contents.__getitem__,
             executable=lambda path: path == executable,
+            allow=frozenset(allow),
+            allowing="allow {}",
+            host_side=host_side,
         )
 
     with closing:

@@ -80,11 +80,10 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
     @cached_property
     def state(self) -> Path:
-        """dsci's folder in the user's state folder (XDG Base Directory specification)."""
-        from pathlib import Path
+        """dsci's folder in the user's state folder."""
+        from dsci.drivers import runs
 
-        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        return Path(home) / "dsci"
+        return runs.state(os.environ)
 
     @property
     def measured(self) -> Path:
@@ -254,6 +253,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     @cached_property
     def hands(self) -> Hands:
         """Whom effects are had through."""
+        from dsci.drivers.hostside import HostSide
         from dsci.drivers.machine import ThisMachine
         from dsci.pipeline.world import Hands
 
@@ -264,6 +264,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             builders=self._buildx.builders,
             handed=self._buildx.handed,
             machine=ThisMachine(self.run.scratch),
+            host_side=HostSide(os.environ, self.run),
             console=self.console,
             forge=self.forge,
             nonce=self.run.nonce,

@@ -34,8 +34,8 @@ class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 #: What a suite may be allowed: privileged containers, added capabilities, folders of the engine's machine, and
-#: variables and files of variables of the machine that dsci runs on.
-Allowance = Literal["privileged", "capabilities", "bind-mounts", "host-environment"]
+#: variables and files of variables of the machine that dsci runs on; and Python tests that run on that machine.
+Allowance = Literal["privileged", "capabilities", "bind-mounts", "host-environment", "host-tests"]
 
 
 class SuiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

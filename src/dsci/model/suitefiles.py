@@ -35,7 +35,7 @@ def below(owner: str, root: str, tree: Tree, allow: Sequence[str], limits: Limit
     there is theirs to use.
     """
     files = tree.under(root)
-    composed = {_folder(path) for path in files if _COMPOSE.match(_name(path))}
+    composed = {_folder(path) for path in files if is_compose(path)}
     services = sorted(composed - {"", root})
     rest = [path for path in files if not any(path.startswith(f"{service}/") for service in services)]
     checks = [path for path in rest if path.endswith((".yaml", ".yml")) and path.count("/") <= root.count("/") + 1]
@@ -59,7 +59,7 @@ def below(owner: str, root: str, tree: Tree, allow: Sequence[str], limits: Limit
         if found := [path for path in rest if named.match(_name(path))]:
             # A file that is named itself stands alone; in a folder everything may need everything.
             suites.append(suite(kind, kind, _folder(root) if root in found else root, rest))
-    if any(_MODULE.match(_name(path)) for path in host):
+    if any(map(is_module, host)):
         suites.append(suite("host", "host", f"{root}/{_HOST}", host))
     return [*suites, *(suite(_name(service), "service", service, tree.under(service)) for service in services)]
 
@@ -67,6 +67,16 @@ def below(owner: str, root: str, tree: Tree, allow: Sequence[str], limits: Limit
 def tests(suite: Suite) -> tuple[str, ...]:
     """The files of a suite that are tests themselves, where it is one that runs in a single container."""
     return tuple(path for path in suite.files if _INSIDE[suite.kind].match(_name(path)))
+
+
+def is_module(path: str) -> bool:
+    """Whether pytest takes a file for a module of tests by its name."""
+    return bool(_MODULE.match(_name(path)))
+
+
+def is_compose(path: str) -> bool:
+    """Whether Docker Compose takes a file by its name."""
+    return bool(_COMPOSE.match(_name(path)))
 
 
 def _name(path: str) -> str:

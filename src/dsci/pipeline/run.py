@@ -103,6 +103,8 @@ class Runner:
                     future.cancel()
                 self._shop.builder.cancel()
                 self._shop.engine.cancel()
+                if self._shop.host_side is not None:
+                    self._shop.host_side.cancel()
                 raise
             finally:
                 pool.shutdown()

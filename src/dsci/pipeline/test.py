@@ -101,6 +101,7 @@ def test(
                 sizes.size((at_hand(shop, target, image) or in_registry(shop, target, image)).manifest),
                 sizes.released(shop, target),
             ),
+            host_side=shop.host_side,
         )
 
     def one(suite: Suite) -> SuiteReport:

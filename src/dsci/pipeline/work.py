@@ -188,5 +188,6 @@ def workshop(world: World, hands: Hands, now: Snapshot, facts: Facts, builders: 
         inactivity=seconds(now.settings.builder.inactivity),
         host=hands.host,
         time=Total(seconds(now.settings.suites.total_timeout)),
+        host_side=hands.host_side,
         nonce=hands.nonce,
     )

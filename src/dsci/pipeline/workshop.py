@@ -13,7 +13,7 @@ from dsci.model.family import TargetId
 from dsci.model.oci import Platform
 from dsci.model.reference import EMBEDDED, Reference, Repository
 from dsci.pipeline.snapshot import Snapshot
-from dsci.ports import INACTIVITY, Builder, Console, Engine, Git, Handed, KnownBuilders, Registry
+from dsci.ports import INACTIVITY, Builder, Console, Engine, Git, Handed, HostSide, KnownBuilders, Registry
 from dsci.suites.clock import Total
 
 
@@ -50,6 +50,8 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     """This machine's environment, for suites that are allowed to reach it; None where nothing is allowed."""
     time: Total = msgspec.field(default_factory=Total)
     """The time that all suites have together."""
+    host_side: HostSide | None = None
+    """What runs on this machine for suites; None where nothing is tested."""
     nonce: str
     """What tells this run's names in the engine and the registry from those of another run at the same time."""
 

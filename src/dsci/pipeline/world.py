@@ -10,7 +10,7 @@ from dsci.model.oci import Digest, Platform
 from dsci.model.reference import Reference
 from dsci.pipeline.remote import Remote
 from dsci.pipeline.snapshot import Source
-from dsci.ports import Builder, Console, Engine, Forge, Handed, KnownBuilders, Machine, Registry
+from dsci.ports import Builder, Console, Engine, Forge, Handed, HostSide, KnownBuilders, Machine, Registry
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +38,7 @@ class Hands(msgspec.Struct, frozen=True, kw_only=True):
     builders: KnownBuilders
     handed: Handed
     machine: Machine
+    host_side: HostSide
     console: Console
     forge: Callable[[str], Forge | None]
     """The forge of this kind (`auto`, `github`, `gitlab`); None where `auto` finds none that it may write to."""

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from dsci.errors import ConfigError
 from dsci.model.family import Suite
 from dsci.model.report import Check, SuiteReport, Verdict
-from dsci.suites import inside, native, nativefile, pytest_inside, structure, structurefile
+from dsci.suites import host, inside, native, nativefile, pytest_inside, service, structure, structurefile
 from dsci.suites.subject import Subject
 
 
@@ -95,6 +95,10 @@ def _checks(suite: Suite, subject: Subject) -> Iterator[Check]:
             if nativefile.is_native(text):
                 return _native(subject, text, suite.path)
             return structure.run(subject, *structurefile.located(text, file=suite.path))
+        case "host":
+            return host.run(subject, suite)
+        case "service":
+            return service.run(subject, suite)
         case _:
             return pytest_inside.run(subject, suite)
 

@@ -25,6 +25,7 @@ from dsci.ports import (
     Engine,
     FileEntry,
     Files,
+    HostSide,
     LocalImage,
     Special,
 )
@@ -116,7 +117,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A suite file's content by its path from the repository's root."""
     executable: Callable[[str], bool]
     allow: frozenset[str] = frozenset()
-    """What of this machine suites may reach (`structure.ALLOWANCES`)."""
+    """What of this machine suites may reach (`config.Allowance`)."""
     allowing: str = ""
     """How more is allowed: a sentence in which `{}` stands for it."""
     host: Mapping[str, str] = msgspec.field(default_factory=dict)
@@ -125,6 +126,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """How many bytes the image has, compressed, and the last release, with its version; None where nobody knows."""
     digest: str = ""
     """The image's digest, where it has one before it is pushed."""
+    host_side: HostSide | None = None
+    """What runs on this machine; None where nothing does."""
     clock: Clock = msgspec.field(default_factory=Clock)
     bounds: Bounds = UNBOUNDED
     """What one container may take, but for its time, and how more is given."""

@@ -1,0 +1,107 @@
+"""Service suites: what a compose file describes is brought up, tested, and taken down with its volumes.
+
+The image under test is named `${DSCI_IMAGE}` in it, and has to be one of its services. What would reach this machine is
+found before anything is started, and refused unless it is allowed. That all services come up, healthy where they have a
+health check, is the first check; test modules beside the file are run on this machine while they are up (`host`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+
+from dsci.errors import ConfigError
+from dsci.model import composefile, suitefiles
+from dsci.model.composefile import IMAGE, Reach, Source
+from dsci.model.family import Suite
+from dsci.model.report import Check, Verdict
+from dsci.model.text import clean
+from dsci.ports import REACHES, Composed, HostFile, Services
+from dsci.suites import host
+from dsci.suites.subject import Subject
+
+#: The check that everything came up.
+UP = "services come up"
+#: How much of each service's log stands in a report, in characters of each stream.
+_SHOWN = 4000
+
+
+def run(subject: Subject, suite: Suite) -> Iterator[Check]:
+    """Bring the services of a suite up and run what tests them. Raises ConfigError for what is not allowed."""
+    deadline = time.monotonic() + subject.timeout
+    files = host.files(subject, suite)
+    tested = any(map(suitefiles.is_module, files))
+    if tested:
+        host.permitted(subject, suite.path)
+    composed = _composed(subject, suite, files)
+    side = host.side(subject)
+    with side.services(composed, files, image=subject.image, platform=subject.platform) as services:
+        began = time.monotonic()
+        why = services.up(deadline - began)
+        seconds = time.monotonic() - began
+        if why:
+            yield Check(name=UP, verdict=Verdict.FAILED, seconds=seconds, detail=f"{why}\n{_logs(services)}")
+            return
+        yield Check(name=UP, verdict=Verdict.PASSED, seconds=seconds)
+        if tested:
+            for check in host.tests(subject, suite, services, max(1.0, deadline - time.monotonic())):
+                if check.name == suite.name:  # pytest did not come to its end, so no test shows them
+                    check = Check(name=check.name, verdict=check.verdict, detail=f"{check.detail}\n{_logs(services)}")
+                yield check
+
+
+def _composed(subject: Subject, suite: Suite, files: Mapping[str, HostFile]) -> Composed:
+    """What Docker Compose makes of the suite's file, once it is sure that nothing is asked that may not be."""
+    named = [name for name in files if "/" not in name and suitefiles.is_compose(name)]
+    if len(named) != 1:
+        raise ConfigError(f"{suite.path}: {', '.join(sorted(named))}: a suite has one compose file", hint="join them")
+    place = f"{suite.path}/{named[0]}"
+    source = composefile.read(files[named[0]].content.decode(errors="replace"), file=place)
+    given = {IMAGE, *composefile.assigned(files[".env"].content.decode(errors="replace") if ".env" in files else "")}
+    _check(subject, source, (*source.reaching, *source.wanted(given, REACHES)))
+    allowed = "host-environment" in subject.allow
+    try:
+        composed = host.side(subject).composed(files, named[0], {IMAGE: str(subject.image)}, open=allowed)
+    except ConfigError as error:
+        error.about(place)
+        raise
+    _check(subject, source, composefile.reaching(composed.model, composed.folder))
+    services = composed.model.get("services") or {}
+    if not any((service or {}).get("image") == str(subject.image) for service in services.values()):
+        raise ConfigError(
+            f"{place}: no service runs the image under test", hint=f"name it in one of them: image: ${{{IMAGE}}}"
+        )
+    return composed
+
+
+def _check(subject: Subject, source: Source, found: tuple[Reach, ...]) -> None:
+    """Raises ConfigError for what reaches this machine and is not allowed, each with its place."""
+    refused = [each for each in found if each.allowance not in subject.allow]
+    if not refused:
+        return
+    lines = [
+        f"{source.location.at(*each.path)}: {'.'.join(each.path)}: {each.what} "
+        + ("would reach this machine, and is not allowed" if each.allowance else "is not taken in a suite")
+        for each in refused
+    ]
+    wanted = ", ".join(sorted({each.allowance for each in refused if each.allowance}))
+    cures = sorted({each.cure for each in refused if each.cure})
+    raise ConfigError(
+        "\n".join(dict.fromkeys(lines)),
+        hint="; ".join([*cures, *([subject.allowing.format(wanted)] if wanted else [])]),
+    )
+
+
+def _logs(services: Services) -> str:
+    """How each service goes, and the end of what it printed."""
+    told = []
+    for name in services.names():
+        container = services.service(name)
+        state = container.state()
+        health = f", {state.health}" if state.health else ""
+        how = "not started" if state.exit_code is None else f"ended with exit code {state.exit_code}"
+        how = "running" if state.running else how
+        told.append(f"--- {name}: {how}{health}")
+        told += [clean(said, _SHOWN).rstrip() for said in state.said[-1:]]
+        told += [clean(log.decode(errors="replace"), _SHOWN).rstrip() for log in container.logs(4 * _SHOWN)]
+    return "\n".join(filter(None, told))

@@ -1,0 +1,343 @@
+"""Services brought up by the real Docker Compose: verdicts, what survives, what is refused, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.realengine import containers, docker, networks, volumes
+from tests.suites.conftest import Subjects
+
+from dsci.drivers.engine import DockerEngine
+from dsci.drivers.hostside import HostSide
+from dsci.drivers.runs import LABEL, Run
+from dsci.errors import BuilderError
+from dsci.model.family import Suite
+from dsci.model.reference import Reference
+from dsci.model.report import Check, Verdict
+from dsci.suites import run as suites
+
+pytestmark = pytest.mark.engine
+
+PASS, FAIL, SKIP = Verdict.PASSED, Verdict.FAILED, Verdict.SKIPPED
+FOLDER = "images/x/suites/db"
+UP = "services come up"
+#: A service that stays.
+STAYS = "services: {a: {image: '${DSCI_IMAGE}', init: true, command: [sleep, '600']}}\n"
+Runs = Callable[..., dict[str, Check]]
+
+
+@pytest.fixture
+def checks(subject: Subjects, host_side: HostSide) -> Runs:
+    """Runs files as a service suite; gives its checks by the names of their tests."""
+
+    def run(image: Reference, files: dict[str, str | bytes], **more: Any) -> dict[str, Check]:
+        placed = {
+            f"{FOLDER}/{name}": textwrap.dedent(text) if isinstance(text, str) else text for name, text in files.items()
+        }
+        suite = Suite(name="x/db", kind="service", owner="x", path=FOLDER, files=tuple(sorted(placed)), timeout=60)
+        tested = subject(image, placed, **{"allow": ["host-tests"], "host_side": host_side, **more})
+        report = suites.run(suite, tested, target="x@linux/amd64")
+        return {check.name.rpartition("::")[2]: check for check in report.checks}
+
+    return run
+
+
+@pytest.fixture
+def nothing_left(run: Run) -> Callable[[], bool]:
+    """Whether the engine has nothing of this run any more."""
+
+    def look() -> bool:
+        label = f"{LABEL}={run.id}"
+        return not (containers(label) or volumes(label) or networks(label))
+
+    return look
+
+
+def verdicts(found: dict[str, Check]) -> dict[str, Verdict]:
+    return {name: check.verdict for name, check in found.items()}
+
+
+def test_data_on_a_named_volume_survives_a_restart_and_the_containers_and_goes_in_the_end(
+    checks: Runs, python: Reference, nothing_left: Callable[[], bool]
+) -> None:
+    found = checks(
+        python,
+        {
+            "compose.yaml": """
+            services:
+              web:
+                image: ${DSCI_IMAGE}
+                command: [python3, -m, http.server, "8080", --directory, /data]
+                init: true
+                environment: {WORD: "${WORD:-of the file}", PRICE: "5$$"}
+                volumes: [data:/data]
+                ports: ["8080:8080"]
+                depends_on: {prepare: {condition: service_completed_successfully}}
+                healthcheck: {test: [CMD, test, -d, /data], interval: 1s}
+              prepare: {image: "${DSCI_IMAGE}", command: [sh, -c, "echo prepared > /data/first"], volumes: [data:/data]}
+            volumes: {data: {}}
+            """,
+            "test_data.py": """
+            def test_written_by_a_job(service, http):
+                assert http.get(service("web").url(8080, "first")).text == "prepared\\n"
+
+            def test_environment(service):
+                assert service("web").exec_cmd("sh -c 'echo $WORD $PRICE'") == "of the file 5$"
+
+            def test_survives_a_restart(service, http):
+                web = service("web")
+                web.exec_cmd("sh -c 'echo kept > /data/x; echo lost > /tmp/x'")
+                before = web.running.id
+                web.restart()
+                assert web.running.id == before
+                assert http.get(web.url(8080, "x")).text == "kept\\n"
+
+            def test_survives_being_killed(service, http):
+                web = service("web")
+                web.kill()
+                assert web.running.attrs["State"]["Running"] is False
+                web.start()
+                assert http.get(web.url(8080, "x")).text == "kept\\n"
+
+            def test_survives_its_containers(compose, http):
+                web = compose.service("web")
+                before = web.running.id
+                compose.down()
+                compose.up()
+                assert web.running.id != before
+                assert web.exec("test -e /tmp/x").exit_code == 1
+                assert http.get(web.url(8080, "x")).text == "kept\\n"
+
+            def test_logs(compose):
+                assert '"GET /x HTTP/1.1" 200' in compose.logs()["web"]
+
+            def test_health(service):
+                service("web").wait_for(healthy=True, log="GET /x")
+                assert service("web").health() == "healthy"
+            """,
+        },
+    )
+    assert set(verdicts(found).values()) == {PASS}, found
+    assert len(found) == 8 and found[UP].seconds > 0
+    assert nothing_left()
+
+
+def test_files_of_the_suite_are_mounted_wherever_the_engine_is(
+    checks: Runs, bare: Reference, nothing_left: Callable[[], bool]
+) -> None:
+    """Folders and single files, read-only and not, an empty folder, a file as config and as secret; binary content."""
+    found = checks(
+        bare,
+        {
+            "compose.yaml": """
+            services:
+              a: &a
+                image: ${DSCI_IMAGE}
+                command: [sleep, "600"]
+                init: true
+                env_file: settings.env
+                volumes:
+                  - ./conf/app.conf:/etc/app.conf:ro
+                  - ./conf:/etc/all
+                  - ./made:/made
+                  - .:/everything:ro
+                configs: [written, {source: filed, target: /etc/filed}]
+                secrets: [password]
+              b: {<<: *a, container_name: other}
+            configs:
+              written: {content: "costs $$5\\n"}
+              filed: {file: conf/app.conf}
+            secrets: {password: {file: ./conf/password}}
+            """,
+            "settings.env": "FROM_FILE=yes\n",
+            "conf/app.conf": "setting = 1\n",
+            "conf/password": b"\xff\x00",
+            "conf/hook.sh": "#!/bin/sh\necho hooked\n",
+            "test_mounts.py": """
+            def test_contents(service):
+                a = service("a")
+                assert a.exec_cmd("cat /etc/app.conf /etc/filed /written") == "setting = 1\\nsetting = 1\\ncosts $5"
+                assert a.exec_cmd("od -An -tx1 /run/secrets/password").split() == ["ff", "00"]
+                assert a.exec_cmd("sh -c 'echo $FROM_FILE'") == "yes"
+                assert a.exec_cmd("ls /etc/all /everything").split() == [
+                    "/etc/all:", "app.conf", "hook.sh", "password",
+                    "/everything:", "compose.yaml", "conf", "made", "settings.env", "test_mounts.py",
+                ]
+
+            def test_rights(service):
+                a = service("a")
+                assert a.exec_cmd("/etc/all/hook.sh") == "hooked"
+                assert a.exec("sh -c 'echo x > /etc/app.conf'").exit_code
+                assert a.exec("sh -c 'echo x > /everything/x'").exit_code
+
+            def test_both_see_what_is_written(service):
+                service("a").exec_cmd("sh -c 'echo shared > /made/x'")
+                assert service("b").exec_cmd("cat /made/x") == "shared"
+                assert service("a").exec_cmd("getent hosts other").endswith("other")
+            """,
+        },
+        executable=f"{FOLDER}/conf/hook.sh",
+    )
+    assert set(verdicts(found).values()) == {PASS}, found
+    assert nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("service", "why"),
+    [
+        ("command: [sh, -c, 'echo last words; exit 3']", ["exited (3)", "a: ended with exit code 3", "last words"]),
+        ("command: [sh, -c, 'echo done']", ["exited (0)", "done"]),
+        (
+            "command: [sleep, '600'], healthcheck: {test: [CMD-SHELL, echo sick; false], interval: 0.2s, retries: 1}",
+            ["is unhealthy", "a: running, unhealthy", "sick"],
+        ),
+        ("command: [/no/such]", ["exited (127)", "exec /no/such failed"]),
+    ],
+)
+def test_services_that_do_not_come_up_fail_with_their_logs(
+    checks: Runs, bare: Reference, nothing_left: Callable[[], bool], service: str, why: list[str]
+) -> None:
+    text = f"services: {{a: {{image: '${{DSCI_IMAGE}}', init: true, {service}}}}}\n"
+    found = checks(bare, {"compose.yaml": text, "test_x.py": "def test_x(): pass\n"})
+    assert verdicts(found) == {UP: FAIL}
+    assert all(part in found[UP].detail for part in why), found[UP].detail
+    assert nothing_left()
+
+
+def test_services_that_are_not_up_in_time(checks: Runs, bare: Reference, nothing_left: Callable[[], bool]) -> None:
+    sick = "{test: [CMD, 'false'], interval: 1s, start_period: 600s}"
+    found = checks(bare, {"compose.yaml": STAYS.replace("init:", f"healthcheck: {sick}, init:")}, timeout=6)
+    assert verdicts(found) == {UP: FAIL} and "a: running, starting" in found[UP].detail, found
+    assert nothing_left()
+
+
+def test_services_without_tests_need_no_python_here(
+    checks: Runs, bare: Reference, nothing_left: Callable[[], bool]
+) -> None:
+    found = checks(bare, {"compose.yaml": STAYS}, allow=[])
+    assert verdicts(found) == {UP: PASS} and nothing_left()
+
+
+def test_a_test_that_fails_shows_the_services_logs_and_late_ones_as_well(
+    checks: Runs, bare: Reference, nothing_left: Callable[[], bool]
+) -> None:
+    compose = STAYS.replace("[sleep, '600']", "[sh, -c, 'echo on a; sleep 600']")
+    found = checks(bare, {"compose.yaml": compose, "test_x.py": "def test_x(service): assert service is None\n"})
+    assert verdicts(found) == {UP: PASS, "test_x": FAIL}
+    assert "log of a" in found["test_x"].detail and "on a" in found["test_x"].detail
+    late = checks(
+        bare, {"compose.yaml": compose, "test_x.py": "import time\ndef test_x(): time.sleep(60)\n"}, timeout=5
+    )
+    assert verdicts(late) == {UP: PASS, "x/db": FAIL}
+    assert "test_x.py::test_x was going on" in late["x/db"].detail and "--- a: running\non a" in late["x/db"].detail
+    assert nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("files", "allow", "why"),
+    [
+        (
+            {"compose.yaml": STAYS.replace("init:", "privileged: true, volumes: ['/etc:/e', './x:/x'], init:")},
+            [],
+            [
+                f"{FOLDER}/compose.yaml:1: services.a.privileged: privileged would reach this machine",
+                "services.a.volumes.0: /etc of the engine's machine would reach this machine",
+                "allow bind-mounts, privileged",
+            ],
+        ),
+        ({"compose.yaml": STAYS.replace("init:", "build: ., init:")}, ["privileged"], ["a build is not taken"]),
+        ({"compose.yaml": STAYS.replace("600", "$HOST_WORD")}, [], ["the variable HOST_WORD of this machine"]),
+        ({"compose.yaml": STAYS.replace("600", "${HOME:-1}")}, [], ["the variable HOME of this machine"]),
+        ({"compose.yaml": STAYS.replace("init:", "env_file: ../x.env, init:")}, [], ["the file ../x.env is not taken"]),
+        ({"compose.yaml": "services: {a: {image: other}}\n"}, [], ["no service runs the image under test"]),
+        (
+            {"compose.yaml": "services: {a: {imag: other}}\n"},
+            [],
+            ["compose.yaml: Docker Compose does not", "imag"],
+        ),
+        ({"compose.yaml": "services: [\n"}, [], ["compose.yaml:2: not valid YAML"]),
+        (
+            {"compose.yaml": STAYS, "compose.yml": STAYS},
+            [],
+            ["compose.yaml, compose.yml: a suite has one"],
+        ),
+        ({"compose.yaml": STAYS, "test_x.py": "def test_x(): pass\n"}, ["privileged"], ["would run on this machine"]),
+    ],
+)
+def test_what_would_reach_this_machine_is_refused_before_anything_starts(
+    checks: Runs, bare: Reference, files: dict[str, str | bytes], allow: list[str], why: list[str]
+) -> None:
+    found = checks(bare, files, allow=allow)
+    assert verdicts(found) == {"x/db": FAIL}
+    assert all(part in found["x/db"].detail for part in why), found["x/db"].detail
+
+
+def test_what_is_allowed_is_given(
+    checks: Runs, bare: Reference, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "word").write_text("from here\n")
+    monkeypatch.setenv("HOST_WORD", "of the host")
+    found = checks(
+        bare,
+        {
+            "compose.yaml": STAYS.replace(
+                "init:", f"privileged: true, volumes: ['{tmp_path}:/here'], environment: [HOST_WORD], init:"
+            ),
+            "test_x.py": """
+            def test_x(service):
+                a = service("a")
+                assert a.exec_cmd("cat /here/word") == "from here"
+                assert a.exec_cmd("sh -c 'echo $HOST_WORD'") == "of the host"
+                assert a.exec("mount -t tmpfs none /mnt").exit_code == 0
+            """,
+        },
+        allow=["host-tests", "privileged", "bind-mounts", "host-environment"],
+        host_side=HostSide(dict(os.environ), run),
+    )
+    assert verdicts(found) == {UP: PASS, "test_x": PASS}, found
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("exit 1", "has no Docker Compose"),
+        ("echo 2.11.2", "Docker Compose is 2.11.2, which is too old"),
+        ("echo Docker Compose version dev", "has no Docker Compose"),
+    ],
+)
+def test_no_docker_compose_that_is_new_enough(
+    checks: Runs, bare: Reference, run: Run, tmp_path: Path, script: str, why: str
+) -> None:
+    fake = tmp_path / "bin" / "docker"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    side = HostSide({**os.environ, "PATH": str(fake.parent)}, run)
+    with pytest.raises(BuilderError, match=why) as raised:
+        checks(bare, {"compose.yaml": STAYS}, host_side=side)
+    assert "docker-compose-plugin" in raised.value.hint
+
+
+def test_services_are_taken_down_when_their_run_is_ended(
+    checks: Runs, bare: Reference, run: Run, engine: DockerEngine, host_side: HostSide, nothing_left: Callable[[], bool]
+) -> None:
+    sick = "{test: [CMD, 'false'], interval: 1s, start_period: 600s}"
+    files: dict[str, str | bytes] = {"compose.yaml": STAYS.replace("init:", f"healthcheck: {sick}, init:")}
+    ended: list[dict[str, Check]] = []
+    thread = threading.Thread(target=lambda: ended.append(checks(bare, files)))
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not docker("ps", "--quiet", "--filter", f"label={LABEL}={run.id}") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    engine.cancel()
+    host_side.cancel()
+    thread.join(20)
+    assert not thread.is_alive() and verdicts(ended[0]) == {UP: FAIL}
+    assert nothing_left()
