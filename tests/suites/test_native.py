@@ -316,3 +316,26 @@ start: {{until: {{health: healthy}}}}
 checks: [{{run: [python3, -c, "{inside}"], stdout: hello}}]
 """
     assert [(check.verdict, check.detail) for check in checked(subject, server, text)] == [(PASS, "")] * 2
+
+
+def test_a_restart_keeps_what_was_written(subject: Subjects, bare: Reference) -> None:
+    text = """
+start: {command: [sh, -c, "echo begins; sleep 600"]}
+checks:
+  - run: touch /left
+  - {log: "(?s)begins.*begins", name: begun twice}
+  - restart: 1s
+  - file: /left
+  - {log: "(?s)begins.*begins", within: 10s}
+"""
+    judge(
+        checked(subject, bare, text),
+        [
+            ("start", PASS, ""),
+            ("touch /left", PASS, ""),
+            ("begun twice", FAIL, "does not match"),
+            ("restart", PASS, ""),
+            ("file /left", PASS, ""),
+            ("log", PASS, ""),
+        ],
+    )

@@ -341,3 +341,75 @@ def test_services_are_taken_down_when_their_run_is_ended(
     thread.join(20)
     assert not thread.is_alive() and verdicts(ended[0]) == {UP: FAIL}
     assert nothing_left()
+
+
+def test_checks_of_services_need_no_python_here(
+    checks: Runs, python: Reference, nothing_left: Callable[[], bool]
+) -> None:
+    found = checks(
+        python,
+        {
+            "compose.yaml": """
+            services:
+              web:
+                image: ${DSCI_IMAGE}
+                command: [sh, -c, "echo begins; exec python3 -m http.server 8080 --directory /data"]
+                init: true
+                volumes: [data:/data]
+                ports: ["8080"]
+                healthcheck: {test: [CMD, test, -d, /data], interval: 1s}
+              other: {image: "${DSCI_IMAGE}", init: true, command: [sleep, "600"], volumes: [data:/data]}
+            volumes: {data: {}}
+            """,
+            "checks.yaml": """
+            checks:
+              - {run: echo kept > /data/x; echo lost > /tmp/x, service: other}
+              - {http: /x, service: web, body: ^kept, within: 20s}
+              - {restart: 10s, service: web}
+              - {http: /x, service: web, body: ^kept, within: 20s, name: survives a restart}
+              - {log: "(?s)begins.*begins", service: web, within: 10s}
+              - {health: healthy, service: web, within: 20s}
+              - {port: 8080, service: web}
+              - {port: 8081, service: web, open: false}
+              - {file: /tmp/x, service: other, contains: lost}
+              - {run: "false", service: web}
+              - {stop: 10s, service: other, exit: [0, 143]}
+              - {run: "true", service: other, name: is stopped}
+              - {http: /, service: other, skip: not today}
+            """,
+        },
+        allow=[],
+    )
+    wanted = {
+        UP: PASS,
+        "other: echo kept > /data/x; echo lost > /tmp/x": PASS,
+        "web: GET /x": PASS,
+        "web: restart": PASS,
+        "web: survives a restart": PASS,
+        "web: log": PASS,
+        "web: health: healthy": PASS,
+        "web: port 8080 is open": PASS,
+        "web: port 8081 is closed": PASS,
+        "other: file /tmp/x": PASS,
+        "web: false": FAIL,
+        "other: stop": PASS,
+        "other: is stopped": FAIL,
+        "other: GET /": SKIP,
+    }
+    assert verdicts(found) == wanted, found
+    assert "has ended with exit code" in found["other: is stopped"].detail
+    assert nothing_left()
+
+
+def test_mistakes_of_checks_are_found_before_anything_starts(
+    checks: Runs, bare: Reference, host_side: HostSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(HostSide, "services")
+    text = "checks:\n- {run: x, service: b}\n- {run: x}\n- {image: {user: x}, service: a}\nstart: {}\n"
+    found = checks(bare, {"compose.yaml": STAYS, "checks.yaml": text}, allow=[])
+    assert found["x/db"].detail.splitlines()[:4] == [
+        f"{FOLDER}/checks.yaml:2: checks.0.service: name one of a",
+        f"{FOLDER}/checks.yaml:3: checks.1.service: name one of a",
+        f"{FOLDER}/checks.yaml:4: checks.2: it looks at the image alone: write it in a suite of its own",
+        f"{FOLDER}/checks.yaml:1: how services run is said in their compose file: here are only checks",
+    ]

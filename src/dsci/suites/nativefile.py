@@ -7,7 +7,7 @@ A file is read strictly, and every mistake is told with its line before anything
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -37,6 +37,8 @@ class _Check(_Struct, frozen=True, kw_only=True, tag_field="kind"):
     """Why it is not run. There is no skip without a reason."""
     retries: int = 0
     """How often it is run again after a failure. One that passes then is reported as flaky."""
+    service: str = ""
+    """Which service it looks at, in a suite of services."""
 
 
 class Run(_Check, frozen=True, kw_only=True, tag="run"):
@@ -146,6 +148,13 @@ class Stop(_Check, frozen=True, kw_only=True, tag="stop"):
     exit: int | tuple[int, ...] = 0
 
 
+class Restart(_Check, frozen=True, kw_only=True, tag="restart"):
+    """What runs is asked to stop, and started again: what is on its disks stays."""
+
+    restart: str
+    """How long it may take to stop; then it is killed."""
+
+
 class Shipped(_Check, frozen=True, kw_only=True, tag="check", rename={"excepting": "except"}):
     """A check that comes with dsci (`shipped`)."""
 
@@ -165,7 +174,7 @@ class Shipped(_Check, frozen=True, kw_only=True, tag="check", rename={"excepting
     timeout: str = ""
 
 
-Check = Run | File | Image | Http | Port | Log | Health | Stop | Shipped
+Check = Run | File | Image | Http | Port | Log | Health | Stop | Restart | Shipped
 
 
 class Until(_Struct, frozen=True, kw_only=True):
@@ -207,7 +216,7 @@ class NativeFile(_Struct, frozen=True, kw_only=True):
 
 #: See `structurefile._SEEN`: types are looked at while no other thread does.
 _SEEN = msgspec.json.Decoder(NativeFile)
-_STARTED = (Http, Port, Log, Health, Stop)
+_STARTED = (Http, Port, Log, Health, Stop, Restart)
 #: What each shipped check takes beside what every check does.
 _OPTIONS = {
     "imports": {"only", "excepting", "names", "timeout"},
@@ -224,7 +233,7 @@ _ANY_OPTION = set().union(*_OPTIONS.values())
 _WHILE_RUNNING = ("init", "clean-log")
 _BY_PATTERN = ("libraries", "no-secrets", "no-caches", "clean-log")
 _PATTERNS = ("stdout", "stdout_lacks", "stderr", "stderr_lacks", "contains", "lacks", "body", "body_lacks", "log")
-_TIMES = ("timeout", "within", "stop")
+_TIMES = ("timeout", "within", "stop", "restart")
 
 
 class _Reader(yamlfile.Reader):
@@ -265,10 +274,13 @@ def parse(text: str, *, file: str) -> NativeFile:
     return located(text, file=file)[0]
 
 
-def located(text: str, *, file: str) -> tuple[NativeFile, Location]:
-    """The same, and where all of it stands."""
+def located(text: str, *, file: str, services: Collection[str] | None = None) -> tuple[NativeFile, Location]:
+    """The same, and where all of it stands.
+
+    With `services` each check looks at one of them, and how they run is said elsewhere.
+    """
     found, location = yamlfile.load(text, NativeFile, file=file, hint=HINT, reader=_Reader)
-    if problems := list(_problems(found, location)):
+    if problems := [*_problems(found, location, services), *_of_services(found, location, services)]:
         raise ConfigError("\n".join(problems), hint=HINT)
     return found, location
 
@@ -278,7 +290,7 @@ def each(texts: Texts) -> tuple[str, ...]:
     return (texts,) if isinstance(texts, str) else texts
 
 
-def _problems(found: NativeFile, location: Location) -> Iterator[str]:
+def _problems(found: NativeFile, location: Location, services: Collection[str] | None) -> Iterator[str]:
     """What is wrong with a file that can be read."""
     if not found.checks:
         yield f"{location.at('checks')}: checks: there is none"
@@ -295,7 +307,7 @@ def _problems(found: NativeFile, location: Location) -> Iterator[str]:
         if isinstance(check, Shipped):
             yield from _of_shipped(check, path, location)
         runs = isinstance(check, _STARTED) or (isinstance(check, Shipped) and check.check in _WHILE_RUNNING)
-        if runs and found.start is None:
+        if runs and found.start is None and services is None:
             kind = check.check if isinstance(check, Shipped) else check.__struct_config__.tag
             yield f"{where}: {kind} looks at the image while it runs: say how it is started, if only by `start: {{}}`"
         if isinstance(check, Http | Port) and not reached:
@@ -309,9 +321,26 @@ def _problems(found: NativeFile, location: Location) -> Iterator[str]:
         if isinstance(check, Http) and not check.http.startswith("/"):
             yield f"{where}.http: {check.http!r} is no path: it begins with /"
     stops = [n for n, check in enumerate(found.checks) if isinstance(check, Stop)]
-    for n, check in enumerate(found.checks[stops[0] + 1 :] if stops else (), stops[0] + 1 if stops else 0):
+    if not stops or services is not None:
+        return
+    for n, check in enumerate(found.checks[stops[0] + 1 :], stops[0] + 1):
         if not isinstance(check, Log | Image) and not (isinstance(check, Shipped) and check.check not in ("init",)):
             yield f"{location.at('checks', str(n))}: checks.{n}: it is stopped by then: only its log can be looked at"
+
+
+def _of_services(found: NativeFile, location: Location, services: Collection[str] | None) -> Iterator[str]:
+    """What is said of services where there are none, and what is not where there are some."""
+    for n, check in enumerate(found.checks):
+        where = f"{location.at('checks', str(n))}: checks.{n}"
+        if services is None:
+            if check.service:
+                yield f"{where}.service: there are no services: put the file beside their compose.yaml"
+        elif isinstance(check, Image) or (isinstance(check, Shipped) and check.check not in _WHILE_RUNNING):
+            yield f"{where}: it looks at the image alone: write it in a suite of its own"
+        elif check.service not in services:
+            yield f"{where}.service: name one of {', '.join(sorted(services))}{nearest(check.service, services)}"
+    if services is not None and found != NativeFile(checks=found.checks):
+        yield f"{location.at()}: how services run is said in their compose file: here are only checks"
 
 
 def _of_shipped(check: Shipped, path: tuple[str, ...], location: Location) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dsci.model import config as settings
 from dsci.model.text import line
 from dsci.ports import Files
 from dsci.suites.finding import Finding, matched
-from dsci.suites.nativefile import File, Health, Http, Image, Log, Metadata, Port, Run, Shipped, Stop, each
+from dsci.suites.nativefile import File, Health, Http, Image, Log, Metadata, Port, Restart, Run, Shipped, Stop, each
 from dsci.suites.subject import Subject
 
 #: How much of a file is looked at, in bytes.
@@ -20,8 +20,9 @@ _KINDS = {"file": "file", "directory": "directory", "link": "symlink"}
 
 
 def named(check: msgspec.Struct) -> str:
-    """What a check is called: by its name, else by what it looks at."""
-    return str(getattr(check, "name", "") or title(check))
+    """What a check is called: by its name, else by what it looks at; behind the service that it looks at."""
+    service = getattr(check, "service", "")
+    return (f"{service}: " if service else "") + str(getattr(check, "name", "") or title(check))
 
 
 def looked(subject: Subject, check: msgspec.Struct) -> Finding:
@@ -55,6 +56,8 @@ def title(check: msgspec.Struct) -> str:
             return f"health: {wanted}"
         case Stop():
             return "stop"
+        case Restart():
+            return "restart"
         case Shipped(check=kind):
             return kind
     raise TypeError(check)  # the form has no other

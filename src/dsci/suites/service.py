@@ -2,13 +2,16 @@
 
 The image under test is named `${DSCI_IMAGE}` in it, and has to be one of its services. What would reach this machine is
 found before anything is started, and refused unless it is allowed. That all services come up, healthy where they have a
-health check, is the first check; test modules beside the file are run on this machine while they are up (`host`).
+health check, is the first check. YAML files with checks beside it (`nativefile`) look at one service each time, through
+the engine; test modules are run on this machine (`host`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import composefile, suitefiles
@@ -17,7 +20,9 @@ from dsci.model.family import Suite
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean
 from dsci.ports import REACHES, Composed, HostFile, Services
-from dsci.suites import host
+from dsci.suites import host, nativefile
+from dsci.suites.nativelooks import named
+from dsci.suites.started import Started
 from dsci.suites.subject import Subject
 
 #: The check that everything came up.
@@ -34,6 +39,7 @@ def run(subject: Subject, suite: Suite) -> Iterator[Check]:
     if tested:
         host.permitted(subject, suite.path)
     composed = _composed(subject, suite, files)
+    checks = list(_checks(suite, files, composed))
     side = host.side(subject)
     with side.services(composed, files, image=subject.image, platform=subject.platform) as services:
         began = time.monotonic()
@@ -43,6 +49,9 @@ def run(subject: Subject, suite: Suite) -> Iterator[Check]:
             yield Check(name=UP, verdict=Verdict.FAILED, seconds=seconds, detail=f"{why}\n{_logs(services)}")
             return
         yield Check(name=UP, verdict=Verdict.PASSED, seconds=seconds)
+        for asked in checks:
+            left = replace(subject, timeout=max(1.0, deadline - time.monotonic()))
+            yield _checked(left, composed, services, asked)
         if tested:
             for check in host.tests(subject, suite, services, max(1.0, deadline - time.monotonic())):
                 if check.name == suite.name:  # pytest did not come to its end, so no test shows them
@@ -90,6 +99,24 @@ def _check(subject: Subject, source: Source, found: tuple[Reach, ...]) -> None:
         "\n".join(dict.fromkeys(lines)),
         hint="; ".join([*cures, *([subject.allowing.format(wanted)] if wanted else [])]),
     )
+
+
+def _checks(suite: Suite, files: Mapping[str, HostFile], composed: Composed) -> Iterator[nativefile.Check]:
+    """What the YAML files with checks say. Raises ConfigError."""
+    names = composed.model.get("services") or {}
+    for name in sorted(files):
+        text = files[name].content.decode(errors="replace")
+        if "/" not in name and name.endswith((".yaml", ".yml")) and nativefile.is_native(text):
+            yield from nativefile.located(text, file=f"{suite.path}/{name}", services=names)[0].checks
+
+
+def _checked(subject: Subject, composed: Composed, services: Services, check: nativefile.Check) -> Check:
+    """What a check of a service comes to."""
+    if check.skip:
+        return Check(name=named(check), verdict=Verdict.SKIPPED, detail=check.skip)
+    ports = composed.model["services"][check.service].get("ports") or ()
+    port = int(ports[0]["target"]) if ports else None
+    return Started(subject, services.service(check.service), port).checked(check).check
 
 
 def _logs(services: Services) -> str:

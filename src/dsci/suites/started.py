@@ -15,7 +15,7 @@ from dsci.model import config
 from dsci.model.bundle import Launch
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean, line
-from dsci.ports import Answer, Container, Question, Ran, Special
+from dsci.ports import NOTHING_SPECIAL, Answer, Container, Question, Ran, Special
 from dsci.suites import bundles, nativecommands, nativefile, shipped
 from dsci.suites.commands import OUTPUT_LIMIT
 from dsci.suites.finding import Finding, matched
@@ -27,6 +27,7 @@ from dsci.suites.nativefile import (
     Log,
     NativeFile,
     Port,
+    Restart,
     Run,
     Shipped,
     Start,
@@ -37,6 +38,8 @@ from dsci.suites.nativefile import (
 from dsci.suites.nativelooks import file, looked, named
 from dsci.suites.subject import Subject
 
+#: How a container was made that somebody else made.
+_UNKNOWN = Launch()
 #: Seconds between two looks.
 _PAUSE = 0.1
 #: The longest that one request may take, in seconds.
@@ -63,7 +66,7 @@ def run(subject: Subject, suite: NativeFile, special: Special) -> Iterator[Check
         environment=around,
         special=replace(special, ports=ports),
     ) as container:
-        it = _Started(subject, container, nativefile.default_port(suite, exposed), special, launch)
+        it = Started(subject, container, nativefile.default_port(suite, exposed), special, launch)
         began = time.monotonic()
         problems = it.ready(start)
         seconds = time.monotonic() - began
@@ -76,12 +79,18 @@ def run(subject: Subject, suite: NativeFile, special: Special) -> Iterator[Check
                 yield it.checked(check).check
 
 
-class _Started:
+class Started:
     """A container that goes on, and what can be asked of it."""
 
     def __init__(
-        self, subject: Subject, container: Container, port: int | None, special: Special, launch: Launch
+        self,
+        subject: Subject,
+        container: Container,
+        port: int | None,
+        special: Special = NOTHING_SPECIAL,
+        launch: Launch = _UNKNOWN,
     ) -> None:
+        """`port` is that of requests which name none; `launch` is how the container was made."""
         self._began = time.monotonic()
         self._launch = launch
         self._subject = subject
@@ -156,6 +165,8 @@ class _Started:
                 problems = self._in_time(lambda: self._not_healthy(check.health), check.within)
             case Stop():
                 problems = self._stopped(check)
+            case Restart():
+                problems = self._restarted(check)
             case Shipped(check="init"):
                 problems = shipped.of_first_process(check, self._container.first_process())
             case Shipped(check="clean-log"):
@@ -248,6 +259,11 @@ class _Started:
             return []
         killed = f": it was still running after {limit:g} s and was killed" if took >= limit else ""
         return [f"exit code {state.exit_code}, expected {' or '.join(map(str, wanted))}{killed}"]
+
+    def _restarted(self, check: Restart) -> list[str]:
+        self._container.stop(config.seconds(check.restart))
+        why = self._container.start()
+        return [f"it does not start again: {why}"] if why else []
 
 
 def _wrong(check: Http, answer: Answer) -> Iterator[str]:
