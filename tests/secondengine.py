@@ -29,9 +29,13 @@ _NETWORK = f"10.{64 + os.getpid() // 251 % 128}.{os.getpid() % 251}"
 
 
 class Endpoint(str):
-    """A DOCKER_HOST; `gateway` is this machine's address as the engine sees it."""
+    """A DOCKER_HOST; `gateway` is this machine's address as the engine sees it.
+
+    `remote` is the same engine as machines elsewhere reach it, if it is to be reached so.
+    """
 
     gateway: str
+    remote: str
 
 
 class _Relay(socketserver.BaseRequestHandler):
@@ -74,12 +78,12 @@ def _rule(what: str, table: str, chain: str, *match: str) -> None:
 
 @contextlib.contextmanager
 def second_engine(
-    hub: str, *, containerd_store: bool, programs: Path | None = None, online: bool = False
+    hub: str, *, containerd_store: bool, programs: Path | None = None, online: bool = False, remote: bool = False
 ) -> Iterator[Endpoint]:
     """The DOCKER_HOST of a fresh engine with the wanted image store, whose Docker Hub is `hub`.
 
-    It finds the programs of a folder before all others; with `online` its builds reach what this machine reaches. Who
-    is not root skips the test.
+    It finds the programs of a folder before all others; with `online` its builds reach what this machine reaches, with
+    `remote` it listens in its network too. Who is not root skips the test.
     """
     if os.geteuid() != 0:
         pytest.skip("a second engine needs root")
@@ -116,7 +120,7 @@ def second_engine(
         }
         (folder / "daemon.json").write_text(json.dumps(config))
         endpoint = Endpoint(f"unix://{folder}/docker.sock")
-        endpoint.gateway = here
+        endpoint.gateway, endpoint.remote = here, f"tcp://{there}:2375"
         with (folder / "log").open("wb") as log:
             daemon = subprocess.Popen(
                 [
@@ -128,6 +132,7 @@ def second_engine(
                     f"--exec-root={folder}/exec",
                     f"--pidfile={folder}/pid",
                     f"--host={endpoint}",
+                    *([f"--host={endpoint.remote}", "--tls=false"] if remote else []),
                 ],
                 stdout=log,
                 stderr=log,

@@ -148,7 +148,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read how dsci started this session, or begin a run of its own."""
     if file := config.getoption("--dsci-session"):
         session = msgspec.json.decode(Path(file).read_bytes(), type=Session)
-        threading.Thread(target=_end_with, args=(session.parent,), daemon=True).start()
+        if not hasattr(config, "workerinput"):  # pytest-xdist's workers end with the process that they work for
+            threading.Thread(target=_end_with, args=(session.parent,), daemon=True).start()
     else:
         run = config.stash[_RUN] = Run(runs.state(os.environ))
         run.sweep()

@@ -246,6 +246,21 @@ def test_no_suite_passes_that_did_not_test(checks: Runs, bare: Reference, files:
     assert why in next(iter(found.values())).detail
 
 
+def test_tests_run_side_by_side_where_the_suite_says_so(checks: Runs, bare: Reference) -> None:
+    pytest.importorskip("xdist")
+    test = """
+    import os, pytest, time
+
+    @pytest.mark.parametrize("n", [1, 2, 3, 4])
+    def test_x(container, n):
+        assert os.environ["PYTEST_XDIST_WORKER"]
+        time.sleep(1.5)  # in which a worker would be ended
+        assert container.run_and_wait(timeout=20, command=["echo", str(n)]) == f"{n}\\n"
+    """
+    found = checks(bare, {"pytest.ini": "[pytest]\naddopts = -n 2\n", "test_x.py": test})
+    assert verdicts(found) == {f"test_x[{n}]": PASS for n in (1, 2, 3, 4)}, found
+
+
 def test_the_whole_environment_only_where_it_is_allowed(
     checks: Runs, bare: Reference, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,6 @@ _REACHING = {
     "cap_add": "capabilities",
     "cgroup_parent": "privileged",
     "device_cgroup_rules": "privileged",
-    "device_requests": "privileged",
     "devices": "privileged",
     "mounts": "bind-mounts",
     "oom_kill_disable": "privileged",

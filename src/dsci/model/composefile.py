@@ -37,8 +37,8 @@ _ASSIGNED = re.compile(r"(?m)^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*[=:]")
 #: What a service may say that stays inside its containers.
 _CONTAINED = """
     annotations attach blkio_config cap_drop command container_name cpu_count cpu_percent cpu_period cpu_quota
-    cpu_shares cpus cpuset depends_on dns dns_opt dns_search domainname entrypoint environment env_file expose
-    extra_hosts group_add healthcheck hostname image init label_file labels links logging mac_address mem_limit
+    cpu_shares cpus cpuset depends_on deploy dns dns_opt dns_search domainname entrypoint environment env_file expose
+    extra_hosts gpus group_add healthcheck hostname image init label_file labels links logging mac_address mem_limit
     mem_reservation mem_swappiness memswap_limit networks pids_limit platform ports profiles pull_policy read_only
     restart scale shm_size stdin_open stop_grace_period stop_signal sysctls tmpfs tty ulimits user working_dir
 """
@@ -51,7 +51,6 @@ _REACHING = {
     "credential_spec": "privileged",
     "device_cgroup_rules": "privileged",
     "devices": "privileged",
-    "gpus": "privileged",
     "oom_kill_disable": "privileged",
     "oom_score_adj": "privileged",
     "runtime": "privileged",
@@ -212,9 +211,6 @@ def _service(path: tuple[str, ...], service: Mapping[str, Any], folder: str) -> 
         elif key in ("post_start", "pre_stop"):
             if any(hook.get("privileged") for hook in value):
                 yield Reach(path=here, what=f"privileged in {key}", allowance="privileged")
-        elif key == "deploy":
-            if ((value.get("resources") or {}).get("reservations") or {}).get("devices"):
-                yield Reach(path=here, what="devices", allowance="privileged")
         elif key == "volumes_from":
             others = [each for each in value if str(each).startswith("container:")]
             yield from (Reach(path=here, what=f"volumes of {each}") for each in others)
