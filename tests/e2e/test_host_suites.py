@@ -74,7 +74,7 @@ def test_suites_run_on_this_machine_where_dsci_yaml_says_so_and_never_for_a_fork
     assert "nothing is allowed in a request from another repository" in ended.stderr
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_run_that_is_cut_off_leaves_nothing_for_long(tiny: Project, how: signal.Signals) -> None:
     name = tiny.prefix
     endless = f"import time\ndef test_x(): time.sleep(600)  # {name}\n"

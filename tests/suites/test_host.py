@@ -246,6 +246,7 @@ def test_no_suite_passes_that_did_not_test(checks: Runs, bare: Reference, files:
     assert why in next(iter(found.values())).detail
 
 
+@pytest.mark.slow
 def test_tests_run_side_by_side_where_the_suite_says_so(checks: Runs, bare: Reference) -> None:
     pytest.importorskip("xdist")
     test = """
@@ -351,6 +352,7 @@ def test_without_an_image_the_plugin_hides_nobodys_fixtures(
     assert ended.returncode == 1 and "fixture 'container' not found" in ended.stdout
 
 
+@pytest.mark.slow
 def test_what_a_killed_session_left_is_swept_by_the_next(
     by_hand: Callable[..., subprocess.CompletedProcess[str]], bare: Reference, tmp_path: Path
 ) -> None:

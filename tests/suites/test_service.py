@@ -211,6 +211,7 @@ def test_services_that_do_not_come_up_fail_with_their_logs(
     assert nothing_left()
 
 
+@pytest.mark.slow
 def test_services_that_are_not_up_in_time(checks: Runs, bare: Reference, nothing_left: Callable[[], bool]) -> None:
     sick = "{test: [CMD, 'false'], interval: 1s, start_period: 600s}"
     found = checks(bare, {"compose.yaml": STAYS.replace("init:", f"healthcheck: {sick}, init:")}, timeout=6)
