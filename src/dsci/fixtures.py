@@ -170,13 +170,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         run.close()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Note which test begins, for whoever has to end the session."""
-    if file := item.config.stash[_SESSION].going:
-        Path(file).write_text(item.nodeid)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -580,14 +580,17 @@ class Services(Protocol):
         """
 
 
-class HostRan(msgspec.Struct, frozen=True, kw_only=True):
-    """What pytest on this machine did."""
+class HostSession(Protocol):
+    """A pytest on this machine, in the folder of its suite."""
 
-    ran: Ran
-    junit: bytes | None
-    """The JUnit file that it left."""
-    going: str
-    """The test that was going on when it ended, or ""."""
+    def run(self, timeout: float, output_limit: int) -> Ran:
+        """Run it to its end, at most `timeout` seconds; then kill it, with what it started."""
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """A file's first `limit` bytes, by its path from the suite's folder; None when there is none."""
+
+    def end(self) -> None:
+        """Kill it."""
 
 
 #: What of this machine's environment programs here are given in any case: how they find the engine and each other.
@@ -612,25 +615,35 @@ class HostSide(Protocol):
         """
 
     def services(
-        self, composed: Composed, files: Mapping[str, HostFile], *, image: LocalImage, platform: Platform
+        self,
+        composed: Composed,
+        files: Mapping[str, HostFile],
+        *,
+        image: LocalImage,
+        platform: Platform,
+        bounds: Bounds,
     ) -> AbstractContextManager[Services]:
-        """Services to bring up. In the end all is removed, volumes too, by the next run's `sweep` at the latest."""
+        """Services to bring up; one that says nothing of its processes and memory has those of `bounds`.
+
+        In the end all is removed, volumes too, by the next run's `sweep` at the latest."""
 
     def pytest(
         self,
         files: Mapping[str, HostFile],
+        plugin: tuple[str, bytes],
         *,
         image: LocalImage,
         platform: Platform,
         allow: Collection[str],
         allowing: str,
         services: Services | None,
-        timeout: float,
-    ) -> HostRan:
-        """Run pytest on these files, with the fixtures of `dsci.fixtures`, at most `timeout` seconds.
+        bounds: Bounds,
+    ) -> AbstractContextManager[HostSession]:
+        """A pytest for these files, with the fixtures of `dsci.fixtures` and one more plugin: a module and its source.
 
-        It sees nothing of this machine's environment but how the engine is reached, unless "host-environment" is in
-        `allow`.
+        It leaves `../junit.xml`, and sees nothing of this machine's environment but `REACHES`, unless
+        "host-environment" is in `allow`. Its containers have the processes and the memory of `bounds` where nothing
+        else is said of them, and are gone in the end.
         """
 
     def cancel(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from dsci.errors import ConfigError
@@ -199,6 +200,24 @@ def test_ports_are_published_at_any_number_where_only_we_meet_them() -> None:
         {"mode": "ingress", "host_ip": "127.0.0.1", "target": 80, "protocol": "tcp"},
         {"mode": "ingress", "host_ip": "127.0.0.1", "target": 53, "protocol": "udp"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("service", "found"),
+    [
+        ({}, {"pids_limit": 9, "mem_limit": "1000", "memswap_limit": "1000"}),
+        ({"pids_limit": 3}, {"pids_limit": 3, "mem_limit": "1000", "memswap_limit": "1000"}),
+        ({"mem_limit": "5"}, {"pids_limit": 9, "mem_limit": "5"}),
+        ({"deploy": {"resources": {"limits": {"memory": "5", "pids": 3}}}}, {}),
+        ({"deploy": {"resources": {"limits": {"cpus": "5"}}}, "pids_limit": 1, "mem_limit": "2"}, None),
+    ],
+)
+def test_what_a_service_may_take(service: dict[str, Any], found: dict[str, Any] | None) -> None:
+    footing = msgspec.structs.replace(FOOTING, processes=9, memory=1000)
+    run = composefile.shaped({"services": {"a": service}}, footing)["services"]["a"]
+    said = {key: run[key] for key in ("pids_limit", "mem_limit", "memswap_limit") if key in run}
+    assert said == ({"pids_limit": 1, "mem_limit": "2"} if found is None else found)
+    assert "pids_limit" not in shaped({}) and "mem_limit" not in shaped({})
 
 
 def test_a_containers_name_becomes_one_in_its_networks() -> None:

@@ -61,7 +61,7 @@ def checks(subject: Subjects, host_side: HostSide) -> Runs:
 
     def run(image: Reference, files: dict[str, str], **more: Any) -> dict[str, Check]:
         placed = {f"{FOLDER}/{name}": textwrap.dedent(text) for name, text in files.items()}
-        suite = Suite(name="x/host", kind="host", owner="x", path=FOLDER, files=tuple(sorted(placed)), timeout=60)
+        suite = Suite(name="x/host", kind="host", owner="x", path=FOLDER, files=tuple(sorted(placed)))
         tested = subject(image, placed, **{"allow": ["host-tests"], "host_side": host_side, **more})
         report = suites.run(suite, tested, target="x@linux/amd64")
         return {check.name.rpartition("::")[2]: check for check in report.checks}
@@ -272,8 +272,11 @@ def test_the_whole_environment_only_where_it_is_allowed(
     assert verdicts(checks(bare, test, host_side=side, allow=["host-tests", "host-environment"])) == {"test_x": PASS}
 
 
+@pytest.mark.parametrize(
+    ("limit", "whose", "setting"), [("timeout", "check", "check_timeout"), ("suite", "suite", "timeout")]
+)
 def test_a_session_that_takes_too_long_is_ended_with_its_containers(
-    checks: Runs, bare: Reference, run: Run, tmp_path: Path
+    checks: Runs, bare: Reference, run: Run, tmp_path: Path, limit: str, whose: str, setting: str
 ) -> None:
     mark = f"dsci-{tmp_path.name}"
     found = checks(
@@ -288,13 +291,15 @@ def test_a_session_that_takes_too_long_is_ended_with_its_containers(
                 container.run_detached(command=["sleep", "600"])
                 subprocess.Popen(["sh", "-c", "sleep 600 # {mark}"])
                 time.sleep(600)
+
+            def test_never(): pass
             """
         },
-        timeout=4,
+        **{limit: 4},
     )
-    (check,) = found.values()
-    assert check.verdict is FAIL
-    assert "still running after 4 s" in check.detail and "test_late.py::test_endless was going on" in check.detail
+    assert verdicts(found) == {"test_first": PASS, "test_endless": FAIL, "test_never": FAIL}
+    late = f"still running when the {whose}'s 4s were over, so it was killed: raise suites.{setting}"
+    assert late in found["test_endless"].detail and "it did not run" in found["test_never"].detail
     assert not containers(f"{LABEL}={run.id}") and not processes(mark)
 
 

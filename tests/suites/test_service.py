@@ -41,7 +41,7 @@ def checks(subject: Subjects, host_side: HostSide) -> Runs:
         placed = {
             f"{FOLDER}/{name}": textwrap.dedent(text) if isinstance(text, str) else text for name, text in files.items()
         }
-        suite = Suite(name="x/db", kind="service", owner="x", path=FOLDER, files=tuple(sorted(placed)), timeout=60)
+        suite = Suite(name="x/db", kind="service", owner="x", path=FOLDER, files=tuple(sorted(placed)))
         tested = subject(image, placed, **{"allow": ["host-tests"], "host_side": host_side, **more})
         report = suites.run(suite, tested, target="x@linux/amd64")
         return {check.name.rpartition("::")[2]: check for check in report.checks}
@@ -226,6 +226,27 @@ def test_services_without_tests_need_no_python_here(
     assert verdicts(found) == {UP: PASS} and nothing_left()
 
 
+def test_containers_and_services_take_what_a_suite_may_where_they_say_nothing(checks: Runs, bare: Reference) -> None:
+    compose = STAYS.replace(
+        "}}\n", "}, b: {image: '${DSCI_IMAGE}', init: true, command: [sleep, '9'], pids_limit: 7}}\n"
+    )
+    test = """
+    def taken(container):
+        container.running.reload()
+        return [container.running.attrs["HostConfig"][key] for key in ("PidsLimit", "Memory", "MemorySwap")]
+
+    def test_x(service, container):
+        assert taken(service("a")) == [50, 2**26, 2**26]
+        assert taken(service("b")) == [7, 2**26, 2**26]
+        container.run_detached(command=["true"])
+        assert taken(container) == [50, 2**26, 2**26]
+        container.run_detached(command=["true"], pids_limit=7, mem_limit="32m", memswap_limit="32m")
+        assert taken(container) == [7, 2**25, 2**25]
+    """
+    found = checks(bare, {"compose.yaml": compose, "test_x.py": test}, processes=50, memory=2**26)
+    assert verdicts(found) == {UP: PASS, "test_x": PASS}, found
+
+
 def test_a_test_that_fails_shows_the_services_logs_and_late_ones_as_well(
     checks: Runs, bare: Reference, nothing_left: Callable[[], bool]
 ) -> None:
@@ -236,8 +257,8 @@ def test_a_test_that_fails_shows_the_services_logs_and_late_ones_as_well(
     late = checks(
         bare, {"compose.yaml": compose, "test_x.py": "import time\ndef test_x(): time.sleep(60)\n"}, timeout=5
     )
-    assert verdicts(late) == {UP: PASS, "x/db": FAIL}
-    assert "test_x.py::test_x was going on" in late["x/db"].detail and "--- a: running\non a" in late["x/db"].detail
+    assert verdicts(late) == {UP: PASS, "test_x": FAIL}
+    assert "the check's 5s were over" in late["test_x"].detail and "--- a: running\non a" in late["test_x"].detail
     assert nothing_left()
 
 

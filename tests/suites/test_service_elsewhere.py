@@ -71,16 +71,13 @@ def test_services_of_an_engine_elsewhere(tmp_path: Path) -> None:
     files["test_web.py"] = TESTS
     run = Run(tmp_path / "state")
     engine = DockerEngine(os.environ, run)
-    suite = Suite(
-        name="x/s", kind="service", owner="x", path="s", files=tuple(f"s/{each}" for each in files), timeout=60
-    )
+    suite = Suite(name="x/s", kind="service", owner="x", path="s", files=tuple(f"s/{each}" for each in files))
     with realengine.image(BARE) as image, Still(engine, image, NATIVE) as still:
         subject = Subject(
             engine=engine,
             image=image,
             platform=NATIVE,
             still=still,
-            timeout=60,
             read=lambda path: files[path.removeprefix("s/")].encode(),
             executable=lambda path: False,
             allow=frozenset({"host-tests"}),

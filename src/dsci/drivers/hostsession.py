@@ -24,9 +24,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """What of the machine its containers may reach (`config.Allowance`)."""
     allowing: str = ""
     """How more is allowed: a sentence in which `{}` stands for it."""
+    processes: int = 0
+    """How many may run in one container of which nothing else is said; 0 is any number."""
+    memory: int = 0
+    """Bytes of memory that such a container may take; 0 is all there are."""
     services: str = ""
     """The compose file of the services that are tested, or ""."""
     parent: int = 0
     """The process of the run that it belongs to; 0 where it is a run itself."""
-    going: str = ""
-    """The file that has the name of the test that is going on, or ""."""

@@ -16,7 +16,7 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,15 +33,14 @@ from dsci.drivers.runs import LABEL, Run
 from dsci.errors import BuilderError, ConfigError
 from dsci.model import composefile
 from dsci.model.composefile import Footing
+from dsci.model.limits import overdue
 from dsci.model.oci import Platform
-from dsci.ports import REACHES, Composed, HostFile, HostRan, LocalImage, Ran, Services
+from dsci.ports import REACHES, Bounds, Composed, HostFile, LocalImage, Ran, Services
 from dsci.tars import TarWriter
 
 if TYPE_CHECKING:
     import docker
 
-#: How much of what pytest prints is kept, and the most that is read of the JUnit file that it leaves, in bytes.
-_PRINTED, _JUNIT = 1 << 20, 64 << 20
 #: Where the volume with the suite's files is mounted while it is filled.
 _FILLED = "/dsci"
 
@@ -85,7 +84,13 @@ class HostSide:
 
     @contextlib.contextmanager
     def services(
-        self, composed: Composed, files: Mapping[str, HostFile], *, image: LocalImage, platform: Platform
+        self,
+        composed: Composed,
+        files: Mapping[str, HostFile],
+        *,
+        image: LocalImage,
+        platform: Platform,
+        bounds: Bounds,
     ) -> Iterator[ComposeServices]:
         """See `ports.HostSide`."""
         with self._folder() as place:
@@ -97,6 +102,8 @@ class HostSide:
                 platform=str(platform),
                 bound=enginereach.bound(enginereach.machine(self._environment)),
                 folder=composed.folder,
+                processes=bounds.processes,
+                memory=bounds.memory,
             )
             file = place / "compose.json"
             file.write_bytes(msgspec.json.encode(composefile.shaped(composed.model, footing)))
@@ -139,22 +146,25 @@ class HostSide:
         finally:
             self._take_away(partial(volume.remove, force=True))
 
+    @contextlib.contextmanager
     def pytest(
         self,
         files: Mapping[str, HostFile],
+        plugin: tuple[str, bytes],
         *,
         image: LocalImage,
         platform: Platform,
         allow: Collection[str],
         allowing: str,
         services: Services | None,
-        timeout: float,
-    ) -> HostRan:
+        bounds: Bounds,
+    ) -> Iterator[PytestSession]:
         """See `ports.HostSide`."""
         with self._folder() as place:
             folder = _laid(place / "suite", files)
             # pytest looks for settings upwards from the suite: what this machine has there is not meant for it.
             (place / "pytest.ini").write_text("[pytest]\n")
+            _laid(place / "plugin", {f"{plugin[0]}.py": HostFile(plugin[1])})
             labels = {LABEL: self._run.id, hostsession.LABEL: f"{self._run.nonce}-{place.name}"}
             session = Session(
                 image=str(image),
@@ -163,39 +173,21 @@ class HostSide:
                 allow=tuple(sorted(allow)),
                 allowing=allowing,
                 services=services.file if services is not None else "",
+                processes=bounds.processes,
+                memory=bounds.memory,
                 parent=os.getpid(),
-                going=str(place / "going"),
             )
             (place / "session.json").write_bytes(msgspec.json.encode(session))
             argv = [
                 *(sys.executable, "-m", "pytest", "-p", "dsci.pytest_plugin", f"--dsci-session={place}/session.json"),
-                *(
-                    f"--rootdir={folder}",
-                    "-p",
-                    "no:cacheprovider",
-                    "-q",
-                    "-rs",
-                    "--color=no",
-                    "-o",
-                    "junit_family=xunit2",
-                ),
-                *(f"--junitxml={place}/junit.xml", str(folder)),
+                *(f"--rootdir={folder}", "-p", "no:cacheprovider", "-q", "-rs", "--color=no", "-p", plugin[0]),
+                *("-o", "junit_family=xunit2", f"--junitxml={place}/junit.xml", str(folder)),
             ]
             environment = self._surroundings(place, open="host-environment" in allow)
-            began = time.monotonic()
             try:
-                begun = process.begin(argv, env=environment, cwd=folder)
-                with self._while_going(begun):
-                    code, stdout, stderr = begun.tail(_PRINTED, timeout=timeout)
+                yield PytestSession(argv, environment, folder, self._while_going)
             finally:
                 self._remove_containers(labels)
-            seconds = time.monotonic() - began
-            reason = "" if code is not None else f"still running after {timeout:g} s, so it was ended"
-            return HostRan(
-                ran=Ran(exit_code=code, stdout=stdout, stderr=stderr, seconds=seconds, reason=reason),
-                junit=_read(place / "junit.xml"),
-                going=(_read(place / "going") or b"").decode(errors="replace"),
-            )
 
     def _surroundings(self, place: Path, *, open: bool) -> dict[str, str]:
         """The environment of a session: folders of its own, and how the engine is found."""
@@ -204,7 +196,11 @@ class HostSide:
         given = self._environment
         found = {name: value for name, value in given.items() if open or name in REACHES}
         docker = Path(given.get("HOME") or Path.home()) / ".docker"
-        path = [str(Path(dsci.__file__).parent.parent), *filter(None, [given.get("PYTHONPATH") if open else ""])]
+        path = [
+            str(Path(dsci.__file__).parent.parent),
+            str(place / "plugin"),
+            *filter(None, [given.get("PYTHONPATH") if open else ""]),
+        ]
         return {
             # Said in any case, since HOME is another one there.
             "DOCKER_CONFIG": str(docker),
@@ -262,6 +258,42 @@ class HostSide:
             shutil.rmtree(place, ignore_errors=True)
 
 
+class PytestSession:
+    """A pytest on this machine. Implements `ports.HostSession`."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        going: Callable[[Begun], contextlib.AbstractContextManager[None]],
+    ) -> None:
+        self._argv, self._environment, self._folder = argv, environment, folder
+        self._going = going
+        self._begun: Begun | None = None
+
+    def run(self, timeout: float, output_limit: int) -> Ran:
+        """See `ports.HostSession`."""
+        began = time.monotonic()
+        self._begun = process.begin(self._argv, env=self._environment, cwd=self._folder)
+        with self._going(self._begun):
+            code, stdout, stderr = self._begun.tail(output_limit, timeout=timeout)
+        reason = overdue(timeout) if code is None else ""
+        seconds = time.monotonic() - began
+        return Ran(exit_code=code, stdout=stdout, stderr=stderr, seconds=seconds, reason=reason)
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """See `ports.HostSession`."""
+        with contextlib.suppress(OSError), (self._folder / path).open("rb") as file:
+            return file.read(limit)
+        return None
+
+    def end(self) -> None:
+        """See `ports.HostSession`."""
+        if self._begun is not None:
+            self._begun.kill()
+
+
 def _laid(folder: Path, files: Mapping[str, HostFile]) -> Path:
     """The files, in this new folder."""
     folder.mkdir()
@@ -284,9 +316,3 @@ def _tar(files: Mapping[str, HostFile], folders: Collection[str]) -> bytes:
             if name not in files:
                 writer.folder(name)
     return content.getvalue()
-
-
-def _read(path: Path) -> bytes | None:
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(_JUNIT)
-    return None

@@ -188,6 +188,9 @@ class TrackedContainer(Running):
         labels = dict.fromkeys(labels, "") if not isinstance(labels, Mapping) else labels
         if self._session.platform:
             given.setdefault("platform", self._session.platform)
+        given.setdefault("pids_limit", self._session.processes or None)
+        if self._session.memory and not given.get("mem_limit"):
+            given |= {"mem_limit": self._session.memory, "memswap_limit": self._session.memory}
         given.setdefault("log_config", {"type": "json-file", "config": {"max-size": str(LOG_BYTES), "max-file": "2"}})
         with talking():
             made = self.client.containers.create(

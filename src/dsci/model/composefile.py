@@ -273,6 +273,10 @@ class Footing(msgspec.Struct, frozen=True, kw_only=True):
     """The address of the engine's machine on which ports are published."""
     folder: str
     """Where the suite's files lay when the model was made."""
+    processes: int = 0
+    """How many may run in one container of a service that says nothing of it; 0 is any number."""
+    memory: int = 0
+    """Bytes of memory that such a container may take; 0 is all there are."""
 
 
 #: What of a service is read already, or is the run's to say.
@@ -318,6 +322,7 @@ def _run_service(model: Mapping[str, Any], service: Mapping[str, Any], footing: 
     run["labels"] = {**(service.get("labels") or {}), **footing.labels}
     # Whatever it prints, the engine keeps the end of it.
     run["logging"] = {"driver": "json-file", "options": {"max-size": "8m", "max-file": "2"}}
+    run = {**_bounds(service, footing), **run}
     run["volumes"] = [_run_mount(mount, footing) for mount in service.get("volumes") or ()]
     run["ports"] = [
         {"mode": "ingress", "host_ip": footing.bound, "target": port["target"], "protocol": port.get("protocol", "tcp")}
@@ -339,6 +344,17 @@ def _run_service(model: Mapping[str, Any], service: Mapping[str, Any], footing: 
             mount = {"type": "bind", "source": file, "target": target, "read_only": True}
             run["volumes"].append(_run_mount(mount, footing))
     return {**run, **({"configs": configs} if configs else {})}
+
+
+def _bounds(service: Mapping[str, Any], footing: Footing) -> dict[str, Any]:
+    """What a service may take, where it says nothing of it. What `deploy` says, nothing else may say again."""
+    own = {*service, *((service.get("deploy") or {}).get("resources") or {}).get("limits", {})}
+    bounds: dict[str, Any] = {}
+    if footing.processes and not own & {"pids_limit", "pids"}:
+        bounds["pids_limit"] = footing.processes
+    if footing.memory and not own & {"mem_limit", "memswap_limit", "memory"}:
+        bounds |= {"mem_limit": str(footing.memory), "memswap_limit": str(footing.memory)}
+    return bounds
 
 
 def _also(network: Mapping[str, Any], name: str) -> dict[str, Any]:

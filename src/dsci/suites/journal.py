@@ -12,24 +12,22 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
 from dsci.errors import BuilderError
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean
-from dsci.ports import Container
 from dsci.suites.inside import OUT
 
 #: The plugin's name as a module, and what it is. It runs with any pytest and any Python that the image has.
 PLUGIN = "dsci_journal"
-_JOURNAL, _NOW = f"{OUT}/journal", f"{OUT}/now"
-SOURCE = f'''\
+_SOURCE = """\
 import json
 
-_journal = open("{_JOURNAL}", "a")
-_now = open("{_NOW}", "w")
+_journal = open("{out}/journal", "a")
+_now = open("{out}/now", "w")
 
 
 def _note(what, test, **more):
@@ -61,7 +59,15 @@ def pytest_runtest_logreport(report):
 def pytest_runtest_logfinish(nodeid, location):
     _note("ended", nodeid)
     _runs("")
-'''
+"""
+
+
+def source(out: str) -> str:
+    """The plugin's source, for a journal in this folder."""
+    return _SOURCE.replace("{out}", out)
+
+
+SOURCE = source(OUT)
 #: How much of a journal is read, in bytes, and of a test's name.
 _LIMIT, _NAME = 16 * 1024 * 1024, 4096
 #: The longest time between two looks at which test runs, in seconds.
@@ -75,6 +81,16 @@ class _Note(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+class Place(Protocol):
+    """Where pytest runs: a container, or a session on this machine."""
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """A file's first `limit` bytes; None when there is none."""
+
+    def end(self) -> None:
+        """Kill what runs there."""
+
+
 class Overdue:
     """A test that was ended because it took more than its own time."""
 
@@ -82,8 +98,8 @@ class Overdue:
 
 
 @contextlib.contextmanager
-def each_within(container: Container, seconds: float) -> Iterator[Overdue]:
-    """Kill what runs in a container once a test in it takes longer than this."""
+def each_within(place: Place, seconds: float, out: str = OUT) -> Iterator[Overdue]:
+    """Kill what runs somewhere once a test there takes longer than this; the journal is in `out`."""
     found, done = Overdue(), threading.Event()
 
     def look() -> None:
@@ -92,12 +108,12 @@ def each_within(container: Container, seconds: float) -> Iterator[Overdue]:
             test = ""
             # An engine that does not answer is told by whoever waits for the container.
             with contextlib.suppress(BuilderError, msgspec.DecodeError):
-                test = msgspec.json.decode(container.read(_NOW, _NAME) or b'""', type=str)
+                test = msgspec.json.decode(place.read(f"{out}/now", _NAME) or b'""', type=str)
             if test != now:
                 now, since = test, time.monotonic()
             elif now and time.monotonic() - since > seconds:
                 found.test = now
-                container.end()
+                place.end()
                 return
 
     looking = threading.Thread(target=look, name="journal")
@@ -109,13 +125,13 @@ def each_within(container: Container, seconds: float) -> Iterator[Overdue]:
         looking.join()
 
 
-def checks(container: Container, why: str, output: str) -> list[Check]:
+def checks(place: Place, why: str, output: str, out: str = OUT) -> list[Check]:
     """What came of the tests of a pytest that was killed; the one that ran then has failed, and so has what never ran.
 
     `why` it was killed, and what it had printed.
     """
     begun: dict[str, list[_Note]] = {}
-    for note in _notes(container.read(_JOURNAL, _LIMIT) or b""):
+    for note in _notes(place.read(f"{out}/journal", _LIMIT) or b""):
         begun.setdefault(note.test, []).append(note)
     return [_check(test, notes, why, output) for test, notes in begun.items()]
 

@@ -31,7 +31,6 @@ _SHOWN = 4000
 
 def run(subject: Subject, suite: Suite) -> Iterator[Check]:
     """Bring the services of a suite up and run what tests them. Raises ConfigError for what is not allowed."""
-    deadline = time.monotonic() + subject.timeout
     files = host.files(subject, suite)
     tested = any(map(suitefiles.is_module, files))
     if tested:
@@ -39,9 +38,11 @@ def run(subject: Subject, suite: Suite) -> Iterator[Check]:
     composed = _composed(subject, suite, files)
     checks = list(_checks(suite, files, composed))
     side = host.side(subject)
-    with side.services(composed, files, image=subject.image, platform=subject.platform) as services:
+    with side.services(
+        composed, files, image=subject.image, platform=subject.platform, bounds=subject.bounds
+    ) as services:
         began = time.monotonic()
-        why = services.up(deadline - began)
+        why = subject.over or services.up(subject.timeout)
         seconds = time.monotonic() - began
         if why:
             yield Check(name=UP, verdict=Verdict.FAILED, seconds=seconds, detail=f"{why}\n{_logs(services)}")
@@ -50,10 +51,7 @@ def run(subject: Subject, suite: Suite) -> Iterator[Check]:
         for asked in checks:
             yield _checked(subject, composed, services, asked)
         if tested:
-            for check in host.tests(subject, suite, services, max(1.0, deadline - time.monotonic())):
-                if check.name == suite.name:  # pytest did not come to its end, so no test shows them
-                    check = Check(name=check.name, verdict=check.verdict, detail=f"{check.detail}\n{_logs(services)}")
-                yield check
+            yield from host.tests(subject, suite, services, told=lambda: _logs(services))
 
 
 def _composed(subject: Subject, suite: Suite, files: Mapping[str, HostFile]) -> Composed:
