@@ -174,3 +174,28 @@ def test_what_files_say_is_harmless_to_show(lint: Lint, tmp_path: Path) -> None:
     ended = lint(tmp_path, "-c", "bad.yaml")
     assert _first(ended) == ["bad.yaml:2: note: unexpanded-path: ${ ::stop-commands::x} in path"]
     assert "\x1b" not in ended.stdout
+
+
+def test_compose_files_and_the_checks_beside_them(repo: Repo, lint: Lint) -> None:
+    folder = "images/ml/suites/pair"
+    repo.commit(
+        "test: services",
+        {
+            f"{folder}/compose.yaml": "services:\n  a: {image: x, env_file: /etc/x}\n  b: {image: x}\n",
+            f"{folder}/checks.yaml": "checks:\n- {run: x, service: a}\n- {run: x, service: c}\n",
+            f"{folder}/settings.yaml": "theirs: 1\n",
+            f"{folder}/deeper/checks.yaml": "checks: []\n",
+        },
+    )
+    ended = lint(repo.folder, "ml", "--json")
+    assert ended.returncode == 2
+    found = {
+        each["file"]: [f"{note['place']}: {note['says']}" for note in each["notes"]]
+        for each in json.loads(ended.stdout)
+    }
+    assert {file: notes for file, notes in found.items() if file.startswith(folder)} == {
+        f"{folder}/checks.yaml": [f"{folder}/checks.yaml:3: checks.1.service: name one of a, b"],
+        f"{folder}/compose.yaml": [
+            f"{folder}/compose.yaml:2: services.a.env_file: the file /etc/x is not taken in a suite"
+        ],
+    }

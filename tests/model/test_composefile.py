@@ -77,6 +77,9 @@ def test_places_are_lines() -> None:
     source = composefile.read("services:\n  a:\n    image: x\n    cap_add:\n      - ALL\n", file="c.yaml")
     assert source.location.at("services", "a", "cap_add", "0") == "c.yaml:5"
     assert source.location.at("services", "a", "volumes", "3") == "c.yaml:3"
+    assert source.services == ("a",)
+    reach = Reach(path=("services", "a", "cap_add", "0"), what="ALL")
+    assert source.told(reach, "is too much") == "c.yaml:5: services.a.cap_add.0: ALL is too much"
 
 
 @pytest.mark.parametrize(

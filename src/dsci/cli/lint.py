@@ -5,6 +5,7 @@ Nothing is run and nothing changed; neither an engine nor a registry is asked.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable
 
@@ -20,7 +21,7 @@ from dsci.errors import ConfigError
 from dsci.model.text import line, whole
 from dsci.pipeline.snapshot import snapshot
 from dsci.pipeline.test import read
-from dsci.suites import nativefile, structurelint
+from dsci.suites import nativefile, service, structurelint
 from dsci.suites.structurekinds import KINDS
 from dsci.suites.structurelint import Note
 
@@ -80,8 +81,16 @@ def _of_family(session: Session, names: tuple[str, ...]) -> dict[str, list[Note]
     now = snapshot(session.source, git.head().commit, overlay=git.dirty())
     chosen = check_names(names, now.family) or frozenset(now.family.images)
     suites = [suite for target in now.family.order if target.image in chosen for suite in now.family.suites(target)]
-    files = dict.fromkeys(suite.path for suite in suites if suite.kind == "structure")
-    return _linted(files, lambda path: read(git, now, path).decode(errors="replace"))
+
+    def text_of(path: str) -> str:
+        return read(git, now, path).decode(errors="replace")
+
+    found = _linted(dict.fromkeys(suite.path for suite in suites if suite.kind == "structure"), text_of)
+    for path, files in {suite.path: suite.files for suite in suites if suite.kind == "service"}.items():
+        named = [file for file in files if re.fullmatch(rf"{re.escape(path)}/[^/]+\.ya?ml", file)]
+        for file, lines in service.look_through({file: text_of(file) for file in named}).items():
+            found[file] = [structurelint.unreadable(line, file=file) for line in lines]
+    return found
 
 
 def _linted(files: Iterable[str], text_of: Callable[[str], str]) -> dict[str, list[Note]]:

@@ -91,6 +91,15 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     variables: tuple[Variable, ...]
     reaching: tuple[Reach, ...]
 
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The names of its services."""
+        return tuple(sorted(path[1] for path in self.location.lines if len(path) == 2 and path[0] == "services"))
+
+    def told(self, each: Reach, why: str) -> str:
+        """A line about what it reaches, with its place."""
+        return f"{self.location.at(*each.path)}: {'.'.join(each.path)}: {each.what} {why}"
+
     def wanted(self, given: Collection[str], base: Collection[str]) -> tuple[Reach, ...]:
         """The variables that only this machine's environment could give.
 

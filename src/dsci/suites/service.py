@@ -23,6 +23,7 @@ from dsci.suites.nativelooks import named
 from dsci.suites.started import Started
 from dsci.suites.subject import Subject
 
+_REACHES, _REFUSED = "would reach this machine, and is not allowed", "is not taken in a suite"
 #: The check that everything came up.
 UP = "services come up"
 #: How much of each service's log stands in a report, in characters of each stream.
@@ -83,11 +84,7 @@ def _check(subject: Subject, source: Source, found: tuple[Reach, ...]) -> None:
     refused = [each for each in found if each.allowance not in subject.allow]
     if not refused:
         return
-    lines = [
-        f"{source.location.at(*each.path)}: {'.'.join(each.path)}: {each.what} "
-        + ("would reach this machine, and is not allowed" if each.allowance else "is not taken in a suite")
-        for each in refused
-    ]
+    lines = [source.told(each, _REACHES if each.allowance else _REFUSED) for each in refused]
     wanted = ", ".join(sorted({each.allowance for each in refused if each.allowance}))
     cures = sorted({each.cure for each in refused if each.cure})
     raise ConfigError(
@@ -112,6 +109,29 @@ def _checked(subject: Subject, composed: Composed, services: Services, check: na
     ports = composed.model["services"][check.service].get("ports") or ()
     port = int(ports[0]["target"]) if ports else None
     return Started(subject, services.service(check.service), port).checked(check).check
+
+
+def look_through(files: Mapping[str, str]) -> dict[str, list[str]]:
+    """What is wrong with a suite's compose file and its checks, by their paths, as far as their texts tell.
+
+    `files` are the texts of the YAML files in its folder.
+    """
+    found: dict[str, list[str]] = {}
+    names: tuple[str, ...] = ()
+    for path in sorted(files, key=suitefiles.is_compose, reverse=True):
+        if not (suitefiles.is_compose(path) or nativefile.is_native(files[path])):
+            continue
+        found[path] = []
+        try:
+            if suitefiles.is_compose(path):
+                source = composefile.read(files[path], file=path)
+                names = source.services
+                found[path] += [source.told(each, _REFUSED) for each in source.reaching]
+            else:
+                nativefile.parse(files[path], file=path, services=names)
+        except ConfigError as error:
+            found[path] += error.message.splitlines()
+    return found
 
 
 def _logs(services: Services) -> str:
