@@ -573,6 +573,9 @@ class Services(Protocol):
     def names(self) -> tuple[str, ...]:
         """The services that have a container, whether it runs or not."""
 
+    def killed(self) -> tuple[str, ...]:
+        """What is said of each container that wrote more than it may, and was killed for it."""
+
     def service(self, name: str) -> Container:
         """The first container of a service as it is now; a new `up` may bring another one.
 
@@ -588,6 +591,9 @@ class HostSession(Protocol):
 
     def read(self, path: str, limit: int) -> bytes | None:
         """A file's first `limit` bytes, by its path from the suite's folder; None when there is none."""
+
+    def killed(self) -> tuple[str, ...]:
+        """What is said of each of its containers that wrote more than it may, and was killed for it."""
 
     def end(self) -> None:
         """Kill it."""
@@ -623,7 +629,8 @@ class HostSide(Protocol):
         platform: Platform,
         bounds: Bounds,
     ) -> AbstractContextManager[Services]:
-        """Services to bring up; one that says nothing of its processes and memory has those of `bounds`.
+        """Services to bring up; one that says nothing of its processes and memory has those of `bounds`, none may
+        write more.
 
         In the end all is removed, volumes too, by the next run's `sweep` at the latest."""
 
@@ -643,7 +650,7 @@ class HostSide(Protocol):
 
         It leaves `../junit.xml`, and sees nothing of this machine's environment but `REACHES`, unless
         "host-environment" is in `allow`. Its containers have the processes and the memory of `bounds` where nothing
-        else is said of them, and are gone in the end.
+        else is said of them, write no more, and are gone in the end.
         """
 
     def cancel(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 import threading
 import time
@@ -245,6 +246,35 @@ def test_containers_and_services_take_what_a_suite_may_where_they_say_nothing(ch
     """
     found = checks(bare, {"compose.yaml": compose, "test_x.py": test}, processes=50, memory=2**26)
     assert verdicts(found) == {UP: PASS, "test_x": PASS}, found
+
+
+def test_what_writes_too_much_is_killed_and_fails_the_suite(
+    checks: Runs, bare: Reference, nothing_left: Callable[[], bool]
+) -> None:
+    test = """
+    import time
+
+    def filled(it):
+        it.exec(["sh", "-c", "head -c 60000000 /dev/zero > /x"])
+        for _ in range(200):
+            it.running.reload()
+            if it.running.status == "exited":
+                return True
+            time.sleep(0.1)
+
+    def test_service(service):
+        assert filled(service("a"))
+
+    def test_container(container):
+        container.run_detached(command=["sleep", "600"])
+        assert filled(container)
+    """
+    found = checks(bare, {"compose.yaml": STAYS, "test_x.py": test}, disk=20_000_000)
+    limits = {f"limits of {whose}": FAIL for whose in ("containers", "services")}
+    assert verdicts(found) == {UP: PASS, "test_service": PASS, "test_container": PASS, **limits}, found
+    for name in limits:
+        assert re.search("it wrote more than 20 MB beside its image.* raise suites.disk", found[name].detail)
+    assert nothing_left()
 
 
 def test_a_test_that_fails_shows_the_services_logs_and_late_ones_as_well(

@@ -13,7 +13,7 @@ import json
 import math
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,13 +76,18 @@ class ComposeServices:
         *,
         going: Callable[[Begun], contextlib.AbstractContextManager[None]] = lambda begun: contextlib.nullcontext(),
         stopped: threading.Event | None = None,
+        killed: Sequence[str] = (),
     ) -> None:
-        """`given` is this machine's environment. `going` holds what is waited for, so that it can be ended."""
+        """`given` is this machine's environment. `going` holds what is waited for, so that it can be ended.
+
+        `killed` grows with what is said of containers that took too much.
+        """
         self.file = str(file)
         self.project = str(json.loads(file.read_bytes())["name"])
         self._environment = given
         self._going = going
         self._stopped = stopped or threading.Event()
+        self._killed = killed
         self._connected: docker.DockerClient | None = None
 
     def up(self, timeout: float) -> str:
@@ -119,6 +124,10 @@ class ComposeServices:
     def names(self) -> tuple[str, ...]:
         """See `ports.Services`."""
         return tuple(sorted({str(container.labels.get(_SERVICE)) for container in self._containers()}))
+
+    def killed(self) -> tuple[str, ...]:
+        """See `ports.Services`."""
+        return tuple(self._killed)
 
     def service(self, name: str) -> EngineContainer:
         """See `ports.Services`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dsci.drivers.engineclient import quietly, talking
@@ -40,12 +40,14 @@ class Watched:
 class Watch:
     """The containers of a run that are looked at. Safe for threads; one of its own goes on while there are any."""
 
-    def __init__(self, client: Callable[[], docker.DockerClient], label: str) -> None:
-        """`label` is what all of them carry."""
+    def __init__(self, client: Callable[[], docker.DockerClient], label: str, others: Bounds | None = None) -> None:
+        """`label` is what all of them carry; `others` are the bounds of those that somebody else began, if any."""
         self._client = client
         self._label = label
         self._changed = threading.Condition()
         self._watched: dict[str, Watched] = {}
+        self._others = others
+        self._told: list[str] = []
         self._going: threading.Thread | None = None
 
     def begin(self, container: str, bounds: Bounds) -> Watched:
@@ -53,10 +55,28 @@ class Watch:
         watched = Watched(bounds)
         with self._changed:
             self._watched[container] = watched
-            if self._going is None:
-                self._going = threading.Thread(target=self._work, name="watch", daemon=True)
-                self._going.start()
+            self._go()
         return watched
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[Sequence[str]]:
+        """Look at whatever others begin; gives what each is called that was killed, and why, as it happens."""
+        told: list[str] = []
+        with self._changed:
+            self._told = told
+            self._go()
+        try:
+            yield told
+        finally:
+            with self._changed:
+                self._others = None
+                self._watched.clear()
+                self._changed.notify_all()
+
+    def _go(self) -> None:
+        if self._going is None:
+            self._going = threading.Thread(target=self._work, name="watch", daemon=True)
+            self._going.start()
 
     def end(self, container: str) -> None:
         """Look at it no more."""
@@ -77,17 +97,21 @@ class Watch:
         """Wait that long; where nothing is left to look at, this thread is over."""
         due = time.monotonic() + pause
         with self._changed:
-            while self._watched and (left := due - time.monotonic()) > 0:
+            while (self._watched or self._others) and (left := due - time.monotonic()) > 0:
                 self._changed.wait(left)
-            if not self._watched:
+            goes_on = bool(self._watched or self._others)
+            if not goes_on:
                 self._going = None
-            return bool(self._watched)
+            return goes_on
 
     def _look(self) -> None:
         client = self._client().api
         with talking():
             running = client.containers(size=True, filters={"label": self._label})
         with self._changed:
+            if self._others is not None:
+                for each in running:
+                    self._watched.setdefault(each["Id"], Watched(self._others))
             found = [(each, self._watched[each["Id"]]) for each in running if each["Id"] in self._watched]
         for each, watched in found:
             self._judge(client, each, watched, int(each.get("SizeRw") or 0))
@@ -102,6 +126,8 @@ class Watch:
         name = str(container["Id"])
         if not watched.limit:
             watched.limit, watched.reason = _passed(client, name, watched.bounds, wrote)
+            if watched.limit:
+                self._told.append(f"{container['Names'][0].lstrip('/')}: {watched.reason}")
         if watched.limit:
             quietly(lambda: client.kill(name))
 

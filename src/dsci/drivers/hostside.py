@@ -27,6 +27,7 @@ import dsci
 from dsci.drivers import compose, enginereach, hostsession, process
 from dsci.drivers.compose import ComposeServices
 from dsci.drivers.engineclient import connect, quietly, talking
+from dsci.drivers.enginewatch import Watch
 from dsci.drivers.hostsession import Session
 from dsci.drivers.process import Begun
 from dsci.drivers.runs import LABEL, Run
@@ -95,9 +96,10 @@ class HostSide:
         """See `ports.HostSide`."""
         with self._folder() as place:
             # What is on the same machine at the same time has other names: each run has a nonce, each folder a number.
+            labels = self._labels(place)
             footing = Footing(
                 project=f"dsci-{self._run.nonce}-{place.name.rpartition('-')[2]}",
-                labels={LABEL: self._run.id},
+                labels=labels,
                 image=str(image),
                 platform=str(platform),
                 bound=enginereach.bound(enginereach.machine(self._environment)),
@@ -107,9 +109,14 @@ class HostSide:
             )
             file = place / "compose.json"
             file.write_bytes(msgspec.json.encode(composefile.shaped(composed.model, footing)))
-            services = ComposeServices(file, self._environment, going=self._while_going, stopped=self._stopped)
             mounted = composefile.mounted(composed.model, composed.folder)
-            with self._volume(composefile.volume(footing), files, mounted, image, platform):
+            with (
+                self._volume(composefile.volume(footing), files, mounted, image, platform),
+                self._watching(labels, bounds) as killed,
+            ):
+                services = ComposeServices(
+                    file, self._environment, going=self._while_going, stopped=self._stopped, killed=killed
+                )
                 try:
                     yield services
                 finally:
@@ -165,7 +172,7 @@ class HostSide:
             # pytest looks for settings upwards from the suite: what this machine has there is not meant for it.
             (place / "pytest.ini").write_text("[pytest]\n")
             _laid(place / "plugin", {f"{plugin[0]}.py": HostFile(plugin[1])})
-            labels = {LABEL: self._run.id, hostsession.LABEL: f"{self._run.nonce}-{place.name}"}
+            labels = self._labels(place)
             session = Session(
                 image=str(image),
                 platform=str(platform),
@@ -185,9 +192,21 @@ class HostSide:
             ]
             environment = self._surroundings(place, open="host-environment" in allow)
             try:
-                yield PytestSession(argv, environment, folder, self._while_going)
+                with self._watching(labels, bounds) as killed:
+                    yield PytestSession(argv, environment, folder, self._while_going, killed)
             finally:
                 self._remove_containers(labels)
+
+    def _labels(self, place: Path) -> dict[str, str]:
+        """What everything in the engine is labelled with that goes with a folder here."""
+        return {LABEL: self._run.id, hostsession.LABEL: f"{self._run.nonce}-{place.name}"}
+
+    def _watching(self, labels: Mapping[str, str], bounds: Bounds) -> contextlib.AbstractContextManager[Sequence[str]]:
+        """Look at what containers with these labels write: whoever starts them says the rest of what they may take."""
+        if not bounds.disk:
+            return contextlib.nullcontext(())
+        written = Bounds(disk=bounds.disk, raising=bounds.raising)
+        return Watch(lambda: self._client, f"{hostsession.LABEL}={labels[hostsession.LABEL]}", written).looking()
 
     def _surroundings(self, place: Path, *, open: bool) -> dict[str, str]:
         """The environment of a session: folders of its own, and how the engine is found."""
@@ -267,7 +286,9 @@ class PytestSession:
         environment: Mapping[str, str],
         folder: Path,
         going: Callable[[Begun], contextlib.AbstractContextManager[None]],
+        killed: Sequence[str],
     ) -> None:
+        self._killed = killed
         self._argv, self._environment, self._folder = argv, environment, folder
         self._going = going
         self._begun: Begun | None = None
@@ -287,6 +308,10 @@ class PytestSession:
         with contextlib.suppress(OSError), (self._folder / path).open("rb") as file:
             return file.read(limit)
         return None
+
+    def killed(self) -> tuple[str, ...]:
+        """See `ports.HostSession`."""
+        return tuple(self._killed)
 
     def end(self) -> None:
         """See `ports.HostSession`."""

@@ -70,6 +70,7 @@ def tests(
             ran = session.run(rest.seconds, OUTPUT_LIMIT)
         printed = [clean(each.decode(errors="replace"), _SHOWN).rstrip() for each in (ran.stdout, ran.stderr)]
         said = "\n".join(filter(None, (*printed, told() if ran.exit_code not in range(_NOTHING + 1) else "")))
+        yield from took_too_much("containers", session.killed())
         if ran.exit_code is None or overdue.test:
             why = (one if overdue.test else rest).late(subject.bounds.raising)
             ended = Check(name=suite.name, verdict=Verdict.FAILED, detail=f"{why}\n{said}")
@@ -79,6 +80,12 @@ def tests(
     yield from found
     if why := _amiss(ran, found):
         yield Check(name=suite.name, verdict=Verdict.FAILED, detail=f"{why}\n{said}")
+
+
+def took_too_much(whose: str, killed: Sequence[str]) -> Iterator[Check]:
+    """A failed check where containers were killed for what they took: no test need have noticed."""
+    if killed:
+        yield Check(name=f"limits of {whose}", verdict=Verdict.FAILED, detail="\n".join(killed))
 
 
 def _amiss(ran: Ran, found: Sequence[Check]) -> str:

@@ -47,12 +47,14 @@ def run(subject: Subject, suite: Suite) -> Iterator[Check]:
         seconds = time.monotonic() - began
         if why:
             yield Check(name=UP, verdict=Verdict.FAILED, seconds=seconds, detail=f"{why}\n{_logs(services)}")
+            yield from host.took_too_much("services", services.killed())
             return
         yield Check(name=UP, verdict=Verdict.PASSED, seconds=seconds)
         for asked in checks:
             yield _checked(subject, composed, services, asked)
         if tested:
             yield from host.tests(subject, suite, services, told=lambda: _logs(services))
+        yield from host.took_too_much("services", services.killed())
 
 
 def _composed(subject: Subject, suite: Suite, files: Mapping[str, HostFile]) -> Composed:
