@@ -19,10 +19,12 @@ import requests
 
 from dsci.drivers import enginereach, enginesweep, runs
 from dsci.drivers.compose import ComposeServices
+from dsci.drivers.composed import Compose, Service
 from dsci.drivers.engineclient import connect, talking
 from dsci.drivers.hostsession import Session
+from dsci.drivers.running import Result, Running
 from dsci.drivers.runs import LABEL, Run
-from dsci.drivers.tracked import Compose, Result, Running, Service, TrackedContainer
+from dsci.drivers.tracked import TrackedContainer
 from dsci.errors import DsciError
 from dsci.model.text import clean
 

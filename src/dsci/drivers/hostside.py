@@ -15,8 +15,7 @@ import shutil
 import sys
 import tarfile
 import threading
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,19 +23,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import dsci
-from dsci.drivers import compose, enginereach, hostsession, process
+from dsci.drivers import compose, enginereach, hostsession
 from dsci.drivers.compose import ComposeServices
 from dsci.drivers.engineclient import connect, quietly, talking
 from dsci.drivers.enginewatch import Watch
-from dsci.drivers.hostsession import Session
+from dsci.drivers.hostsession import PytestSession, Session
 from dsci.drivers.process import Begun
 from dsci.drivers.runs import LABEL, Run
 from dsci.errors import BuilderError, ConfigError
-from dsci.model import composefile
-from dsci.model.composefile import Footing
-from dsci.model.limits import overdue
+from dsci.model import composerun
+from dsci.model.composerun import Footing
 from dsci.model.oci import Platform
-from dsci.ports import REACHES, Bounds, Composed, HostFile, LocalImage, Ran, Services
+from dsci.ports import REACHES, Bounds, Composed, HostFile, LocalImage, Services
 from dsci.tars import TarWriter
 
 if TYPE_CHECKING:
@@ -108,10 +106,10 @@ class HostSide:
                 memory=bounds.memory,
             )
             file = place / "compose.json"
-            file.write_bytes(msgspec.json.encode(composefile.shaped(composed.model, footing)))
-            mounted = composefile.mounted(composed.model, composed.folder)
+            file.write_bytes(msgspec.json.encode(composerun.shaped(composed.model, footing)))
+            mounted = composerun.mounted(composed.model, composed.folder)
             with (
-                self._volume(composefile.volume(footing), files, mounted, image, platform),
+                self._volume(composerun.volume(footing), files, mounted, image, platform),
                 self._watching(labels, bounds) as killed,
             ):
                 services = ComposeServices(
@@ -275,48 +273,6 @@ class HostSide:
             yield place.resolve()
         finally:
             shutil.rmtree(place, ignore_errors=True)
-
-
-class PytestSession:
-    """A pytest on this machine. Implements `ports.HostSession`."""
-
-    def __init__(
-        self,
-        argv: Sequence[str],
-        environment: Mapping[str, str],
-        folder: Path,
-        going: Callable[[Begun], contextlib.AbstractContextManager[None]],
-        killed: Sequence[str],
-    ) -> None:
-        self._killed = killed
-        self._argv, self._environment, self._folder = argv, environment, folder
-        self._going = going
-        self._begun: Begun | None = None
-
-    def run(self, timeout: float, output_limit: int) -> Ran:
-        """See `ports.HostSession`."""
-        began = time.monotonic()
-        self._begun = process.begin(self._argv, env=self._environment, cwd=self._folder)
-        with self._going(self._begun):
-            code, stdout, stderr = self._begun.tail(output_limit, timeout=timeout)
-        reason = overdue(timeout) if code is None else ""
-        seconds = time.monotonic() - began
-        return Ran(exit_code=code, stdout=stdout, stderr=stderr, seconds=seconds, reason=reason)
-
-    def read(self, path: str, limit: int) -> bytes | None:
-        """See `ports.HostSession`."""
-        with contextlib.suppress(OSError), (self._folder / path).open("rb") as file:
-            return file.read(limit)
-        return None
-
-    def killed(self) -> tuple[str, ...]:
-        """See `ports.HostSession`."""
-        return tuple(self._killed)
-
-    def end(self) -> None:
-        """See `ports.HostSession`."""
-        if self._begun is not None:
-            self._begun.kill()
 
 
 def _laid(folder: Path, files: Mapping[str, HostFile]) -> Path:

@@ -1,4 +1,4 @@
-"""Containers as tests on this machine hold them: started, asked, waited for, and removed in the end.
+"""Containers of the image under test as tests on this machine hold them: started, and removed in the end.
 
 The names and arguments are those of docker-py and of the class of this name in jupyter/docker-stacks' own tests, so
 that suites written for it need no other words; what goes beyond them waits with a deadline and keeps streams apart.
@@ -10,28 +10,21 @@ https://github.com/jupyter/docker-stacks/blob/main/tests/utils/tracked_container
 
 from __future__ import annotations
 
-import re
-import shlex
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from dsci.drivers import engineexec, enginereach
-from dsci.drivers.compose import ComposeServices
+from dsci.drivers import enginereach
 from dsci.drivers.engineclient import quietly, talking
-from dsci.drivers.enginecontainer import LOG_BYTES, EngineContainer
+from dsci.drivers.enginecontainer import LOG_BYTES
 from dsci.drivers.hostsession import Session
+from dsci.drivers.running import LOOK, Running
 from dsci.errors import BuilderError, ConfigError
 
 if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container as DockerContainer
 
-#: How long is waited where nothing is said, in seconds, and how long between two looks.
-PATIENCE, _LOOK = 60.0, 0.2
-#: The most that is kept of each stream of a command, in bytes.
-_OUTPUT = 1 << 20
 #: Arguments of docker-py that reach the machine, and what has to be allowed for them.
 _REACHING = {
     "cap_add": "capabilities",
@@ -48,111 +41,6 @@ _REACHING = {
 }
 #: The same where they share something of the machine's.
 _SHARED = ("cgroupns", "ipc_mode", "network_mode", "pid_mode", "userns_mode", "uts_mode")
-
-
-class Result(NamedTuple):
-    """What a command in a container came to."""
-
-    exit_code: int | None
-    """None where it was not started, or was killed for its time."""
-    stdout: str
-    stderr: str
-    reason: str = ""
-    """Why there is no exit code."""
-
-
-class Running:
-    """A container that tests ask something of. Everything that waits raises AssertionError when its time is over."""
-
-    def __init__(self, host: str) -> None:
-        self._host = host
-
-    @property
-    def running(self) -> DockerContainer:
-        """The container itself, as docker-py has it."""
-        raise NotImplementedError
-
-    @property
-    def _looked_at(self) -> EngineContainer:
-        return EngineContainer(self.running, threading.Event(), self._host)
-
-    def exec(
-        self,
-        command: str | Sequence[str],
-        *,
-        user: str = "",
-        workdir: str = "",
-        environment: Mapping[str, str] | None = None,
-        timeout: float = PATIENCE,
-    ) -> Result:
-        """Run a command in it, at most `timeout` seconds; then the whole container is killed.
-
-        Text is split into words as a shell does; no shell runs it.
-        """
-        argv = shlex.split(command) if isinstance(command, str) else list(command)
-        ran = engineexec.execute(
-            self.running, argv, environment or {}, timeout, _OUTPUT, user=user, workdir=workdir or None
-        )
-        stdout, stderr = ran.stdout.decode(errors="replace"), ran.stderr.decode(errors="replace")
-        return Result(ran.exit_code, stdout, stderr, ran.reason)
-
-    def exec_cmd(self, cmd: str, print_output: bool = True, **kwargs: Any) -> str:
-        """Run a command that has to succeed; gives what it printed, both streams, without white space at its end."""
-        result = self.exec(cmd, **kwargs)
-        output = (result.stdout + result.stderr).rstrip()
-        if print_output:
-            print(output)  # noqa: T201  (pytest shows it with the test that fails)
-        assert result.exit_code == 0, f"{cmd!r} ended with {result.exit_code}: {result.reason or output}"
-        return output
-
-    def get_logs(self) -> str:
-        """What it printed so far, both streams in one, as far as the engine keeps it."""
-        with talking():
-            return bytes(self.running.logs()).decode(errors="replace")
-
-    def health(self) -> str:
-        """What its health check says: starting, healthy, unhealthy; "" where it has none."""
-        return self._looked_at.state().health
-
-    def url(self, port: int, path: str = "/", *, scheme: str = "http", timeout: float = PATIENCE) -> str:
-        """The address of one of its ports as it is reached from here, once something listens there."""
-        place = self._wait(lambda: self._looked_at.address(port), f"something listens at port {port}", timeout)
-        host = f"[{place[0]}]" if ":" in place[0] else place[0]
-        return f"{scheme}://{host}:{place[1]}/{path.lstrip('/')}"
-
-    def wait_for(self, *, log: str = "", port: int = 0, healthy: bool = False, timeout: float = PATIENCE) -> None:
-        """Wait until its log has a line that matches a regular expression, a port is open, its health check is good."""
-        deadline = time.monotonic() + timeout
-        if log:
-            self._wait(lambda: re.search(log, self.get_logs(), re.MULTILINE), f"its log has {log!r}", timeout)
-        if port:
-            self.url(port, timeout=deadline - time.monotonic())
-        if healthy:
-            self._wait(lambda: self.health() == "healthy", "it is healthy", deadline - time.monotonic())
-
-    def _wait(self, look: Callable[[], Any], what: str, timeout: float) -> Any:
-        deadline = time.monotonic() + timeout
-        while True:
-            ended = not self._looked_at.state().running
-            if found := look():
-                return found
-            assert not ended, f"the container ended before {what}"
-            assert time.monotonic() < deadline, f"{timeout:.0f} s passed before {what}"
-            time.sleep(_LOOK)
-
-    @staticmethod
-    def get_errors(logs: str) -> list[str]:
-        """The lines that begin with ERROR."""
-        return _beginning(logs, "ERROR")
-
-    @staticmethod
-    def get_warnings(logs: str) -> list[str]:
-        """The lines that begin with WARNING."""
-        return _beginning(logs, "WARNING")
-
-
-def _beginning(logs: str, word: str) -> list[str]:
-    return [line for line in logs.splitlines() if line.startswith(word)]
 
 
 class TrackedContainer(Running):
@@ -219,7 +107,7 @@ class TrackedContainer(Running):
             if time.monotonic() > deadline:
                 looked_at.end()
                 raise AssertionError(f"the container is still running after {timeout:g} s, so it was killed")
-            time.sleep(_LOOK)
+            time.sleep(LOOK)
         logs = self.get_logs()
         assert no_warnings == (not self.get_warnings(logs)), self.get_warnings(logs)
         assert no_errors == (not self.get_errors(logs)), self.get_errors(logs)
@@ -283,61 +171,3 @@ def _published(ports: Mapping[Any, Any] | Iterable[Any], bound: str) -> dict[Any
     return {
         port: (bound, number or 0) if not isinstance(number, tuple | list) else number for port, number in ports.items()
     }
-
-
-class Service(Running):
-    """A service of a compose file, whatever container it has just now."""
-
-    def __init__(self, services: ComposeServices, name: str, host: str) -> None:
-        super().__init__(host)
-        self._services = services
-        self.name = name
-
-    @property
-    def running(self) -> DockerContainer:
-        """Its container. Raises ConfigError where it has none."""
-        return self._services.container(self.name)
-
-    def stop(self, timeout: float = 10) -> None:
-        """Ask it to stop, by the signal that it names, and kill it `timeout` seconds later."""
-        self._looked_at.stop(timeout)
-
-    def start(self) -> None:
-        """Start it again. Raises AssertionError where it does not go on."""
-        why = self._looked_at.start()
-        assert not why, f"{self.name}: {why}"
-
-    def restart(self, timeout: float = 10) -> None:
-        """Stop it and start it again: what is in its volumes, and in its file system, stays."""
-        self.stop(timeout)
-        self.start()
-
-    def kill(self) -> None:
-        """Kill it, as a failing machine would."""
-        self._looked_at.end()
-
-
-class Compose:
-    """The services that a suite is about, all together."""
-
-    def __init__(self, services: ComposeServices, host: str) -> None:
-        self._services = services
-        self._host = host
-
-    def service(self, name: str) -> Service:
-        """One of them."""
-        return Service(self._services, name, self._host)
-
-    def up(self, timeout: float = PATIENCE) -> None:
-        """Create and start what does not run, and wait until it is healthy. Raises AssertionError where it is not."""
-        why = self._services.up(timeout)
-        assert not why, why
-
-    def down(self) -> None:
-        """Stop and remove all containers; volumes stay."""
-        why = self._services.down()
-        assert not why, why
-
-    def logs(self) -> dict[str, str]:
-        """What each of them printed so far, by their names."""
-        return {name: self.service(name).get_logs() for name in self._services.names()}

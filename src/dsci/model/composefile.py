@@ -1,9 +1,9 @@
-"""What a compose file may say in a suite, and the form in which Docker Compose runs it.
+"""What a compose file may say in a suite.
 
 There are two looks at it. `read` looks at the text: which variables it wants, and which files Docker Compose would open
 on this machine while it reads it. `reaching` looks at the model that Docker Compose made of it, with every short form
 written out: what of it would reach the machine. Keys that are not known here are refused, so that what a newer Docker
-Compose brings is never started unseen. `shaped` then makes of the model what is run, and nothing else is.
+Compose brings is never started unseen. What is run of it is `composerun`'s to say.
 
 Source: https://github.com/compose-spec/compose-spec/blob/main/spec.md
 """
@@ -24,8 +24,6 @@ from dsci.model.location import Location
 
 #: The variable that stands for the image under test.
 IMAGE = "DSCI_IMAGE"
-#: The volume with the suite's own files.
-FILES = "dsci-suite"
 _DEPTH, _NODES = 40, 200_000
 #: `$NAME`, `${NAME}`, `${NAME:-default}`; `$$` is a dollar sign.
 #: Source: https://github.com/compose-spec/compose-spec/blob/main/12-interpolation.md
@@ -190,15 +188,16 @@ def reaching(model: Mapping[str, Any], folder: str) -> tuple[Reach, ...]:
     for key in model:
         if key not in ("name", "services", "networks", "volumes", "configs", "secrets") and not key.startswith("x-"):
             found.append(Reach(path=(key,), what="a key that is not known"))
-    for name, service in _all(model, "services"):
+    for name, service in parts(model, "services"):
         found += _service(("services", name), service, folder)
     for kind in ("networks", "volumes", "configs", "secrets"):
-        for name, thing in _all(model, kind):
+        for name, thing in parts(model, kind):
             found += _thing((kind, name), thing, folder)
     return tuple(found)
 
 
-def _all(model: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, Any]]]:
+def parts(model: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """The services, networks, volumes, configs or secrets of a model, by their names."""
     return [(str(name), thing or {}) for name, thing in sorted((model.get(kind) or {}).items())]
 
 
@@ -234,7 +233,7 @@ def _service(path: tuple[str, ...], service: Mapping[str, Any], folder: str) -> 
 
 def _mount(path: tuple[str, ...], mount: Mapping[str, Any], folder: str) -> Iterator[Reach]:
     kind, source = str(mount.get("type")), str(mount.get("source") or "")
-    if kind == "bind" and _inner(source, folder) is None:
+    if kind == "bind" and inner(source, folder) is None:
         yield Reach(path=path, what=f"{source} of the engine's machine", allowance="bind-mounts")
     elif kind not in ("bind", "volume", "tmpfs", "image"):
         yield Reach(path=path, what=f"a mount of type {kind}")
@@ -247,7 +246,7 @@ def _thing(path: tuple[str, ...], thing: Mapping[str, Any], folder: str) -> Iter
         yield Reach(path=path, what="something that was there before the suite", cure="take `external` out")
     if thing.get("environment"):
         yield Reach(path=path, what=f"the variable {thing['environment']} of this machine", cure="use a file")
-    if (file := thing.get("file")) and _inner(str(file), folder) is None:
+    if (file := thing.get("file")) and inner(str(file), folder) is None:
         yield Reach(path=path, what=f"the file {file}", cure="put the file beside the compose file")
     options, driver = thing.get("driver_opts") or {}, thing.get("driver") or ""
     if kind == "volumes" and (
@@ -258,122 +257,9 @@ def _thing(path: tuple[str, ...], thing: Mapping[str, Any], folder: str) -> Iter
         yield Reach(path=path, what=f"a network of type {driver}", allowance="privileged")
 
 
-def _inner(path: str, folder: str) -> str | None:
+def inner(path: str, folder: str) -> str | None:
     """A path below the folder of the suite's files, "" for that folder itself; None for any other."""
     plain = posixpath.normpath(path)
     if plain == folder:
         return ""
     return plain.removeprefix(f"{folder}/") if plain.startswith(f"{folder}/") else None
-
-
-# ----------------------------------------------------------------------------------------------------- what is run
-
-
-class Footing(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run gives to everything that it starts of a compose file."""
-
-    project: str
-    """The name of the project, which no other run has."""
-    labels: Mapping[str, str]
-    image: str
-    """The image under test."""
-    platform: str
-    bound: str
-    """The address of the engine's machine on which ports are published."""
-    folder: str
-    """Where the suite's files lay when the model was made."""
-    processes: int = 0
-    """How many may run in one container of a service that says nothing of it; 0 is any number."""
-    memory: int = 0
-    """Bytes of memory that such a container may take; 0 is all there are."""
-
-
-#: What of a service is read already, or is the run's to say.
-_REPLACED = ("configs", "container_name", "env_file", "label_file", "secrets")
-
-
-def shaped(model: Mapping[str, Any], footing: Footing) -> dict[str, Any]:
-    """The model as it is run: names, labels and published ports are the run's, and the suite's files are in a volume.
-
-    A folder or file of the suite that is mounted comes from that volume (`FILES`), so the engine may be anywhere; what
-    is written there never reaches the suite. Ports are published at any free number.
-    """
-    services = {name: _run_service(model, service, footing) for name, service in _all(model, "services")}
-    own: dict[str, Any] = {
-        kind: {name: _run_thing(thing, footing) for name, thing in _all(model, kind)}
-        for kind in ("networks", "volumes")
-    }
-    contents = {name: {"content": thing["content"]} for name, thing in _all(model, "configs") if "content" in thing}
-    own["volumes"][FILES] = {"external": True, "name": volume(footing)}
-    return {"name": footing.project, "services": services, **own, **({"configs": contents} if contents else {})}
-
-
-def volume(footing: Footing) -> str:
-    """The name that the volume with the suite's files has in the engine."""
-    return f"{footing.project}-files"
-
-
-def mounted(model: Mapping[str, Any], folder: str) -> frozenset[str]:
-    """The paths of the suite's files and folders that are mounted, whether they are there or not."""
-    sources = [
-        str(mount.get("source")) for _, service in _all(model, "services") for mount in service.get("volumes") or ()
-    ]
-    return frozenset(inner for source in sources if (inner := _inner(source, folder)))
-
-
-def _run_thing(thing: Mapping[str, Any], footing: Footing) -> dict[str, Any]:
-    kept = {key: value for key, value in thing.items() if key != "name"}
-    return {**kept, "labels": {**(thing.get("labels") or {}), **footing.labels}}
-
-
-def _run_service(model: Mapping[str, Any], service: Mapping[str, Any], footing: Footing) -> dict[str, Any]:
-    run = {key: value for key, value in service.items() if key not in _REPLACED}
-    run["labels"] = {**(service.get("labels") or {}), **footing.labels}
-    # Whatever it prints, the engine keeps the end of it.
-    run["logging"] = {"driver": "json-file", "options": {"max-size": "8m", "max-file": "2"}}
-    run = {**_bounds(service, footing), **run}
-    run["volumes"] = [_run_mount(mount, footing) for mount in service.get("volumes") or ()]
-    run["ports"] = [
-        {"mode": "ingress", "host_ip": footing.bound, "target": port["target"], "protocol": port.get("protocol", "tcp")}
-        for port in service.get("ports") or ()
-    ]
-    if service.get("image") == footing.image:
-        run |= {"pull_policy": "never", "platform": footing.platform}
-    if (called := service.get("container_name")) and service.get("networks"):
-        run["networks"] = {name: _also(each or {}, called) for name, each in service["networks"].items()}
-    configs = []
-    for kind, place in (("configs", "/"), ("secrets", "/run/secrets/")):
-        defined = dict(_all(model, kind))
-        for use in service.get(kind) or ():
-            file = defined[use["source"]].get("file")
-            if file is None:
-                configs.append(use)
-                continue
-            target = posixpath.join(place, use.get("target") or use["source"])
-            mount = {"type": "bind", "source": file, "target": target, "read_only": True}
-            run["volumes"].append(_run_mount(mount, footing))
-    return {**run, **({"configs": configs} if configs else {})}
-
-
-def _bounds(service: Mapping[str, Any], footing: Footing) -> dict[str, Any]:
-    """What a service may take, where it says nothing of it. What `deploy` says, nothing else may say again."""
-    own = {*service, *((service.get("deploy") or {}).get("resources") or {}).get("limits", {})}
-    bounds: dict[str, Any] = {}
-    if footing.processes and not own & {"pids_limit", "pids"}:
-        bounds["pids_limit"] = footing.processes
-    if footing.memory and not own & {"mem_limit", "memswap_limit", "memory"}:
-        bounds |= {"mem_limit": str(footing.memory), "memswap_limit": str(footing.memory)}
-    return bounds
-
-
-def _also(network: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {**network, "aliases": [*(network.get("aliases") or ()), name]}
-
-
-def _run_mount(mount: Mapping[str, Any], footing: Footing) -> dict[str, Any]:
-    inner = _inner(str(mount.get("source")), footing.folder) if mount.get("type") == "bind" else None
-    if inner is None:
-        return dict(mount)
-    kept = {key: mount[key] for key in ("target", "read_only") if key in mount}
-    within = {"subpath": inner} if inner else {}
-    return {"type": "volume", "source": FILES, **kept, "volume": {"nocopy": True, **within}}

@@ -1,4 +1,4 @@
-"""What pytest did inside an image when it was ended before it could say so: a journal that it keeps beside its tests.
+"""What pytest did, here or in an image, when it was ended before it could say so: a journal beside its tests.
 
 pytest writes its record when all tests are done. Of one that was killed the journal tells which tests there are, what
 came of those that ran and which one was running; a look at the last also ends a test that takes more than its own time.
