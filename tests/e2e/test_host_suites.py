@@ -69,6 +69,8 @@ def test_suites_run_on_this_machine_where_dsci_yaml_says_so_and_never_for_a_fork
         "base/pair": {"services come up": "passed", "test_pair::test_survives": "passed"},
     }
     assert not left(tiny.prefix)
+    tiny.write({"images/base/suites/pair/checks.yaml": "checks: [{run: 'false', service: a}]\n"})
+    assert "to run a: false again: dsci test base\n" in tiny.dsci("test", "base", code=1).stderr
     tiny.in_request_of_a_fork()
     ended = tiny.dsci("test", "base", "--rerun", code=1)
     assert "nothing is allowed in a request from another repository" in ended.stderr

@@ -450,6 +450,9 @@ def test_checks_of_services_need_no_python_here(
     }
     assert verdicts(found) == wanted, found
     assert "has ended with exit code" in found["other: is stopped"].detail
+    failed = found["web: false"]
+    assert failed.bundle is not None and failed.bundle.exit_code == 1 and failed.bundle.launch is None
+    assert (failed.file, failed.line) == (f"{FOLDER}/checks.yaml", 12)
     assert nothing_left()
 
 

@@ -38,7 +38,10 @@ def write(place: Path, report: Report, command: Sequence[str]) -> Report:
             return check
         count += 1
         folder = place / f"{count}-{re.sub('[^a-z0-9]+', '-', check.name.lower()).strip('-')[:_NAME]}".rstrip("-")
-        bundle = replace(check.bundle, replay=shlex.join([*command, str(folder)]))
+        again = [*command, str(folder)]
+        if check.bundle.launch is None:  # one container of several that need each other
+            again = ["dsci", "test", check.bundle.target.partition("@")[0]]
+        bundle = replace(check.bundle, replay=shlex.join(again))
         _write(folder, bundle)
         return replace(check, bundle=bundle)
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import composefile, suitefiles
@@ -95,22 +98,36 @@ def _check(subject: Subject, source: Source, found: tuple[Reach, ...]) -> None:
     )
 
 
-def _checks(suite: Suite, files: Mapping[str, HostFile], composed: Composed) -> Iterator[nativefile.Check]:
+class _Asked(NamedTuple):
+    """A check, and where it stands."""
+
+    check: nativefile.Check
+    file: str
+    line: int | None
+
+
+def _checks(suite: Suite, files: Mapping[str, HostFile], composed: Composed) -> Iterator[_Asked]:
     """What the YAML files with checks say. Raises ConfigError."""
     names = composed.model.get("services") or {}
     for name in sorted(files):
-        text = files[name].content.decode(errors="replace")
+        text, path = files[name].content.decode(errors="replace"), f"{suite.path}/{name}"
         if "/" not in name and name.endswith((".yaml", ".yml")) and nativefile.is_native(text):
-            yield from nativefile.located(text, file=f"{suite.path}/{name}", services=names)[0].checks
+            found, location = nativefile.located(text, file=path, services=names)
+            for number, check in enumerate(found.checks):
+                yield _Asked(check, path, location.line("checks", str(number)))
 
 
-def _checked(subject: Subject, composed: Composed, services: Services, check: nativefile.Check) -> Check:
-    """What a check of a service comes to."""
+def _checked(subject: Subject, composed: Composed, services: Services, asked: _Asked) -> Check:
+    """What a check of a service comes to. What is kept of a failure is not run again without the other services."""
+    check = asked.check
     if check.skip:
-        return Check(name=named(check), verdict=Verdict.SKIPPED, detail=check.skip)
-    ports = composed.model["services"][check.service].get("ports") or ()
-    port = int(ports[0]["target"]) if ports else None
-    return Started(subject, services.service(check.service), port).checked(check).check
+        found = Check(name=named(check), verdict=Verdict.SKIPPED, detail=check.skip)
+    else:
+        ports = composed.model["services"][check.service].get("ports") or ()
+        port = int(ports[0]["target"]) if ports else None
+        found = Started(subject, services.service(check.service), port).checked(check).check
+    bundle = replace(found.bundle, launch=None) if found.bundle is not None else None
+    return replace(found, file=asked.file, line=asked.line, bundle=bundle)
 
 
 def look_through(files: Mapping[str, str]) -> dict[str, list[str]]:
@@ -130,7 +147,7 @@ def look_through(files: Mapping[str, str]) -> dict[str, list[str]]:
                 names = source.services
                 found[path] += [source.told(each, _REFUSED) for each in source.reaching]
             else:
-                nativefile.parse(files[path], file=path, services=names)
+                nativefile.located(files[path], file=path, services=names)
         except ConfigError as error:
             found[path] += error.message.splitlines()
     return found
