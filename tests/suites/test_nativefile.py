@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dsci.errors import ConfigError
-from dsci.suites import nativefile
-from dsci.suites.nativefile import File, Http, Image, Log, Metadata, Port, Run, Start
+from dsci.suites import nativefile, nativeform
+from dsci.suites.nativeform import File, Http, Image, Log, Metadata, Port, Run, Start
 
 FILE = "suites/ml/s.yaml"
 
@@ -139,5 +139,5 @@ def test_the_port_of_checks_that_name_none(
 ) -> None:
     found = nativefile.parse(f"start: {start}\nchecks: [{{http: /}}, {{port: 81}}]", file=FILE)
     assert isinstance(found.start, Start)
-    assert nativefile.default_port(found, exposed) == port
-    assert nativefile.ports(found, exposed) == all_of_them
+    assert nativeform.default_port(found, exposed) == port
+    assert nativeform.ports(found, exposed) == all_of_them

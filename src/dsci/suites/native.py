@@ -17,7 +17,7 @@ from dsci.model.report import Check, Verdict
 from dsci.ports import Special
 from dsci.suites import nativecommands, shipped, started
 from dsci.suites.finding import Finding
-from dsci.suites.nativefile import File, Image, NativeFile, Run, Shipped
+from dsci.suites.nativeform import File, Image, NativeFile, Run, Shipped
 from dsci.suites.nativelooks import looked, named
 from dsci.suites.subject import NOTHING_RUNS, Subject
 

@@ -11,7 +11,7 @@ from dsci.ports import Ran, Special
 from dsci.suites import bundles, commands
 from dsci.suites.commands import Job
 from dsci.suites.finding import Finding, matched
-from dsci.suites.nativefile import Run, each
+from dsci.suites.nativeform import Run, each
 from dsci.suites.nativelooks import named
 from dsci.suites.subject import Subject
 

@@ -11,7 +11,7 @@ from dsci.model import config as settings
 from dsci.model.text import line
 from dsci.ports import Files
 from dsci.suites.finding import Finding, matched
-from dsci.suites.nativefile import File, Health, Http, Image, Log, Metadata, Port, Restart, Run, Shipped, Stop, each
+from dsci.suites.nativeform import File, Health, Http, Image, Log, Metadata, Port, Restart, Run, Shipped, Stop, each
 from dsci.suites.subject import Subject
 
 #: How much of a file is looked at, in bytes.

@@ -21,7 +21,7 @@ from dsci.model.family import Suite
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean
 from dsci.ports import REACHES, Composed, HostFile, Services
-from dsci.suites import host, nativefile
+from dsci.suites import host, nativefile, nativeform
 from dsci.suites.nativelooks import named
 from dsci.suites.started import Started
 from dsci.suites.subject import Subject
@@ -101,7 +101,7 @@ def _check(subject: Subject, source: Source, found: tuple[Reach, ...]) -> None:
 class _Asked(NamedTuple):
     """A check, and where it stands."""
 
-    check: nativefile.Check
+    check: nativeform.Check
     file: str
     line: int | None
 

@@ -19,7 +19,7 @@ from dsci.ports import Ran, Special
 from dsci.suites import commands, nativecommands, shippedfiles
 from dsci.suites.commands import Job
 from dsci.suites.finding import Finding
-from dsci.suites.nativefile import Shipped
+from dsci.suites.nativeform import Shipped
 from dsci.suites.nativelooks import named
 from dsci.suites.subject import Subject
 

@@ -16,10 +16,10 @@ from dsci.model.bundle import Launch
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean, line
 from dsci.ports import NOTHING_SPECIAL, Answer, Container, Question, Ran, Special
-from dsci.suites import bundles, nativecommands, nativefile, shipped
+from dsci.suites import bundles, nativecommands, nativeform, shipped
 from dsci.suites.commands import OUTPUT_LIMIT
 from dsci.suites.finding import Finding, matched
-from dsci.suites.nativefile import (
+from dsci.suites.nativeform import (
     File,
     Health,
     Http,
@@ -52,7 +52,7 @@ def run(subject: Subject, suite: NativeFile, special: Special) -> Iterator[Check
     """Start the image, wait until it is ready, and run every check. What comes first is whether it became ready."""
     start = suite.start or Start()
     exposed = subject.config.get("ExposedPorts") or {}
-    ports = nativefile.ports(suite, exposed) if special.network != "none" else ()
+    ports = nativeform.ports(suite, exposed) if special.network != "none" else ()
     around = {**suite.env, **start.env}
     launch = Launch(
         entrypoint=tuple(start.entrypoint) if start.entrypoint is not None else None,
@@ -66,7 +66,7 @@ def run(subject: Subject, suite: NativeFile, special: Special) -> Iterator[Check
         environment=around,
         special=replace(special, ports=ports),
     ) as container:
-        it = Started(subject, container, nativefile.default_port(suite, exposed), special, launch)
+        it = Started(subject, container, nativeform.default_port(suite, exposed), special, launch)
         began = time.monotonic()
         problems = it.ready(start)
         seconds = time.monotonic() - began
@@ -119,7 +119,7 @@ class Started:
             problems.append(f"{wanted.file} is not there")
         return problems
 
-    def checked(self, check: nativefile.Check) -> Finding:
+    def checked(self, check: nativeform.Check) -> Finding:
         """Run a check, and again as often as it says while it fails."""
         finding = self._once(check)
         while finding.problems and finding.attempts <= check.retries:
@@ -141,7 +141,7 @@ class Started:
             bundle=bundles.of(self._launch, ran, alone=False),
         )
 
-    def _once(self, check: nativefile.Check) -> Finding:
+    def _once(self, check: nativeform.Check) -> Finding:
         began = time.monotonic()
         if why := self._subject.over:
             return Finding(name=named(check), problems=(why,))
