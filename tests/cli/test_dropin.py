@@ -19,6 +19,8 @@ from tests import realengine
 from dsci.model.reference import Reference
 
 GOOD = 'schemaVersion: "2.0.0"\nfileExistenceTests: [{name: etc, path: /etc}]\n'
+#: Seconds that nobody else on this machine sleeps.
+_LONG = 900_000 + os.getpid()
 BAD = 'schemaVersion: "2.0.0"\ncommandTests: [{name: no, command: "false"}]\n'
 
 
@@ -142,7 +144,7 @@ def test_what_reaches_this_machine_has_to_be_allowed(image: Reference, folder: P
 def sleeping(image: Reference, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A command of whose tests one sleeps for long, and the label of its containers."""
     (folder / "slow.yaml").write_text(
-        'schemaVersion: "2.0.0"\ncommandTests: [{name: s, command: sleep, args: ["987"]}]\n'
+        f'schemaVersion: "2.0.0"\ncommandTests: [{{name: s, command: sleep, args: ["{_LONG}"]}}]\n'
     )
     running = subprocess.Popen(
         [sys.executable, "-m", "dsci", "test", "-i", str(image), "-c", "slow.yaml"],
@@ -155,10 +157,11 @@ def sleeping(image: Reference, folder: Path) -> Iterator[tuple[subprocess.Popen[
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and not _runs("sleep 987"):
+    while time.monotonic() < deadline and not _runs(f"sleep {_LONG}"):
         time.sleep(0.1)
     (lock,) = (folder / "state" / "dsci" / "runs").glob("*.lock")
     yield running, f"dev.dsci.run={lock.stem}"
+    assert running.poll() is not None
 
 
 @pytest.mark.engine
@@ -168,7 +171,7 @@ def test_an_interruption_ends_what_goes_on(image: Reference, folder: Path) -> No
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=30)
     assert running.returncode == 130 and "interrupted" in said
-    assert not _runs("sleep 987") and realengine.containers(label) == set()
+    assert not _runs(f"sleep {_LONG}") and realengine.containers(label) == set()
 
 
 @pytest.mark.engine
@@ -178,7 +181,7 @@ def test_what_was_killed_is_swept_by_the_next_one(image: Reference, folder: Path
         running.communicate()
     assert realengine.containers(label)
     assert dsci(folder, "-i", str(image), "-c", "good.yaml").returncode == 0
-    assert realengine.containers(label) == set() and not _runs("sleep 987")
+    assert realengine.containers(label) == set() and not _runs(f"sleep {_LONG}")
 
 
 @pytest.mark.engine

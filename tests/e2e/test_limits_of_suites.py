@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -15,6 +16,8 @@ from dsci.drivers.runs import LABEL
 
 pytestmark = pytest.mark.engine
 
+#: Seconds that nobody else on this machine sleeps.
+LONG = 900_000 + os.getpid()
 GREEDY = """\
 schemaVersion: "2.0.0"
 commandTests:
@@ -66,7 +69,9 @@ def _begin(project: Project, command: str) -> tuple[subprocess.Popen[str], str]:
     process = project.start("test", "base")
     deadline = time.monotonic() + 120
     while not realengine.processes(command):
-        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        if time.monotonic() > deadline or process.poll() is not None:
+            process.kill()
+            raise AssertionError(process.communicate())
         time.sleep(0.1)
     (lock,) = (project.state / "dsci" / "runs").glob("*.lock")
     return process, f"{LABEL}={lock.stem}"
@@ -103,7 +108,7 @@ KINDS = [_command, pytest.param(_steps, marks=pytest.mark.slow), pytest.param(_p
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_killed_run_left_is_swept_by_the_next_one(tiny: Project, kind: Write) -> None:
     """kill -9: nobody was there to take anything away."""
-    command = kind(tiny, 98761)
+    command = kind(tiny, LONG)
     process, label = _begin(tiny, command)
     process.kill()
     process.communicate()
@@ -117,7 +122,7 @@ def test_what_a_killed_run_left_is_swept_by_the_next_one(tiny: Project, kind: Wr
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_interrupted_run_leaves_nothing(tiny: Project, kind: Write, number: int) -> None:
-    command = kind(tiny, 98762)
+    command = kind(tiny, LONG)
     process, label = _begin(tiny, command)
     began = time.monotonic()
     process.send_signal(number)
