@@ -318,12 +318,16 @@ def test_first(): print("begun")
 def test_bad(): assert 1 == 2
 @pytest.mark.skip(reason="why not")
 def test_skipped(): pass
+@pytest.mark.skip
+def test_silent(): pass
+@pytest.mark.xfail(reason="not yet")
+def test_later(): assert False
 def test_endless(): time.sleep(600)
 class TestLater:
     @pytest.mark.parametrize("a", ["x::y", "b/c.py"])
     def test_last(self, a): pass
 """
-ALL = ["test_a::test_first", "test_a::test_bad", "test_a::test_skipped", "test_a::test_endless"]
+ALL = ["test_a::test_first", "test_a::test_bad", "test_a::test_skipped", "test_a::test_silent", "test_a::test_later"]
 LAST = ["test_a.TestLater::test_last[x::y]", "test_a.TestLater::test_last[b/c.py]"]
 
 
@@ -343,9 +347,14 @@ def test_a_test_that_does_not_end(
     """What ran before keeps its verdict; what it kept from running has failed too, by its own name."""
     found = report(subject, python, {"test_a.py": IGNORING}, **limits)
     ended = {check.name: check.verdict for check in found.checks}
-    assert ended == {**dict(zip(ALL, [PASS, FAIL, SKIP, FAIL], strict=True)), **dict.fromkeys(LAST, FAIL)}
+    before = dict(zip(ALL, [PASS, FAIL, SKIP, SKIP, SKIP], strict=True))
+    assert ended == {**before, "test_a::test_endless": FAIL, **dict.fromkeys(LAST, FAIL)}
     said = {check.name: check.detail for check in found.checks}
-    assert "assert 1 == 2" in said["test_a::test_bad"] and "why not" in said["test_a::test_skipped"]
+    assert "assert 1 == 2" in said["test_a::test_bad"] and [said[name] for name in ALL[2:]] == [
+        "why not",
+        "",
+        "expected to fail: not yet",
+    ]
     assert said["test_a::test_endless"].startswith(f"still running when the {why}")
     assert said[LAST[0]] == f"it did not run, since pytest was ended before: still running when the {why}"
     assert found.seconds < 30

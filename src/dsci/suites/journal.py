@@ -42,6 +42,15 @@ def _runs(test):
     _now.flush()
 
 
+def _why(report):
+    if hasattr(report, "wasxfail"):
+        return ("expected to fail: " + report.wasxfail).rstrip(": ")
+    if report.skipped and isinstance(report.longrepr, tuple):
+        why = str(report.longrepr[2]).partition("Skipped: ")[2]
+        return "" if why == "unconditional skip" else why
+    return report.longreprtext
+
+
 def pytest_collection_finish(session):
     for item in session.items:
         _note("found", item.nodeid)
@@ -53,7 +62,7 @@ def pytest_runtest_logstart(nodeid, location):
 
 
 def pytest_runtest_logreport(report):
-    _note(report.outcome, report.nodeid, seconds=report.duration, why=report.longreprtext[:4000])
+    _note(report.outcome, report.nodeid, seconds=report.duration, why=_why(report)[:4000])
 
 
 def pytest_runtest_logfinish(nodeid, location):
