@@ -29,7 +29,7 @@ commandTests:
 """
 TIGHT = """\
 suites: {check_timeout: 90s, processes: 60, disk: 50MB, memory: 60MB}
-images: {base: {suites: {check_timeout: 6s}}}
+images: {base: {suites: {check_timeout: 12s}}}
 """
 SLEEPING = 'schemaVersion: "2.0.0"\ncommandTests: [{{name: sleeps, {steps}command: sleep, args: ["{seconds}"]}}]\n'
 
@@ -44,7 +44,10 @@ def test_limits_are_those_of_dsci_yaml(tiny: Project) -> None:
         "fine": "passed",
     }
     for name, why in (
-        ("sleeps", "still running when the check's 6s were over, so it was killed: for more, set suites.check_timeout"),
+        (
+            "sleeps",
+            "still running when the check's 12s were over, so it was killed: for more, set suites.check_timeout",
+        ),
         ("forks", "it ran all the 60 processes that it may, so it was killed: for more, set suites.processes"),
         ("fills", "it wrote more than 50 MB beside its image, so it was killed: for more, set suites.disk"),
         ("eats", "more than 60 MB of memory was wanted, so something in it was killed: for more, set suites.memory"),

@@ -36,6 +36,8 @@ LOG_BYTES = 8 * 1024 * 1024
 #: What a line costs in such a file beside its text, and the most that goes into one line.
 _LOG_LINE, _LOG_PIECE = 60, 16 * 1024
 _LINK_LIMIT = 16
+#: The exit code of what SIGKILL ended, and the seconds in which the engine hears that the kernel sent it.
+_KILLED, _LATER = 137, 2.0
 #: How much is kept of what a health check printed, in characters. The engine keeps 4096 bytes.
 _SAID = 4096
 _HEALTH: tuple[Literal["starting", "healthy", "unhealthy"], ...] = ("starting", "healthy", "unhealthy")
@@ -185,11 +187,18 @@ class EngineContainer:
             return replace(ran, exit_code=None, reason=watched.reason, limit=watched.limit)
         if ran.limit == "time" and left.seconds <= timeout and left.budget:
             return replace(ran, reason=left.late(bounds.raising))
-        if ran.exit_code and not self._starved and self.state().out_of_memory:
+        if ran.exit_code and not self._starved and self._wanted_memory(killed=ran.exit_code == _KILLED):
             self._starved = True
             reason = "\n".join(filter(None, (limits.out_of_memory(bounds.memory, bounds.raising), ran.reason)))
             return replace(ran, reason=reason, limit="memory")
         return ran
+
+    def _wanted_memory(self, *, killed: bool) -> bool:
+        """Whether the kernel killed something in it for that; the engine may hear of it later than of the end."""
+        deadline = time.monotonic() + (_LATER if killed else 0.0)
+        while not (found := self.state().out_of_memory) and time.monotonic() < deadline:
+            time.sleep(_LATER / 20)
+        return found
 
     def _printed(self, limit: int) -> tuple[bytes, bytes, bool]:
         """The ends of what it printed, and whether anything is lost; hardly more than that is ever held."""

@@ -3,7 +3,7 @@
 The engine itself keeps a container to its processes and its memory. It bounds no disk, a container that has as many
 processes as it may goes on failing at whatever it does, and nobody may be waiting when its time is over. So the
 containers of a run are looked at about once a second, whoever waits for them; one that passed a bound is killed, which
-no signal handler hinders. Looking never takes more than a tenth of the time.
+no signal handler hinders. Looking never takes more than a quarter of the time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import docker
 
 #: Seconds between two looks, and how many times as long as one look nobody looks.
-PAUSE, _REST = 1.0, 10
+PAUSE, _REST = 1.0, 3
 #: What of its processes is nearly all of them, how often they are counted then, and the seconds in between.
 _NEARLY, _GLANCES, _BLINK = 0.8, 5, 0.05
 
