@@ -138,6 +138,12 @@ def test_what_a_claim_says_is_read_back() -> None:
     assert claim.by_dsci
 
 
+def test_the_index_of_an_image_by_the_first_of_its_names_that_is_known() -> None:
+    one, two = (Digest("sha256", letter * 64) for letter in "ab")
+    claim = Released(group="ml", version=semver.Version(1), tag=git_tag("ml-v1.0.0"), digests={"ml": one, "old": two})
+    assert [claim.of(names) for names in (("ml", "old"), ("new", "old"), ("new",), ())] == [one, two, None, None]
+
+
 def test_trailers_are_in_an_order_that_the_content_decides() -> None:
     pins = {("b", ARM64): OTHER, ("b", AMD64): DIGEST, ("a", AMD64): OTHER}
     given = ({"x": OTHER, "ml": DIGEST}, {"ml@linux/arm64": KEY, "ml@linux/amd64": KEY})

@@ -42,3 +42,9 @@ def test_what_is_a_module_and_what_a_compose_file() -> None:
         map(suitefiles.is_compose, ("compose.yaml", "x/compose.yml", "docker-compose.yml", "docker-compose.yaml"))
     )
     assert not any(map(suitefiles.is_compose, ("compose.json", "xcompose.yaml", "compose.override.yaml")))
+
+
+def test_which_files_of_a_suite_are_tests_themselves() -> None:
+    names = tuple(f"{ROOT}/{name}" for name in ("conftest.py", "test_a.py", "x/b_test.py"))
+    (suite,) = suitefiles.below("x", ROOT, tree(dict.fromkeys(names, "")), (), DEFAULT)
+    assert (suite.files, suitefiles.tests(suite)) == (names, names[1:])
