@@ -420,6 +420,8 @@ class Special(msgspec.Struct, frozen=True, kw_only=True):
     """TCP ports that can be reached from here (`Container.address`)."""
     stdin: bool = False
     """Whether it reads what a person writes."""
+    folder: str = ""
+    """The working directory, an absolute path; "" leaves it as the image has it."""
 
 
 NOTHING_SPECIAL = Special()

@@ -299,6 +299,7 @@ class DockerEngine:
                     pids_limit=bounds.processes or None,
                     mem_limit=bounds.memory or None,
                     memswap_limit=bounds.memory or None,
+                    working_dir=special.folder or None,
                     ports={f"{port}/tcp": (enginereach.bound(self._host), 0) for port in special.ports},
                     log_config=LogConfig(type="json-file", config={"max-size": str(LOG_BYTES), "max-file": "2"}),
                 )
