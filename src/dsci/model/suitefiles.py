@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dsci.model.family import Suite
 from dsci.model.limits import Limits
 from dsci.model.tree import Tree
+from dsci.model.tree import below as inside
 
 #: What a suite is made of, for people.
 HINT = (
@@ -56,7 +57,7 @@ def below(owner: str, root: str, tree: Tree, allow: Sequence[str], limits: Limit
 
     suites = [suite(_name(path).rpartition(".")[0], "structure", path, (path,)) for path in checks]
     for kind, named in _INSIDE.items():
-        if found := [path for path in rest if named.match(_name(path))]:
+        if found := [path for path in rest if named.match(_name(path)) and not _hidden(root, path)]:
             # A file that is named itself stands alone; in a folder everything may need everything.
             suites.append(suite(kind, kind, _folder(root) if root in found else root, rest))
     if any(map(is_module, host)):
@@ -66,7 +67,13 @@ def below(owner: str, root: str, tree: Tree, allow: Sequence[str], limits: Limit
 
 def tests(suite: Suite) -> tuple[str, ...]:
     """The files of a suite that are tests themselves, where it is one that runs in a single container."""
-    return tuple(path for path in suite.files if _INSIDE[suite.kind].match(_name(path)))
+    named = _INSIDE[suite.kind]
+    return tuple(path for path in suite.files if named.match(_name(path)) and not _hidden(suite.path, path))
+
+
+def _hidden(root: str, path: str) -> bool:
+    """Whether a file lies in a folder of some tool's own (`.ipynb_checkpoints`), below a folder."""
+    return any(part.startswith(".") for part in (inside(root, path) or "").split("/")[:-1])
 
 
 def is_module(path: str) -> bool:
