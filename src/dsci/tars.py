@@ -9,10 +9,11 @@ import tarfile
 class TarWriter:
     """Adds files to an archive, each below the folders that it lies in."""
 
-    def __init__(self, archive: tarfile.TarFile, *, when: int = 0) -> None:
-        """`when` is the time of everything, in seconds since the epoch."""
+    def __init__(self, archive: tarfile.TarFile, *, when: int = 0, folders: int = 0o755) -> None:
+        """`when` is the time of everything, in seconds since the epoch; `folders` the mode of what lies above files."""
         self._archive = archive
         self._when = when
+        self._mode = folders
         self._folders: set[str] = set()
 
     def file(self, path: str, content: bytes, mode: int = 0o644) -> None:
@@ -46,5 +47,5 @@ class TarWriter:
             if folder not in self._folders:
                 self._folders.add(folder)
                 above = tarfile.TarInfo(folder)
-                above.type, above.mode, above.mtime = tarfile.DIRTYPE, 0o755, self._when
+                above.type, above.mode, above.mtime = tarfile.DIRTYPE, self._mode, self._when
                 self._archive.addfile(above)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests import realengine
@@ -14,8 +15,11 @@ from tests.realengine import NATIVE
 from dsci.drivers.engine import DockerEngine
 from dsci.drivers.hostside import HostSide
 from dsci.drivers.runs import Run
+from dsci.model.family import Suite
 from dsci.model.limits import Limits
 from dsci.model.reference import Reference
+from dsci.model.report import Check, SuiteReport, Verdict
+from dsci.suites import run as suites
 from dsci.suites.clock import Clock, Total
 from dsci.suites.subject import Still, Subject, bounds
 
@@ -44,6 +48,21 @@ PYTHON = """
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*
 """
+#: The least that runs a notebook.
+JUPYTER = """
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends python3-pip && rm -rf /var/lib/apt/lists/*
+RUN python3 -m pip install --no-cache-dir --break-system-packages ipykernel
+"""
+BATS = """
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends bats && rm -rf /var/lib/apt/lists/*
+"""
+R = """
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends r-base-core && rm -rf /var/lib/apt/lists/*
+"""
+TESTTHAT = R.replace("r-base-core", "r-cran-testthat")
 #: A server: it says so in its log, obeys SIGTERM, becomes healthy, and prints what it is asked.
 SERVER = (
     PYTHON
@@ -127,6 +146,30 @@ def python() -> Iterator[Reference]:
         yield name
 
 
+@pytest.fixture(scope="session")
+def jupyter() -> Iterator[Reference]:
+    with realengine.image(JUPYTER) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def bats() -> Iterator[Reference]:
+    with realengine.image(BATS) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def r() -> Iterator[Reference]:
+    with realengine.image(R) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def testthat() -> Iterator[Reference]:
+    with realengine.image(TESTTHAT) as name:
+        yield name
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     run = Run(tmp_path / "state")
@@ -186,3 +229,35 @@ def subject(engine: DockerEngine) -> Iterator[Subjects]:
 
     with closing:
         yield make
+
+
+#: Where the suites of tests lie.
+FOLDER = "images/x/suites"
+
+
+def suite(kind: str, files: Mapping[str, object], *, folder: str = FOLDER) -> Suite:
+    """A suite of these files, by their paths from the repository's root."""
+    return Suite(name=f"x/{kind}", kind=kind, owner="x", path=folder, files=tuple(sorted(files)))
+
+
+def run_suite(
+    kind: str, subject: Subjects, image: Reference, files: Mapping[str, str | bytes], **more: Any
+) -> SuiteReport:
+    """Run these files (paths below the suite's folder) in an image."""
+    placed = {f"{FOLDER}/{name}": text for name, text in files.items()}
+    if "executable" in more:
+        more["executable"] = f"{FOLDER}/{more['executable']}"
+    return suites.run(suite(kind, placed), subject(image, placed, **more), target="x@linux/amd64")
+
+
+def verdicts(found: SuiteReport) -> dict[str, Verdict]:
+    return {check.name: check.verdict for check in found.checks}
+
+
+def details(found: SuiteReport) -> dict[str, str]:
+    return {check.name: check.detail for check in found.checks}
+
+
+def only(found: SuiteReport) -> Check:
+    (check,) = found.checks
+    return check

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from tests import realengine
 from tests.realengine import NATIVE, docker
-from tests.suites.conftest import PYTHON, Subjects
+from tests.suites.conftest import FOLDER, PYTHON, Subjects, only, run_suite, suite
 
 from dsci.drivers.engine import DockerEngine
 from dsci.drivers.runs import LABEL, Run
 from dsci.model import junit
-from dsci.model.family import Suite
 from dsci.model.reference import Reference
-from dsci.model.report import Check, SuiteReport, Verdict
+from dsci.model.report import SuiteReport, Verdict
 from dsci.ports import Container
 from dsci.suites import run as suites
 from dsci.suites.clock import Total
@@ -28,7 +28,6 @@ pytestmark = pytest.mark.engine
 SLOW = pytest.mark.slow
 
 PASS, FAIL, SKIP = Verdict.PASSED, Verdict.FAILED, Verdict.SKIPPED
-FOLDER = "images/x/suites"
 #: A package of the image that pytest needs as well, in another version; and settings that are not the suite's.
 CROWDED = (
     PYTHON
@@ -49,26 +48,11 @@ NAMED_PYTHON = PYTHON + "RUN mv /usr/bin/python3 /usr/bin/python\n"
 HOSTILE_PLUGGY = PYTHON + "RUN echo 'raise RuntimeError(\"too old\")' > /usr/lib/python3/dist-packages/pluggy.py\n"
 
 
-def suite(files: Mapping[str, str], *, folder: str = FOLDER) -> Suite:
-    names = tuple(sorted(files))
-    return Suite(name="x/pytest", kind="pytest", owner="x", path=folder, files=names)
-
-
-def report(subject: Subjects, image: Reference, files: dict[str, str], **more: Any) -> SuiteReport:
-    """Run these files (paths below the suite's folder) in an image."""
-    placed = {f"{FOLDER}/{name}": text for name, text in files.items()}
-    if "executable" in more:
-        more["executable"] = f"{FOLDER}/{more['executable']}"
-    return suites.run(suite(placed), subject(image, placed, **more), target="x@linux/amd64")
+report = functools.partial(run_suite, "pytest")
 
 
 def verdicts(found: SuiteReport) -> dict[str, Verdict]:
     return {check.name.rpartition("::")[2]: check.verdict for check in found.checks}
-
-
-def only(found: SuiteReport) -> Check:
-    (check,) = found.checks
-    return check
 
 
 def test_every_way_a_test_can_end(subject: Subjects, python: Reference, run: Run, engine: DockerEngine) -> None:
@@ -83,8 +67,12 @@ def test_each(n): assert n == 1
 @pytest.mark.skip(reason="not here")
 def test_skipped(): assert False
 def test_skips(): pytest.skip("after a look")
-@pytest.mark.xfail
+@pytest.mark.xfail(reason="issue 7")
 def test_expected(): assert False
+@pytest.mark.xfail
+def test_expected_for_no_reason(): assert False
+@pytest.mark.xfail(reason="issue 8")
+def test_mended(): pass
 @pytest.mark.xfail(strict=True)
 def test_unexpected(): pass
 @pytest.fixture
@@ -108,6 +96,8 @@ class TestClass:
         "test_skipped": SKIP,
         "test_skips": SKIP,
         "test_expected": SKIP,
+        "test_expected_for_no_reason": SKIP,
+        "test_mended": PASS,
         "test_unexpected": FAIL,
         "test_setup": FAIL,
         "test_teardown": FAIL,
@@ -119,6 +109,9 @@ class TestClass:
     assert 'raise ValueError("a value")' in details["test_raises"]
     assert "no fixture" in details["test_setup"] and "no teardown" in details["test_teardown"]
     assert details["test_skipped"] == "not here" and details["test_skips"] == "after a look"
+    assert details["test_expected"] == "failed, as it is expected to: issue 7"
+    assert details["test_expected_for_no_reason"] == "failed, as it is expected to"
+    assert details["test_mended"] == "passes, though it is expected to fail: issue 8"
     assert details["test_good"] == ""
     assert found.problem.startswith("test_all::test_") and "more" in found.problem
     engine.collect(wait=True)
@@ -136,7 +129,9 @@ def test_all_good(subject: Subjects, python: Reference) -> None:
     [
         ("", "x/pytest", "no test ran"),
         ("def helper(): pass\n", "x/pytest", "no test ran"),
-        ("import pytest\n@pytest.mark.skip\ndef test_x(): pass\n", "every test was skipped", ""),
+        ("import pytest\n@pytest.mark.skip(reason='why')\ndef test_x(): pass\n", "every test was skipped", "why"),
+        ("import pytest\n@pytest.mark.skip\ndef test_x(): pass\n", "test_a::test_x", "does not say why"),
+        ("import pytest\ndef test_x(): pytest.skip()\n", "test_a::test_x", "does not say why"),
         ("import pytest\npytest.skip('not here', allow_module_level=True)\n", "x/pytest", "no test ran"),
         ("import no_such_module\n", "test_a", "No module named 'no_such_module'"),
         ("def test_x(:\n", "test_a", "SyntaxError"),
@@ -262,10 +257,58 @@ def test_an_image_with_a_will_of_its_own(run: Run) -> None:
             read=files.__getitem__,
             executable=lambda _: False,
         )
-        found = suites.run(suite(dict.fromkeys(files, "")), subject, target="x@linux/amd64")
+        found = suites.run(suite("pytest", files), subject, target="x@linux/amd64")
         assert engine.image_id(image) == before
     assert found.problem == "" and found.count(PASS) == 7, [check.detail for check in found.checks]
     assert set(engine.changes) <= {"", "C /dsci", "A /dsci"}, "something was written into the container"
+
+
+#: An older Python, as in images that are kept alive for long.
+OLDER = """
+FROM debian:bookworm-slim
+RUN sed -n '1s/bookworm/bullseye/p' /etc/apt/sources.list > /etc/apt/sources.list.d/older.list \\
+ && apt-get -o Acquire::Check-Valid-Until=false update \\
+ && apt-get install -y --no-install-recommends python3.9-minimal libpython3.9-stdlib \\
+ && ln -s python3.9 /usr/bin/python3 && rm -rf /var/lib/apt/lists/*
+"""
+#: A plugin for another pytest than the one that is lent, and settings for it.
+PLUGIN = (
+    PYTHON
+    + r"""
+RUN d=/usr/lib/python3/dist-packages && mkdir $d/broken-1.dist-info \
+ && echo 'raise RuntimeError("not for this pytest")' > $d/broken.py \
+ && printf 'Metadata-Version: 2.1\nName: broken\nVersion: 1\n' > $d/broken-1.dist-info/METADATA \
+ && printf '[pytest11]\nbroken = broken\n' > $d/broken-1.dist-info/entry_points.txt
+ENV PYTEST_ADDOPTS=--no-such-option PYTEST_PLUGINS=nothing_here
+"""
+)
+
+
+@pytest.mark.slow
+def test_an_older_python(subject: Subjects) -> None:
+    text = """
+import sys
+import pytest
+def test_version(): assert sys.version_info[:2] == (3, 9)
+def test_rewritten():
+    with pytest.raises(AssertionError, match=r"assert 1 == 2"):
+        n = 1
+        assert n == 2
+def test_fixtures(tmp_path, capsys, monkeypatch): print("x"); assert capsys.readouterr().out == "x\\n"
+@pytest.mark.xfail(reason="issue 7")
+def test_mended(): pass
+"""
+    files = {"test_a.py": text, "pyproject.toml": "[tool.pytest.ini_options]\npython_functions = 'test_*'\n"}
+    with realengine.image(OLDER) as image:
+        found = report(subject, image, files)
+    assert found.problem == "" and found.count(PASS) == 4, [check.detail for check in found.checks]
+
+
+def test_plugins_and_settings_that_the_image_has_for_another_pytest(subject: Subjects) -> None:
+    text = "import os\ndef test_x(): assert not [name for name in os.environ if name.startswith('PYTEST_D')]\n"
+    with realengine.image(PLUGIN) as image:
+        found = report(subject, image, {"test_a.py": text})
+    assert found.problem == "", [check.detail for check in found.checks]
 
 
 @pytest.mark.slow
@@ -393,5 +436,5 @@ def test_endless():
 
 def test_a_suite_that_is_one_file(subject: Subjects, python: Reference) -> None:
     files = {"checks/test_only.py": "def test_x(): pass\n"}
-    found = suites.run(suite(files, folder="checks"), subject(python, files), target="x@linux/amd64")
+    found = suites.run(suite("pytest", files, folder="checks"), subject(python, files), target="x@linux/amd64")
     assert verdicts(found) == {"test_x": PASS}

@@ -13,8 +13,8 @@ from dsci.model.text import clean, plain
 
 #: A test case's property that says why a pass is noteworthy.
 NOTE = "dsci-note"
-#: What pytest gives as the reason of a test that was marked without one.
-_NO_REASON = ("", "unconditional skip")
+#: What pytest gives as the reason where a test has none.
+_NO_REASON = ("", "unconditional skip", "Skipped")
 
 
 def checks(document: bytes | None) -> list[Check]:
