@@ -41,6 +41,7 @@ def test_the_example_family_through_its_first_days(stack: Project, real_registry
     suites = {(suite["target"].partition("@")[0], suite["suite"]) for suite in first.json["suites"]}
     assert ("ml", "base/structure") in suites and ("ml", "python/pytest") in suites and ("ml", "ml/pytest") in suites
     assert ("r", "python/pytest") not in suites
+    assert {("jupyter", "jupyter/notebooks"), ("ml", "jupyter/notebooks"), ("r", "r/r")} <= suites
     assert all(check["verdict"] == "passed" for suite in first.json["suites"] for check in suite["checks"])
     sha = stack.git("rev-parse", "--short=12", "HEAD")
     tags = {"0.1.0", "0.1", "0", "latest", f"sha-{sha}"}

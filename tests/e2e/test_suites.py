@@ -97,3 +97,34 @@ def test_a_mistake_in_a_suite_of_our_own_is_told_with_its_line(tiny: Project) ->
     tiny.commit("feat: a suite", {"images/base/suites/own.yaml": "checks:\n- run: echo\n  exti: 1\n"})
     said = tiny.dsci("test", "base", code=1).stderr
     assert "images/base/suites/own.yaml:3: checks.0: unknown key 'exti' (did you mean 'exit'?)" in said
+
+
+SKIPPING = "echo no GPU on this machine\nexit 77\n"
+
+
+def test_shell_scripts_are_a_suite_that_descendants_inherit(tiny: Project) -> None:
+    scripts = {"test_note.sh": ". ./lib.sh\nexpect 'a note' /etc/note\n", "test_gpu.sh": SKIPPING}
+    scripts |= {"lib.sh": 'expect() { test "$(cat "$2")" = "$1"; }\n', ".attic/test_old.sh": "false\n"}
+    tiny.push("test: shell scripts", {f"images/base/suites/{name}": text for name, text in scripts.items()})
+    suites = tiny.dsci("test", "--json").json["suites"]
+    found = {suite["target"].partition("@")[0]: suite for suite in suites}
+    assert set(found) == {"base", "ml"}
+    for suite in found.values():
+        assert suite["suite"] == "base/shell"
+        assert {check["name"]: (check["verdict"], check["detail"]) for check in suite["checks"]} == {
+            "test_gpu.sh": ("skipped", "no GPU on this machine"),
+            "test_note.sh": ("passed", ""),
+        }
+
+    tiny.write({"images/ml/suites/test_model.sh": "expect() { echo 'v1 it is not' >&2; exit 3; }\nexpect\n"})
+    ended = tiny.dsci("test", code=1)
+    assert "ml/shell: test_model.sh: it ended with exit code 3" in ended.stderr
+
+
+def test_a_suite_of_a_kind_that_the_image_cannot_run_fails_by_name(tiny: Project) -> None:
+    tiny.write({"images/base/suites/tour.ipynb": '{"nbformat": 4, "cells": []}', "images/base/suites/test-a.R": "1\n"})
+    suites = tiny.dsci("test", "base", "--json", code=1).json["suites"]
+    assert {check["name"]: check["detail"] for suite in suites for check in suite["checks"]} == {
+        "tour.ipynb": "the image has no Python, which is to drive the notebook's kernel",
+        "test-a.R": "the image has no R: Rscript is not on its PATH",
+    }

@@ -77,7 +77,6 @@ def run(
     told: Callable[[Container, Ran], Sequence[Check]],
     *,
     going: Callable[[Container], Ran] | None = None,
-    environment: Mapping[str, str] | None = None,
     folder: str = "",
     several: bool = False,
 ) -> list[Check]:
@@ -92,7 +91,6 @@ def run(
         with subject.container(
             entrypoint=[program],
             command=words,
-            environment=environment,
             volume=(MOUNT, filled),
             special=special,
             several=several,

@@ -12,7 +12,19 @@ from msgspec.structs import replace
 from dsci.errors import ConfigError
 from dsci.model.family import Suite
 from dsci.model.report import Check, SuiteReport, Verdict
-from dsci.suites import host, inside, native, nativefile, pytest_inside, service, structure, structurefile
+from dsci.suites import (
+    host,
+    inside,
+    native,
+    nativefile,
+    notebooks,
+    pytest_inside,
+    rscripts,
+    service,
+    shell,
+    structure,
+    structurefile,
+)
 from dsci.suites.subject import Subject
 
 
@@ -71,6 +83,12 @@ def volume(suite: Suite, subject: Subject) -> bytes | None:
     match suite.kind:
         case "structure" | "host" | "service":
             return None
+        case "notebooks":
+            return notebooks.volume(subject, suite)
+        case "r":
+            return rscripts.volume(subject, suite)
+        case "shell":
+            return shell.volume(subject, suite)
         case _:
             return pytest_inside.volume(subject, suite)
 
@@ -99,6 +117,12 @@ def _checks(suite: Suite, subject: Subject) -> Iterator[Check]:
             return host.run(subject, suite)
         case "service":
             return service.run(subject, suite)
+        case "notebooks":
+            return notebooks.run(subject, suite)
+        case "r":
+            return rscripts.run(subject, suite)
+        case "shell":
+            return shell.run(subject, suite)
         case _:
             return pytest_inside.run(subject, suite)
 
