@@ -219,10 +219,10 @@ def test_uncommitted_work_is_built_elsewhere_and_kept_here(family: Project, buil
 def test_a_step_that_hangs_elsewhere_is_ended_there(family: Project, buildx: Buildx, other: Endpoint) -> None:
     buildx.remote("far", other)
     files = {"dsci.yaml": "builder: {name: far, inactivity: 4s}\n"}
-    family.commit("feat: hangs", files | {"images/python/Dockerfile": "FROM base\nRUN echo begun; sleep 987\n"})
+    family.commit("feat: hangs", files | {"images/python/Dockerfile": "FROM base\nRUN echo begun; sleep 965\n"})
     ended = family.dsci("build", "--no-keep", code=1)
-    assert "BuildKit (builder far) said nothing for 4 s" in ended.stderr and "sleep 987" in ended.stderr
-    assert _gone("sleep 987") and left_behind(family) == []
+    assert "BuildKit (builder far) said nothing for 4 s" in ended.stderr and "sleep 965" in ended.stderr
+    assert _gone("sleep 965") and left_behind(family) == []
 
 
 def test_an_interruption_ends_what_goes_on_elsewhere(family: Project, buildx: Buildx, other: Endpoint) -> None:
