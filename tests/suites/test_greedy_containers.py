@@ -163,7 +163,7 @@ def test_what_did_not_come_to_run_fails_by_its_name(
     made = subject(bare, suite=limits.get("suite", 60), total=total)
     began = time.monotonic()
     with total.running():
-        found = {check.name: check for check in structure.run(made, structurefile.parse(SLOW, file="s.yaml"))}
+        found = {check.name: check for check in structure.run(made, *structurefile.located(SLOW, file="s.yaml"))}
     assert time.monotonic() - began < 30
     assert {name: check.verdict for name, check in found.items()} == {
         "Command Test: quick": Verdict.PASSED,
