@@ -272,6 +272,7 @@ def test_a_base_that_is_gone_is_told(family: Project, real_registry: RealRegistr
     (target,) = family.dsci("verify", "base", "--json").json["targets"]
     assert target["status"] == "equal"
     assert [(base["name"], base["platform"]) for base in target["bases"]] == [(name, "linux/amd64")]
+    subprocess.run(["docker", "rmi", "--force", name], capture_output=True, check=True)
     real_registry.delete(where, target["bases"][0]["digest"])
     ended = family.dsci("verify", "base", code=5)
     assert f"its base {name} at {target['bases'][0]['digest']} is gone from its registry" in ended.stderr
