@@ -79,8 +79,10 @@ def image() -> Iterator[Reference]:
 def files(image: Reference, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """One container, never started, for everything that only looks."""
     run = Run(tmp_path_factory.mktemp("state"))
-    with DockerEngine(os.environ, run).container(image, platform=NATIVE, entrypoint=[""], command=["x"]) as container:
+    engine = DockerEngine(os.environ, run)
+    with engine.container(image, platform=NATIVE, entrypoint=[""], command=["x"]) as container:
         yield container
+    engine.collect(wait=True)
     run.close()
 
 
