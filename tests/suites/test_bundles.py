@@ -131,9 +131,24 @@ def test_a_test_of_pytest_that_failed(subject: Subjects, python: Reference) -> N
     # pytest says where: GitHub shows it there.
     assert (bad.file, bad.line) == (path, 7)
     bundle = only(found)
-    assert bundle.argv == ("python3", "/dsci/run.py") and bundle.exit_code == 1 and not bundle.alone
+    assert bundle.argv[:2] == ("python3", "/dsci/run_pytest.py") and bundle.exit_code == 1 and not bundle.alone
     assert "1 failed, 1 passed" in bundle.stdout and bundle.launch is not None and bundle.launch.volume
     assert "1 failed, 1 passed" not in bad.story and "assert 1 == 2" in bad.story
+
+
+def test_a_script_that_failed(subject: Subjects, bare: Reference) -> None:
+    """What runs inside an image goes one way for every kind."""
+    path = "images/x/suites/deep/test_it.sh"
+    files = {path: "echo out; echo err >&2; cat words; exit 3\n", "images/x/suites/deep/words": "a word\n"}
+    suite = Suite(name="x/shell", kind="shell", owner="x", path="images/x/suites", files=tuple(files))
+    made = subject(bare, files)
+    bundle = only(suites.run(suite, made, target="x@linux/amd64"))
+    assert bundle.argv == ("sh", "/dsci/suite/deep/test_it.sh") and bundle.exit_code == 3
+    assert (bundle.stdout, bundle.stderr) == ("out\na word\n", "err\n")
+    assert bundle.launch is not None and bundle.launch.volume
+    assert bundle.launch.special == {"folder": "/dsci/suite/deep"}
+    assert replay.read(bundle.launch, made).special.folder == "/dsci/suite/deep"
+    assert suites.volume(suite, made) is not None
 
 
 STARTED = """

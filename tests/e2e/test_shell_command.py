@@ -99,12 +99,14 @@ def test_a_check_that_failed_is_run_again_as_it_was(tiny: Project) -> None:
             "images/base/suites/a.yaml": SUITE,
             "images/base/suites/steps.yaml": STEPS,
             "images/base/suites/started.yaml": STARTED,
+            "images/base/suites/deep/test_it.sh": "pwd; cat words; exit 3\n",
+            "images/base/suites/deep/words": "a word\n",
         },
     )
     folder = tiny.folder / "out"
     ended = tiny.dsci("test", "base", "--report", "out", code=1)
     found = bundles(folder)
-    assert set(found) == {"Command Test: bad one", "Command Test: steps", "beside"}
+    assert set(found) == {"Command Test: bad one", "Command Test: steps", "beside", "deep/test_it.sh"}
     everything = "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
     assert "a word of the host" not in everything + ended.stdout + ended.stderr
 
@@ -127,6 +129,9 @@ def test_a_check_that_failed_is_run_again_as_it_was(tiny: Project) -> None:
     # Beside what runs in a container that is started as it was.
     beside = found["beside"]
     assert replayed(tiny, str(beside["replay"]), code=5).stdout == beside["stdout"] == "here mine\n1234\n"
+    # With the suite's files, in their folder.
+    script = found["deep/test_it.sh"]
+    assert replayed(tiny, str(script["replay"]), code=3).stdout == script["stdout"] == "/dsci/suite/deep\na word\n"
     # What it was given of the host is taken from the host once more, and only where that is allowed.
     del tiny.environment["DSCI_TEST_WORD"]
     assert "DSCI_TEST_WORD is not set here" in replayed(tiny, command, code=2).stderr
