@@ -89,6 +89,15 @@ def leftovers(project: Project) -> list[str]:
     return [item for run in locks for item in docker("ps", "-aq", "--filter", f"label={LABEL}={run}").split()]
 
 
+def test_a_script_that_failed_is_run_again_in_its_folder(tiny: Project) -> None:
+    text = "#!/bin/bash\n. ./lib.sh\ntouch made\nsay $PWD\nexit 4\n"
+    scripts = {"sub/test_bad.sh": text, "sub/lib.sh": "say() { echo $1; }\n"}
+    tiny.commit("test: it fails", {f"images/base/suites/{name}": text for name, text in scripts.items()})
+    tiny.dsci("test", "base", "--report", "out", code=1)
+    bad = bundles(tiny.folder / "out")["sub/test_bad.sh"]
+    assert replayed(tiny, str(bad["replay"]), code=4).stdout == "/dsci/suite/sub\n" == bad["stdout"]
+
+
 @pytest.mark.slow
 def test_a_check_that_failed_is_run_again_as_it_was(tiny: Project) -> None:
     tiny.environment["DSCI_TEST_WORD"] = "a word of the host"

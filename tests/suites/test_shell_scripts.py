@@ -43,6 +43,12 @@ def test_every_way_a_script_can_end(subject: Subjects, bare: Reference) -> None:
     assert verdicts(found) == {name: verdict for name, (_, verdict, _) in SCRIPTS.items()}, details(found)
     for name, (_, _, pattern) in SCRIPTS.items():
         assert re.search(pattern, details(found)[name]), details(found)[name]
+    failed = {check.name: check.bundle for check in found.checks if check.bundle is not None}
+    assert set(failed) == {"test_bash.sh", "test_env.sh", "test_both.sh", "test_skip_silently.sh"}
+    bundle = failed["test_bash.sh"]
+    assert bundle.argv == ("/bin/bash", "-e", "/dsci/suite/test_bash.sh") and bundle.exit_code == 1
+    assert bundle.launch is not None and bundle.launch.volume
+    assert bundle.launch.special == {"folder": "/dsci/suite"}
 
 
 @pytest.mark.engine
