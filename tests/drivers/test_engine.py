@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from msgspec.structs import replace
 from tests import realengine
 from tests.realengine import NATIVE, Script, docker, folder, tar_of
 from tests.serving import serving
@@ -33,7 +34,7 @@ from dsci.drivers.runs import LABEL, Run
 from dsci.errors import BuilderError, RegistryError
 from dsci.model.oci import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, Digest, Manifest
 from dsci.model.reference import Reference
-from dsci.ports import Container, FileEntry, Ran, Special
+from dsci.ports import Container, FileEntry, Question, Ran, Special
 
 engine_needed = pytest.mark.engine
 
@@ -669,7 +670,7 @@ def ran(
     engine: DockerEngine, image: Reference, *command: str, timeout: float = 30, limit: int = 4096, **more: Any
 ) -> Ran:
     more = {"entrypoint": [""]} | more
-    more["special"] = Special(user=more.pop("user", "0"))
+    more["special"] = replace(more.get("special") or Special(), user=more.pop("user", "0"))
     with engine.container(image, platform=NATIVE, command=command, **more) as container:
         return container.run(timeout, limit)
 
@@ -778,7 +779,7 @@ def test_an_engine_that_goes_away_is_no_timeout(
 
 @engine_needed
 def test_without_a_network(engine: DockerEngine, image: Reference) -> None:
-    found = ran(engine, image, "sh", "-c", "ls /sys/class/net", network=False)
+    found = ran(engine, image, "sh", "-c", "ls /sys/class/net", special=Special(network="none"))
     assert found.stdout.split() == [b"lo"]
 
 
@@ -1067,3 +1068,33 @@ def test_what_could_not_be_removed_is_still_known_to_be_dead(
     assert run.is_dead(dead), "its lock was dropped though its containers are left"
     engine.sweep()
     assert realengine.containers(f"{LABEL}={dead}") == set() and engine.image_id(name) is None
+
+
+@engine_needed
+def test_everything_that_an_image_holds(engine: DockerEngine, image: Reference) -> None:
+    with engine.container(image, platform=NATIVE) as container:
+        found = dict(container.everything())
+    assert (found["/t/c/x"].kind, found["/t/c/x"].size, found["/t/c/d/up"].link) == ("file", 6, "../x")
+    assert found["/t/owned"].mode == 0o2750 and (found["/t/owned"].uid, found["/t/owned"].gid) == (12, 34)
+    assert "/t/folder-link/x" not in found and found["/t/pipe"].kind == "other"
+    assert len(found) > 1000
+
+
+SERVING = ["sh", "-c", "echo one; echo two >&2; trap 'exit 7' TERM; while :; do sleep 0.05; done"]
+
+
+@engine_needed
+def test_how_a_container_goes_and_what_it_said(engine: DockerEngine, image: Reference) -> None:
+    special = Special(ports=(8080,))
+    with engine.container(image, platform=NATIVE, entrypoint=[""], command=SERVING, special=special) as container:
+        assert (container.state().running, container.state().exit_code, container.first_process()) == (False, None, "")
+        assert container.start() == ""
+        state = container.state()
+        assert (state.running, state.exit_code, state.health, state.out_of_memory) == (True, None, "", False)
+        assert container.first_process().startswith("sh -c echo one; ")
+        assert container.address(8080) is None, "the engine's proxy takes connections for nobody"
+        answer = container.ask(Question(port=8080, path="/"), 5, 100)
+        assert answer == "nothing can be reached at port 8080"
+        container.stop(10)
+        assert (container.state().running, container.state().exit_code) == (False, 7)
+        assert container.logs(100) == (b"one\n", b"two\n") and container.logs(2) == (b"e\n", b"o\n")
