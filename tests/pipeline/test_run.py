@@ -113,6 +113,7 @@ class Stage:
             ),
             registry=SimpleNamespace(resolve=lambda name: None),
             console=SimpleNamespace(begin=lambda *_: None, end=end, warn=self.told.append),
+            host_side=None,
             local_name=lambda of: of.image,
             kept_name=lambda of: of.image,
         )
