@@ -161,6 +161,7 @@ def test_a_registry_brings_steps_to_another_machine(
     assert machine.warnings == []
 
 
+@pytest.mark.slow
 def test_what_takes_nothing_from_a_cache_leaves_its_steps_there(forgetful: Endpoint, run: Run, tmp_path: Path) -> None:
     machine, place = Machine(forgetful, run), str(tmp_path / "cache")
     first, _ = machine.build(at(place, kind="local"))

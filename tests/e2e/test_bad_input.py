@@ -865,7 +865,7 @@ def test_hostile_build_output(tiny: Project) -> None:
     assert "→" in ended.stderr.rstrip("\n").split("\n")[-1]
     assert tiny.tags() == set() and tiny.images("base") == set()
     reports = [path for path in (tiny.state / "dsci" / "reports").rglob("*") if path.is_file()]
-    assert {path.name for path in reports} == {"report.json", "report.md", "junit.xml"}
+    assert {path.name for path in reports} == {"report.json", "report.md", "report.tap", "junit.xml"}
     assert not any(b"\x1b" in path.read_bytes() for path in reports)
 
 

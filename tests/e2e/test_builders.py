@@ -285,6 +285,7 @@ def test_the_builder_of_another_docker_context(family: Project, buildx: Buildx, 
     assert {name: manifest(family, name) for name in built(ended)} == built(ended)
 
 
+@pytest.mark.slow
 def test_a_builder_in_a_container_is_woken_up(family: Project, buildx: Buildx, other: Endpoint) -> None:
     """buildx's own container driver, to the last call; behind its `buildctl dial-stdio` is the BuildKit of an engine.
 

@@ -35,6 +35,7 @@ def caches(project: Project, name: str) -> set[str]:
     return {tag for tag in tags if tag.startswith("dsci-cache-")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["registry", "local"])
 def test_a_machine_that_never_built_goes_on_from_the_steps_of_another(
     tiny: Project, forgetful: Endpoint, how: str

@@ -99,6 +99,7 @@ def test_where_the_image_itself_is_mended_what_was_built_on_it_is_built_again(ti
     assert outcomes(tiny.release()) == dict.fromkeys(("base build", "base test", "ml build", "ml test"), "ok")
 
 
+@pytest.mark.slow
 def test_a_build_on_an_image_that_fails_is_broken_off(tiny: Project) -> None:
     mark = f"mark-{tiny.prefix}-{time.time_ns()}"
     slow = {"images/ml/Dockerfile": TINY["ml"] + f"RUN sleep 300; : {mark}\n"}

@@ -205,6 +205,7 @@ VALUES: tuple[object, ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 @pytest.mark.parametrize("part", [0, *(pytest.param(n, marks=_SLOW) for n in range(1, _PARTS))])
 def test_what_is_read_and_what_is_refused(image: Reference, tmp_path: Path, part: int) -> None:

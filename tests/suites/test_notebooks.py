@@ -100,6 +100,7 @@ def test_every_way_to_fail_says_which_and_why(subject: Subjects, jupyter: Refere
     assert "bye" in told["exit.ipynb"]
 
 
+@pytest.mark.slow
 def test_what_does_not_end(subject: Subjects, jupyter: Reference, run: Run, engine: DockerEngine) -> None:
     """A cell has the time of a check or what the notebook says, all of them that of the suite."""
     deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"

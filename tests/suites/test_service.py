@@ -277,6 +277,7 @@ def test_what_writes_too_much_is_killed_and_fails_the_suite(
     assert nothing_left()
 
 
+@pytest.mark.slow
 def test_a_test_that_fails_shows_the_services_logs_and_late_ones_as_well(
     checks: Runs, bare: Reference, nothing_left: Callable[[], bool]
 ) -> None:
