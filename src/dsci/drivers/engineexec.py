@@ -89,9 +89,11 @@ def execute(
 
 def room(container: DockerContainer) -> int:
     """The bytes that a container takes beside its image: every folder in which something changed is one of them."""
+    api: Any = container.client.api  # type: ignore[union-attr]
     with talking():
-        found = container.client.api.containers(all=True, size=True, filters={"id": container.id})  # type: ignore[union-attr]
-    return int(found[0].get("SizeRw") or 0) if found else -1
+        answer = api.get(api._url("/containers/{0}/json", container.id), params={"size": 1})
+        api._raise_for_status(answer)
+        return int(answer.json().get("SizeRw") or 0)
 
 
 def processes(container: DockerContainer) -> int:

@@ -11,6 +11,7 @@ itself from the beginning.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -23,6 +24,8 @@ from dsci.suites.subject import Subject
 OUTPUT_LIMIT = 1024 * 1024
 #: Commands that run at once.
 _AT_ONCE = 4
+#: Seconds without a command coming to its end after which one more container is made: about what making it takes.
+_WORTH = 0.3
 #: What goes on and does nothing, by what images have.
 IDLE: tuple[tuple[str, ...], ...] = (("sleep", "infinity"), ("tail", "-f", "/dev/null"))
 
@@ -86,10 +89,14 @@ class _Commands:
         self._special = special
         # What an image declares as a volume is no part of what the engine compares.
         self._shares = special == NOTHING_SPECIAL and not subject.config.get("Volumes")
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._idle = IDLE
+        self._made = 0
+        """How many containers are shared, or about to be."""
+        self._progress = 0.0
+        """When the last command came to its end in one, or the last one was begun to be made."""
         self.free: list[_Shared] = []
-        """The containers that are shared and run nothing now."""
+        """Those of them that run nothing now."""
 
     def first(self, number: int, job: Job) -> tuple[Ran, ...]:
         """Run a job where it is quickest."""
@@ -108,12 +115,16 @@ class _Commands:
             ran = _explained(job, shared.container, ran) if ran.limit else ran
             kept = ran.exit_code is not None and shared.container.settled()
         except BaseException:
+            self._fewer()
             shared.closing.close()
             raise
         if kept:
-            with self._lock:
+            with self._changed:
                 self.free.append(shared)
+                self._progress = time.monotonic()
+                self._changed.notify()
         else:
+            self._fewer()
             shared.container.end()
             shared.closing.close()
         # What took too much of anything takes it again.
@@ -133,17 +144,32 @@ class _Commands:
 
     def _take(self) -> _Shared | None:
         """A container for one command, nobody else's meanwhile; None where there can be none."""
-        with self._lock:
+        with self._changed:
+            while self._made and not self.free and (left := self._progress + _WORTH - time.monotonic()) > 0:
+                self._changed.wait(left)
             if not self._shares:
                 return None
             if self.free:
                 return self.free.pop()
+            self._made += 1
+            self._progress = time.monotonic()
         closing = ExitStack()
-        container = self._lasting(closing, {}, Special(watched=False))
+        try:
+            container = self._lasting(closing, {}, Special(watched=False))
+        except BaseException:
+            self._fewer()
+            raise
         if container is None:
             self._shares = False
+            self._fewer()
             return None
         return _Shared(container=container, closing=closing)
+
+    def _fewer(self) -> None:
+        """A container that was shared, or was to be, is not."""
+        with self._changed:
+            self._made -= 1
+            self._changed.notify_all()
 
     def _after(self, job: Job) -> tuple[Ran, ...]:
         """Steps and then the command, in one container that is started anew between them."""
@@ -175,7 +201,7 @@ class _Commands:
                 closing.push(own)
                 return container
             own.close()
-            with self._lock:
+            with self._changed:
                 self._idle = tuple(each for each in self._idle if each != idle)
         return None
 
