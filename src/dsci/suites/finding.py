@@ -1,4 +1,4 @@
-"""What came of one test, and how texts are compared with Go's regular expressions. What a test asks is not known."""
+"""What came of one test, and how what a command did is judged: texts by Go's regular expressions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 from dsci.model import foreign
 from dsci.model.bundle import Bundle
 from dsci.model.report import Check, Verdict
+from dsci.ports import Ran
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,29 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
             attempts=self.attempts,
             bundle=self.bundle,
         )
+
+
+class Printed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command must print, and must not."""
+
+    stdout: Sequence[str] = ()
+    stdout_lacks: Sequence[str] = ()
+    stderr: Sequence[str] = ()
+    stderr_lacks: Sequence[str] = ()
+
+
+def judged(ran: Ran, exit_code: int, wanted: Printed) -> list[str]:
+    """What is wrong with what a command did."""
+    problems: list[str] = []
+    if ran.exit_code is None:
+        problems.append(ran.reason)
+    elif ran.exit_code != exit_code:
+        problems.append(f"exit code {ran.exit_code}, expected {exit_code}")
+    problems += matched("stdout", ran.stdout.decode(errors="replace"), wanted.stdout, wanted.stdout_lacks)
+    problems += matched("stderr", ran.stderr.decode(errors="replace"), wanted.stderr, wanted.stderr_lacks)
+    if ran.exit_code is not None and ran.reason and (problems or wanted.stdout_lacks or wanted.stderr_lacks):
+        problems.append(ran.reason)
+    return problems
 
 
 def matched(name: str, text: str, wanted: Sequence[str], unwanted: Sequence[str]) -> list[str]:

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from dsci.model import config
 from dsci.ports import Ran, Special
 from dsci.suites import bundles, commands
+from dsci.suites import finding as judging
 from dsci.suites.commands import Job
-from dsci.suites.finding import Finding, matched
+from dsci.suites.finding import Finding, Printed
 from dsci.suites.nativeform import Run, each
 from dsci.suites.nativelooks import named
 from dsci.suites.subject import Subject
@@ -28,19 +29,13 @@ def within(subject: Subject, said: str) -> Subject:
 
 def judged(check: Run, ran: Ran) -> list[str]:
     """What is wrong with what a command did."""
-    problems: list[str] = []
-    if ran.exit_code is None:
-        problems.append(ran.reason)
-    elif ran.exit_code != check.exit:
-        problems.append(f"exit code {ran.exit_code}, expected {check.exit}")
-    for name, printed, wanted, unwanted in (
-        ("stdout", ran.stdout, check.stdout, check.stdout_lacks),
-        ("stderr", ran.stderr, check.stderr, check.stderr_lacks),
-    ):
-        problems += matched(name, printed.decode(errors="replace"), each(wanted), each(unwanted))
-    if ran.exit_code is not None and ran.reason and (problems or check.stdout_lacks or check.stderr_lacks):
-        problems.append(ran.reason)
-    return problems
+    wanted = Printed(
+        stdout=each(check.stdout),
+        stdout_lacks=each(check.stdout_lacks),
+        stderr=each(check.stderr),
+        stderr_lacks=each(check.stderr_lacks),
+    )
+    return judging.judged(ran, check.exit, wanted)
 
 
 def finding(check: Run, ran: Ran) -> Finding:

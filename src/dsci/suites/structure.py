@@ -21,7 +21,7 @@ from dsci.ports import Files, Ran, Special
 from dsci.suites import bundles, commands, structurelooks
 from dsci.suites.commands import Job
 from dsci.suites.expansion import expand
-from dsci.suites.finding import Finding, matched
+from dsci.suites.finding import Finding, Printed, judged
 from dsci.suites.structurefile import (
     CommandTest,
     RunOptions,
@@ -249,19 +249,13 @@ def _ended(ran: Ran) -> str:
 
 def _judged(test: CommandTest, ran: Ran) -> list[str]:
     """What is wrong with what a command did."""
-    problems: list[str] = []
-    if ran.exit_code is None:
-        problems.append(ran.reason)
-    elif ran.exit_code != test.exit_code:
-        problems.append(f"exit code {ran.exit_code}, expected {test.exit_code}")
-    for name, printed, wanted, unwanted in (
-        ("stdout", ran.stdout, test.expected_output, test.excluded_output),
-        ("stderr", ran.stderr, test.expected_error, test.excluded_error),
-    ):
-        problems += matched(name, printed.decode(errors="replace"), wanted, unwanted)
-    if ran.exit_code is not None and ran.reason and (problems or test.excluded_output or test.excluded_error):
-        problems.append(ran.reason)
-    return problems
+    wanted = Printed(
+        stdout=test.expected_output,
+        stdout_lacks=test.excluded_output,
+        stderr=test.expected_error,
+        stderr_lacks=test.excluded_error,
+    )
+    return judged(ran, test.exit_code, wanted)
 
 
 def _finding(around: _Around, test: CommandTest, job: Job, special: Special, done: Sequence[Ran]) -> Finding:
