@@ -778,6 +778,12 @@ class Git(Protocol):
     def ask_remote(self, seconds: float) -> Mapping[str, str]:
         """The same, if the remote answers within `seconds` and without a question to a person."""
 
+    def ledger(self, *, fetch: bool = False) -> tuple[str | None, bool]:
+        """The commit at which the ledger can be read here, or None, and whether the remote has a later one.
+
+        Unless `fetch` brings it, the remote is taken at its last word on its tags.
+        """
+
     def fetch_history(self) -> None:
         """Bring, into a shallow clone, the history that it was cut off from; no new tags."""
 

@@ -97,6 +97,9 @@ class MemoryGit:
     def remote(self) -> str | None:
         return None
 
+    def ledger(self, *, fetch: bool = False) -> tuple[str | None, bool]:
+        return None, False
+
     def tag_refs(self) -> dict[str, str]:
         return {tag.name: tag.oid for tag in self.tags()}
 

@@ -29,13 +29,16 @@ _COMMANDS = {
     "matrix": "dsci.cli.matrix:matrix",
     "plan": "dsci.cli.plan:plan",
     "release": "dsci.cli.work:release",
+    "rollback": "dsci.cli.holds:rollback",
     "schema": "dsci.cli.schema:schema",
     "shell": "dsci.cli.shell:shell",
     "tags": "dsci.cli.version:tags",
     "test": "dsci.cli.work:test",
+    "unhold": "dsci.cli.holds:unhold",
     "verify": "dsci.cli.verify:verify",
     "version": "dsci.cli.version:version",
     "why": "dsci.cli.plan:why",
+    "yank": "dsci.cli.holds:yank",
 }
 
 #: Those that ask Git for versions whatever their options say.

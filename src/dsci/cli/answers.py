@@ -20,7 +20,7 @@ from dsci.model.facts import Facts
 from dsci.model.members import own_tags
 from dsci.model.pins import Moved
 from dsci.model.plan import Plan
-from dsci.model.releases import release_tags
+from dsci.model.releases import floats, release_tags
 from dsci.model.text import clean
 from dsci.model.version import newest, stable
 from dsci.model.weigh import weigh
@@ -34,6 +34,10 @@ class _TagRow(msgspec.Struct, kw_only=True):
     repository: str
     version: str | None
     tags: list[str]
+    held: str
+    """Why the release is passed over; empty where it is not."""
+    floats: dict[str, str]
+    """Each tag that moves, and the version that has it."""
     next_version: str | None
     next_tags: list[str]
     run_tags: list[str]
@@ -94,6 +98,8 @@ def tags(session: Session, names: tuple[str, ...], *, json: bool) -> None:
                     repository=str(member.repository),
                     version=str(claim.version) if claim else None,
                     tags=[tag.name for tag in present],
+                    held=claim.held if claim else "",
+                    floats={tag: str(each.version) for tag, each in floats(member, facts.claims[group]).items()},
                     next_version=following.version if following else None,
                     next_tags=list(own_tags(following.tags, member, members)) if following else [],
                     run_tags=[tag for ref in value.refs if ref.image == member.name for tag in ref.tags],
@@ -105,11 +111,22 @@ def tags(session: Session, names: tuple[str, ...], *, json: bool) -> None:
     lines: list[tuple[str, str, str]] = []
     for row in rows:
         lines.append((row.image, row.version or "–", " ".join(row.tags) or "no release yet"))
+        if row.held:
+            lines.append(("", "", row.held))
+            lines += [("", version, " ".join(tags)) for version, tags in _instead(row).items()]
         if row.next_version:
             lines.append(("", f"→ {row.next_version}", " ".join(row.next_tags)))
         if row.run_tags:
             lines.append(("", "this run", " ".join(row.run_tags)))
     click.echo(render.table(lines, indent=""))
+
+
+def _instead(row: _TagRow) -> dict[str, list[str]]:
+    """The versions that have the tags which move while the newest release is passed over."""
+    found: dict[str, list[str]] = {}
+    for tag, version in row.floats.items():
+        found.setdefault(version, []).append(tag)
+    return found
 
 
 def versions(

@@ -6,12 +6,12 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from dsci.cli.options import check_names
 from dsci.cli.wiring import Session
 from dsci.model import planning
 from dsci.model.event import Trigger
 from dsci.model.facts import Facts
 from dsci.model.family import Image
+from dsci.model.members import check_names
 from dsci.model.plan import Plan
 from dsci.pipeline import observe as observing
 from dsci.pipeline.snapshot import Snapshot

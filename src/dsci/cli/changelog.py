@@ -11,13 +11,14 @@ import click
 import semver
 
 from dsci.cli.asking import observe, print_json
-from dsci.cli.options import as_json, check_names, event, from_here, images
+from dsci.cli.options import as_json, event, from_here, images
 from dsci.cli.wiring import Session
 from dsci.drivers import files
 from dsci.errors import ConfigError
 from dsci.model import changelogfile, notes
 from dsci.model.changelog import Release, document
 from dsci.model.links import FORGES, Links
+from dsci.model.members import check_names
 from dsci.pipeline import history
 from dsci.pipeline import pages as publishing
 from dsci.pipeline.history import History

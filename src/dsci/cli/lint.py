@@ -15,9 +15,10 @@ import msgspec
 from dsci.cli import dropin
 from dsci.cli.asking import print_json
 from dsci.cli.console import harmless
-from dsci.cli.options import as_json, check_names, images
+from dsci.cli.options import as_json, images
 from dsci.cli.wiring import Session
 from dsci.errors import ConfigError
+from dsci.model.members import check_names
 from dsci.model.text import line, whole
 from dsci.pipeline.snapshot import snapshot
 from dsci.pipeline.test import read

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from dsci.cli.manner import Manner
-from dsci.cli.options import check_names
 from dsci.cli.wiring import Session
 from dsci.errors import DsciError
 from dsci.model.facts import Facts
 from dsci.model.family import TargetId
+from dsci.model.members import check_names
 from dsci.model.plan import Plan
 from dsci.model.report import Report
 from dsci.pipeline import observe as observing

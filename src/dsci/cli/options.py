@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsci.errors import ConfigError
 from dsci.model.builders import parse as parse_builders
 from dsci.model.event import Trigger
-from dsci.model.text import nearest
+from dsci.model.members import check_names
 
 if TYPE_CHECKING:
     from dsci.model.builders import Builders
@@ -83,19 +82,6 @@ as_json = click.option("--json", is_flag=True, help="Print the result as JSON.")
 def builders_of(words: Iterable[str]) -> Builders | None:
     """What `--builder` says; None where it says nothing. Raises ConfigError."""
     return parse_builders(words) if words else None
-
-
-def check_names(names: Iterable[str], family: Family) -> frozenset[str]:
-    """The images that these names mean. Raises ConfigError for a name that is no image of the family."""
-    chosen: set[str] = set()
-    for name in names:
-        if not (found := family.named(name)):
-            known = sorted(family.images)
-            raise ConfigError(
-                f"there is no image {name!r}{nearest(name, known)}", hint=f"the images here are {', '.join(known)}"
-            )
-        chosen |= found
-    return frozenset(chosen)
 
 
 def named_tag(text: str, family: Family) -> tuple[str, str]:

@@ -16,12 +16,13 @@ from msgspec.structs import replace
 from dsci.cli import failures, local
 from dsci.cli.local import Local
 from dsci.cli.manner import Manner, manner
-from dsci.cli.options import check_names, registry
+from dsci.cli.options import registry
 from dsci.cli.wiring import Session
 from dsci.drivers import engineterminal
 from dsci.errors import BuilderError, ConfigError, DsciError
 from dsci.model import limits
 from dsci.model.family import Suite, TargetId
+from dsci.model.members import check_names
 from dsci.model.oci import OCI_MANIFEST, Descriptor, Digest, Platform
 from dsci.model.report import Status
 from dsci.pipeline import test as testing

@@ -20,6 +20,7 @@ from dsci.drivers.process import Completed
 from dsci.errors import ConflictError, HistoryError
 from dsci.model.claims import Tag
 from dsci.model.commits import Commit
+from dsci.model.ledger import BRANCH, REF
 from dsci.model.tree import Tree, TreeEntry
 from dsci.ports import Claimed, Head, TagObject
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from dsci.drivers.worktree import WorkTree
 
 _HISTORY_TIMEOUT = 3600
+#: The remote's tags, and where its ledger stands. Kinds are named, or the server would list all that it has.
+_KINDS, _WANTED = ("ls-remote", "--tags", "--heads", "--refs", "--"), ("refs/tags/*", REF)
 
 
 class GitRepository:
@@ -43,6 +46,8 @@ class GitRepository:
         self._objects = Objects(self._program)
         self._lock = threading.Lock()
         self._trees: dict[str, Tree] = {}
+        self._told: str | None = None
+        """Where the remote said last that its ledger stands: "" where it has none, None before it was asked."""
 
     # ------------------------------------------------------------------------------------------------- reading
 
@@ -213,6 +218,10 @@ class GitRepository:
             )
         return base.stdout.decode().strip()
 
+    def person(self) -> str:
+        """What whoever works here is called by Git's settings; "" where they do not say."""
+        return self._run("config", "--get", "user.name", check=False).stdout.decode(errors="replace").strip()
+
     def root_commit(self) -> str:
         """The oldest first-parent commit: what tells one repository from another on this machine."""
         return self._text("rev-list", "--max-parents=0", "--first-parent", "HEAD").split("\n")[-1]
@@ -229,17 +238,42 @@ class GitRepository:
         remote = self.remote()
         if remote is None:
             return {}
-        return _listed(self._program.network("ls-remote", "--tags", "--refs", "--", remote))
+        return self._heard(self._program.network(*_KINDS, remote, *_WANTED))
 
     def ask_remote(self, seconds: float) -> Mapping[str, str]:
         """The same, if the remote answers within `seconds` and without a question to a person."""
         remote = self.remote()
         if remote is None:
             return {}
-        ended = self._run("ls-remote", "--tags", "--refs", "--", remote, check=False, timeout=seconds)
+        ended = self._run(*_KINDS, remote, *_WANTED, check=False, timeout=seconds)
         if ended.returncode != 0:
             raise self._program.refused("ls-remote", ended.stderr.decode(errors="replace"))
-        return _listed(ended.stdout.decode(errors="surrogateescape"))
+        return self._heard(ended.stdout.decode(errors="surrogateescape"))
+
+    def _heard(self, said: str) -> dict[str, str]:
+        """What the remote lists, apart: where its ledger stands is kept for `ledger`, its tags are given."""
+        lines = said.split("\n")
+        self._told = next((line.partition("\t")[0] for line in lines if line.endswith(f"\t{REF}")), "")
+        return _listed("\n".join(line for line in lines if "\trefs/tags/" in line))
+
+    def ledger(self, *, fetch: bool = False) -> tuple[str | None, bool]:
+        """See `ports.Git`."""
+        remote = self.remote()
+        if remote is None:
+            return self._named(REF), False
+        if fetch and self._told is None:
+            self.remote_tags()
+        known = self._named(f"refs/remotes/{remote}/{BRANCH}") or self._named(REF)
+        if not self._told or self._told == known:
+            return known, False
+        there = self._named(self._told)
+        if there is None and fetch:
+            there = self._told = self._claims.ledger.fetch(remote)
+        return there or known, there is None
+
+    def _named(self, name: str) -> str | None:
+        found = self._objects.commit(name)
+        return found[0] if found else None
 
     def fetch_history(self) -> None:
         """Bring, into a shallow clone, the history that it was cut off from; no new tags."""

@@ -11,10 +11,10 @@ import time
 from collections.abc import Mapping, Sequence
 from secrets import randbelow
 
-from dsci.drivers.gitledger import IDENTITY, REF, Ledger
+from dsci.drivers.gitledger import IDENTITY, Ledger
 from dsci.drivers.gitprogram import Program, checked
 from dsci.errors import HistoryError
-from dsci.model.ledger import BRANCH
+from dsci.model.ledger import BRANCH, REF
 from dsci.ports import Claimed, Git, TagObject
 
 _PUSH = ("--porcelain", "--no-follow-tags", "--no-recurse-submodules")
@@ -28,7 +28,7 @@ class Claims:
     def __init__(self, git: Git, program: Program) -> None:
         self._git = git
         self._program = program
-        self._ledger = Ledger(git, program)
+        self.ledger = Ledger(git, program)
 
     def check_push(self, name: str) -> None:
         """Prove the right to push to the remote by a push that is not carried out."""
@@ -78,7 +78,7 @@ class Claims:
                     + (f" and to push the branch {BRANCH} (or write `ledger: none`)" if record else "")
                     + ": contents: write, or a push token",
                 )
-            missing = self._ledger.missing(self._ledger.fetch(remote), record) if record else {}
+            missing = self.ledger.missing(self.ledger.fetch(remote), record) if record else {}
             refused = f"{BRANCH} on {remote} was not written: {refused}" if missing else ""
         self._name_here(tags)
         return Claimed(won=True, detail=refused)
@@ -91,13 +91,13 @@ class Claims:
         refs = [f"{oid}:refs/tags/{name}" for name, oid in sorted(tags.items())]
         said = ""
         for attempt in range(_TRIES):
-            before = self._ledger.fetch(remote) if record else None
-            after = self._ledger.append(before or self._ledger.here(), record) if record else None
+            before = self.ledger.fetch(remote) if record else None
+            after = self.ledger.append(before or self.ledger.here(), record) if record else None
             branch = [f"{after}:{REF}"] if after != before else []
             if not refs and not branch:
                 return ""
             said = self._push_refs(remote, [*refs, *branch])
-            if not said or not branch or self._ledger.at(remote) in (before, after):
+            if not said or not branch or self.ledger.at(remote) in (before, after):
                 break
             time.sleep(randbelow(100 * (attempt + 1)) / 1000)
         return said
@@ -113,8 +113,8 @@ class Claims:
     def _claim_here(self, tags: Mapping[str, str], record: Mapping[str, bytes]) -> Claimed:
         """Claim in this repository: one transaction for the tags and the ledger."""
         for _ in range(_TRIES):
-            before = self._ledger.here()
-            after = self._ledger.append(before, record) if record else before
+            before = self.ledger.here()
+            after = self.ledger.append(before, record) if record else before
             said = self._name_here(tags, (before, after))
             present = self._present()
             taken = {name: present[name] for name, oid in tags.items() if present.get(name, oid) != oid}
@@ -122,7 +122,7 @@ class Claims:
                 return Claimed(won=False, taken=taken, detail=said or "the tags stand here already")
             if not said:
                 return Claimed(won=True)
-            if self._ledger.here() == before:
+            if self.ledger.here() == before:
                 break
         raise HistoryError(f"Git could not create the release tags: {said}", hint="see `git fsck`")
 

@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 
 from dsci.drivers.gitprogram import FETCH, Program
-from dsci.model.ledger import BRANCH
+from dsci.model.ledger import BRANCH, REF
 from dsci.model.tree import FILE
 from dsci.ports import Git
 
 #: Who claims and records. It is fixed, so that two runners who claim the same content make the same object.
 IDENTITY = "dsci <dsci@users.noreply.invalid>"
-REF = f"refs/heads/{BRANCH}"
 
 
 class Ledger:
@@ -32,7 +31,7 @@ class Ledger:
 
     def at(self, remote: str) -> str | None:
         """Where the remote's ledger stands, or None when it has none."""
-        said = self._program.network("ls-remote", "--refs", "--", remote, REF).split("\n")
+        said = self._program.network("ls-remote", "--heads", "--refs", "--", remote, REF).split("\n")
         return next((line.split("\t")[0] for line in said if line.endswith(f"\t{REF}")), None)
 
     def fetch(self, remote: str) -> str | None:
@@ -70,7 +69,7 @@ class Ledger:
             text("read-tree", before or "--empty", env=own)
             text("update-index", "-z", "--index-info", stdin="".join(lines).encode(), env=own)
             tree = text("write-tree", env=own)
-            message = "\n".join(["chore: record " + ", ".join(_recorded(path) for path in new), ""])
+            message = "\n".join(["chore: record " + ", ".join(dict.fromkeys(map(_recorded, new))), ""])
             parents = ["-p", before] if before else []
             return text("commit-tree", "--no-gpg-sign", tree, *parents, stdin=message.encode(), env=own)
 
@@ -81,5 +80,7 @@ class Ledger:
 
 
 def _recorded(path: str) -> str:
-    """A recorded release, for people: `releases/ml/1.0.0.json` is `ml 1.0.0`."""
-    return path.removeprefix("releases/").removesuffix(".json").replace("/", " ")
+    """What a file records, for people: `releases/ml/1.0.0.json` is `ml 1.0.0`, any other a mark of its image."""
+    folder, _, rest = path.partition("/")
+    image, _, version = rest.removesuffix(".json").rpartition("/")
+    return f"{image} {version}" if folder == "releases" else f"a mark of {image}"

@@ -58,6 +58,8 @@ class Released(msgspec.Struct, frozen=True, kw_only=True):
     """Its direct dependencies that moved since the stable release before it, and how far; one line each."""
     beside: Tag | None = None
     """The tag that claims it, where the version itself was tagged by hand."""
+    held: str = ""
+    """Why it is passed over: no tag that moves is its own. Marks say it, not tags."""
 
     @property
     def claimed_by(self) -> Tag:

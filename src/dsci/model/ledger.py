@@ -14,6 +14,7 @@ import msgspec
 from dsci.model.claims import Released
 
 BRANCH = "dsci-ledger"
+REF = f"refs/heads/{BRANCH}"
 
 
 class BaseEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """The variants of an image among each other: which of them a Dockerfile or a tag means.
 
 A tag names a variant by what it ends in; a Dockerfile that names none means the variant whose axes have the same values
-as its own. How settings become variants is `variants`' to say.
+as its own. What people name on a command line is found here, too. How settings become variants is `variants`' to say.
 """
 
 from __future__ import annotations
@@ -11,6 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dsci.errors import ConfigError
 from dsci.model.family import Family, Image, TargetId
 from dsci.model.tagname import like_a_version
+from dsci.model.text import nearest
+
+
+def check_names(names: Iterable[str], family: Family) -> frozenset[str]:
+    """The images that these names mean. Raises ConfigError for a name that is no image of the family."""
+    chosen: set[str] = set()
+    for name in names:
+        if not (found := family.named(name)):
+            known = sorted(family.images)
+            raise ConfigError(
+                f"there is no image {name!r}{nearest(name, known)}", hint=f"the images here are {', '.join(known)}"
+            )
+        chosen |= found
+    return frozenset(chosen)
 
 
 def by_tag(members: Sequence[Image], tag: str) -> Image | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import semver
 
+from dsci.model import version
 from dsci.model.claims import Released, TagFormat
 from dsci.model.event import Trigger
 from dsci.model.facts import Facts, Found, Request
@@ -61,6 +62,8 @@ def make(family: Family, facts: Facts, request: Request) -> Plan:
     needed = _needed(family, chosen, superseded)
     told = [text for decision in decisions.values() for text in decision.warnings]
     told += filter(None, (left_behind(family, facts.claims[group]) for group in decisions))
+    newest = (version.stable(facts.claims[group]) for group in decisions)
+    told += (f"{claim.group} {claim.version} is {claim.held}" for claim in newest if claim and claim.held)
     if request.event.trigger is Trigger.TAG and form.read(request.event.tag) is None:
         told.append(f"the Git tag {request.event.tag} is no release of an image here: nothing is made of it")
     return Plan(

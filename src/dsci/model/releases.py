@@ -6,7 +6,7 @@ refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import takewhile
 
 import msgspec
@@ -193,7 +193,7 @@ def finish(family: Family, facts: Facts, pending: Pending) -> PlannedRelease:
     """A release that was claimed and cut off before all its tags stood."""
     claim = pending.claim
     members = [member for member in family.groups[claim.group] if member.name in claim.digests]
-    planned = _all_tags(members, _subject(claim), facts.claims[claim.group])
+    planned = _all_tags(members, _subject(claim), facts.claims[claim.group], held=bool(claim.held))
     return PlannedRelease(
         image=claim.group,
         version=str(claim.version),
@@ -215,10 +215,11 @@ def _destinations(members: Sequence[Image]) -> tuple[str, ...]:
 
 
 def _all_tags(
-    members: Sequence[Image], subject: Subject, claims: Sequence[Released]
+    members: Sequence[Image], subject: Subject, claims: Sequence[Released], *, held: bool = False
 ) -> tuple[tags_model.PlannedTag, ...]:
     """The tags of all members, the default one's first; those of images without variants are most often the same.
 
+    A version that is `held` moves none.
     Raises ConflictError for a tag that would read as another variant's.
     """
     planned: dict[tags_model.PlannedTag, None] = {}
@@ -231,21 +232,59 @@ def _all_tags(
                     hint=f"give the variants of {member.declared} another suffix, or the tag rule or the version"
                     " another name",
                 )
-            planned[tag] = None
+            if not (held and tag.moving):
+                planned[tag] = None
     return tuple(sorted(planned, key=lambda tag: tag.moving))
 
 
 def release_tags(image: Image, claim: Released, claims: Sequence[Released]) -> tuple[tags_model.PlannedTag, ...]:
-    """The tags that a claimed release should have now in an image's repositories, given all claims of its group."""
-    return _tags(image, _subject(claim), claims)
+    """The tags that a claimed release should have now in an image's repositories, given all claims of its group.
+
+    One that is passed over has those alone that never move.
+    """
+    planned = _tags(image, _subject(claim), claims)
+    return tuple(tag for tag in planned if not tag.moving) if claim.held else planned
+
+
+def floats(image: Image, claims: Sequence[Released]) -> Mapping[str, Released]:
+    """Every tag of an image that moves, and the release that should have it: `release_tags` of all claims at once.
+
+    `claims` are those of its group, newest first. A tag that only versions which are passed over want is left out.
+    """
+    found: dict[str, Released] = {}
+    fixed: set[str] = set()
+    for claim in _about(image, claims):
+        for tag in tags_model.plan_tags(image.tag_rules, _subject(claim), ()):
+            if not tag.moving:
+                fixed.add(tag.name)
+            elif not claim.held:
+                found.setdefault(tag.name, claim)
+    return {suffixed(name, image.suffix): claim for name, claim in found.items() if name not in fixed}
+
+
+def marked(family: Family, group: str, claims: Sequence[Released], mentioned: Collection[str]) -> frozenset[str]:
+    """The versions of a group whose floats marks have moved, or had moved until they were taken back.
+
+    `mentioned` are the versions that marks have ever passed over.
+    """
+    bare = [replace(claim, held="") for claim in claims]
+    touched = set(mentioned)
+    for image in family.groups[group] if mentioned else ():
+        now, before = floats(image, claims), floats(image, bare)
+        touched |= {str(now[name].version) for name in now if now[name].version != before[name].version}
+    return frozenset(touched)
 
 
 def _tags(image: Image, subject: Subject, claims: Sequence[Released]) -> tuple[tags_model.PlannedTag, ...]:
     """The tags of an image, its suffix behind them; of the claims, those that speak of this image count."""
-    names = {image.name, *image.previous_names}
-    about = [claim for claim in claims if not (claim.by_dsci and image.variant) or names & claim.digests.keys()]
-    planned = tags_model.plan_tags(image.tag_rules, subject, _others(about))
+    planned = tags_model.plan_tags(image.tag_rules, subject, _others(_about(image, claims)))
     return tuple(replace(tag, name=suffixed(tag.name, image.suffix)) for tag in planned)
+
+
+def _about(image: Image, claims: Sequence[Released]) -> list[Released]:
+    """The claims that speak of an image: those of before it was a variant do not."""
+    names = {image.name, *image.previous_names}
+    return [claim for claim in claims if not (claim.by_dsci and image.variant) or names & claim.digests.keys()]
 
 
 def left_behind(family: Family, claims: Sequence[Released]) -> str:
@@ -267,4 +306,4 @@ def _subject(claim: Released) -> Subject:
 
 
 def _others(claims: Sequence[Released]) -> list[tags_model.Other]:
-    return [tags_model.Other(claim.version, claim.tag.name) for claim in claims]
+    return [tags_model.Other(claim.version, claim.tag.name, bool(claim.held)) for claim in claims]

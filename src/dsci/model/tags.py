@@ -49,6 +49,8 @@ class Other(msgspec.Struct, frozen=True):
 
     version: semver.Version
     git_tag: str = ""
+    held: bool = False
+    """Whether it is passed over: it has no float, and keeps what it has for ever."""
 
 
 def lines(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -101,8 +103,8 @@ def _gives(rule: TagRule, name: str) -> bool:
 def plan_tags(rules: Iterable[TagRule], subject: Subject, others: Iterable[Other]) -> tuple[PlannedTag, ...]:
     """The tags of a release, immutable ones first, given every other claimed version of the image.
 
-    A float is given only if no newer stable version wants the same one, and no version at all has its name for ever. A
-    prerelease moves no float, and takes no tag that its release will want.
+    A float is given only if no newer stable version wants the same one that is not passed over, and no version at all
+    has its name for ever. A prerelease moves no float, and takes no tag that its release will want.
     """
     version = subject.version
     if version is None:
@@ -125,7 +127,10 @@ def plan_tags(rules: Iterable[TagRule], subject: Subject, others: Iterable[Other
             mine = planned.get(tag.name) if tag is not None else None
             if tag is None or mine is None:
                 continue
-            lost = their_rank > rank or not tag.moving if mine.moving else their_rank < rank and not tag.moving
+            if mine.moving:
+                lost = not tag.moving or (their_rank > rank and not other.held)
+            else:
+                lost = their_rank < rank and not tag.moving
             if lost:
                 del planned[tag.name]
     return tuple(planned.values())

@@ -18,7 +18,7 @@ from dsci.model.family import Image
 from dsci.model.links import Links
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Plan, PlannedRelease
-from dsci.pipeline import publish, remote
+from dsci.pipeline import marks, publish, remote
 from dsci.pipeline.order import base_of
 from dsci.pipeline.run import Work
 from dsci.pipeline.snapshot import Snapshot, snapshot
@@ -26,6 +26,11 @@ from dsci.pipeline.work import workshop
 from dsci.pipeline.workshop import Workshop
 from dsci.pipeline.world import Hands, World
 from dsci.ports import Claimed, Git, TagObject
+
+
+def form_of(now: Snapshot) -> TagFormat:
+    """The shape of the Git tags of a family."""
+    return TagFormat.of_images(now.settings.versioning, now.family.images.values())
 
 
 def synchronise(world: World, hands: Hands) -> tuple[Snapshot, Mapping[str, str], list[str]]:
@@ -40,7 +45,9 @@ def synchronise(world: World, hands: Hands) -> tuple[Snapshot, Mapping[str, str]
     if asking is None:
         return now, {}, []
     theirs, noted = asking.result(), list[str]()
-    form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
+    if now.settings.ledger == "branch":
+        git.ledger(fetch=True)
+    form = form_of(now)
     ours = claiming.released(git.tags(), form, form.groups)
     remote.check_moved(git, form, here, theirs, ours)
     if fetched := _fetch_claims(git, form, theirs, here):
@@ -81,11 +88,14 @@ def recorded(now: Snapshot, claims: Sequence[Released]) -> Mapping[str, bytes]:
 
 
 def refreshed(world: World, now: Snapshot) -> Mapping[str, Sequence[Released]]:
-    """All claims as they stand after ours: a float must not pass over a newer one made meanwhile."""
+    """All claims as they stand after ours: a float must not pass over a newer one made meanwhile, nor reach one that
+    was held back or yanked meanwhile.
+    """
     git = world.source.git
-    form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
+    form = form_of(now)
     _fetch_claims(git, form, git.remote_tags(), git.tag_refs())
-    return claiming.released(git.tags(), form, now.family.groups)
+    said, _ = marks.read(git, now.settings, form, fetch=True)
+    return said.on(claiming.released(git.tags(), form, now.family.groups))
 
 
 def _fetch_claims(git: Git, form: TagFormat, theirs: Mapping[str, str], here: Mapping[str, str]) -> int:

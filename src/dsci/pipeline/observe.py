@@ -22,9 +22,10 @@ from dsci.model.facts import Facts, Request
 from dsci.model.family import TargetId
 from dsci.model.following import refs_of
 from dsci.model.lines import Line
+from dsci.model.marks import Marks
 from dsci.model.pins import Moved
 from dsci.model.tree import TreeEntry
-from dsci.pipeline import remote
+from dsci.pipeline import marks, remote
 from dsci.pipeline.bases import carried, pins_of
 from dsci.pipeline.past import History, Past, history_of, moved_of, own_changes_of, starts_of
 from dsci.pipeline.remote import Remote, Told
@@ -89,7 +90,7 @@ def observe(
         fresh=known.history.fresh,
         moved=known.moved,
         descendants=_descendants(git, head, claims),
-        unconverged=unconverged_of(world, now.family, claims, warnings, request.event),
+        unconverged=unconverged_of(world, now.family, claims, known.marks, warnings, request.event),
         asked=known.asked,
         dirty=now.dirty,
         placed=placed_of(world, now.family, refs if request.release else (), found),
@@ -104,6 +105,7 @@ class _Versions(msgspec.Struct, frozen=True, kw_only=True):
 
     claims: Mapping[str, tuple[Released, ...]]
     history: History
+    marks: Marks = Marks()
     asked: Released | None = None
     names: frozenset[str] = frozenset()
     lines: Mapping[str, Line] = msgspec.field(default_factory=dict)
@@ -136,7 +138,8 @@ def _versions(
     begin = not fetch and not named.issuperset(wanted) and not git.is_shallow()
     whole = git.log(()) if begin else None
     claims = remote.claims(git, form, groups, here, told.tags, fetch=fetch, say=world.say)
-    asked, claims = _asked(request, claims)
+    said, behind = marks.read(git, now.settings, form, fetch=fetch)
+    asked, claims = _asked(request, said.on(claims))
     branch = _branch(world.source, git.head(), settings)
     lines = {group: Line.of(branch, settings.prereleases, group) for group in groups}
     counting = {group: claims[group] for group in groups if group in wanted}
@@ -154,7 +157,8 @@ def _versions(
         lines=lines,
         own_changes=own_changes,
         moved=moved,
-        problems=problems,
+        problems=[*problems, *filter(None, [behind])],
+        marks=said,
     )
 
 

@@ -20,6 +20,7 @@ from dsci.model.oci import INDEX_TYPES, Descriptor, Digest, Index, Platform
 from dsci.model.receipt import Receipt
 from dsci.model.reference import Repository
 from dsci.model.releases import release_tags
+from dsci.pipeline import marks
 from dsci.pipeline.receipts import inputs_record
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.stock import read_receipt
@@ -59,7 +60,8 @@ def find(git: Git, registry: Registry, now: Snapshot, name: str, tag: str) -> Re
     """
     image = members.by_tag(now.family.variants[name], tag) or now.family.images[name]
     form = TagFormat.of_images(now.settings.versioning, now.family.images.values())
-    claims = claiming.released(git.tags(), form, now.family.groups)[image.group]
+    said, _ = marks.read(git, now.settings, form)
+    claims = said.on(claiming.released(git.tags(), form, now.family.groups))[image.group]
     reference = image.repository.tag(tag)
     owner, moving = _owner(image, claims, tag)
     found = registry.manifest(reference)

@@ -10,16 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from dsci.errors import AuthError, DsciError, RegistryError
-from dsci.model import keys
+from dsci.model import keys, releases
 from dsci.model.claims import Released
 from dsci.model.event import Event, Trigger
 from dsci.model.facts import Found, Pending
 from dsci.model.family import Family, TargetId
+from dsci.model.marks import Marks
 from dsci.model.numbers import precedence
 from dsci.model.oci import Digest, OciError
 from dsci.model.plan import PlannedRef
 from dsci.model.reference import Repository
-from dsci.model.releases import release_tags
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.standing import stands
 from dsci.pipeline.world import World
@@ -104,11 +104,17 @@ def read_receipt(registry: Registry, repository: Repository, key: str, suites: s
 
 
 def unconverged_of(
-    world: World, assembled: Family, claims: Mapping[str, Sequence[Released]], warnings: list[str], event: Event
+    world: World,
+    assembled: Family,
+    claims: Mapping[str, Sequence[Released]],
+    marks: Marks,
+    warnings: list[str],
+    event: Event,
 ) -> tuple[Pending, ...]:
     """Claims that some registry does not show, oldest first; looked for from the newest claim backwards.
 
-    A run that is about a tag looks at that one alone, and one that is about a request from a fork at none.
+    Those whose tags marks have moved are looked at, however old they are. A run that is about a tag looks at that one
+    alone, and one that is about a request from a fork at none.
     """
     if world.registry is None or event.foreign:
         return ()
@@ -116,14 +122,21 @@ def unconverged_of(
 
     def look(group: str) -> list[Pending]:
         pending: list[Pending] = []
+        marked = releases.marked(assembled, group, claims[group], marks.mentioned(group))
+        settled = False
         for claim in claims[group]:
+            if settled and not marked:
+                break
+            if settled and str(claim.version) not in marked:
+                continue
             about = event.trigger is not Trigger.TAG or event.tag in (claim.tag.name, claim.claimed_by.name)
             if not claim.by_dsci or not about:
                 continue
             first = assembled.groups[group][0].repository
             missing = proven(world, first, partial(missing_tags, registry, assembled, claim, claims[group]))
             if not missing:
-                break
+                settled = settled or not claim.held
+                continue
             pending.append(Pending(claim=claim, missing=missing))
         return pending
 
@@ -161,7 +174,7 @@ def missing_tags(registry: Registry, assembled: Family, claim: Released, claims:
         if digest is None:
             continue
         for repository in member.repositories:
-            for tag in release_tags(member, claim, claims):
+            for tag in releases.release_tags(member, claim, claims):
                 reference = repository.tag(tag.name)
                 present = registry.resolve(reference)
                 if present is None or present.digest != digest:

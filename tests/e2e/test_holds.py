@@ -1,0 +1,161 @@
+"""`dsci rollback`, `unhold` and `yank`, the real commands on a real registry and a real remote. No engine is asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.claiming import claim
+from tests.e2e.conftest import Project
+
+
+@pytest.fixture
+def stack(tiny: Project) -> Project:
+    """`base` 1.0.0, and `ml` in five versions on as many commits."""
+    claim(tiny, "base 1.0.0", "ml 1.0.0")
+    for version in ("1.0.1", "1.1.0", "2.0.0"):
+        tiny.push(f"feat: {version}", {"images/ml/model.txt": version})
+        claim(tiny, f"ml {version}")
+    return tiny
+
+
+def floats(project: Project, name: str = "ml") -> dict[str, str]:
+    """Each tag that moves, and the version that it names."""
+    versions = {project.digest(name, tag): tag for tag in project.images(name) if tag.count(".") == 2}
+    moving = [tag for tag in project.images(name) if tag.count(".") < 2 and not tag.startswith("sha-")]
+    return {tag: versions[project.digest(name, tag)] for tag in sorted(moving)}
+
+
+def fixed(project: Project, name: str = "ml") -> dict[str, str | None]:
+    """Each tag that never moves, and its digest."""
+    return {tag: project.digest(name, tag) for tag in project.images(name) if tag.count(".") == 2}
+
+
+BEFORE = {"1": "1.1.0", "1.0": "1.0.1", "1.1": "1.1.0", "2": "2.0.0", "2.0": "2.0.0", "latest": "2.0.0"}
+BACK = {**BEFORE, "1": "1.0.1", "latest": "1.0.1"}
+
+
+def test_back_and_forth_again(stack: Project) -> None:
+    assert floats(stack) == BEFORE
+    never = fixed(stack)
+    told = stack.dsci("rollback", "ml", "1.0.1", "--why", "it eats\nmemory", "--json").json
+    assert {(move["tag"], move["before"], move["after"]) for move in told["moved"]} == {
+        ("1", "1.1.0", "1.0.1"),
+        ("latest", "2.0.0", "1.0.1"),
+        ("1.1", "1.1.0", None),
+        ("2", "2.0.0", None),
+        ("2.0", "2.0.0", None),
+    }
+    assert floats(stack) == BACK
+    assert fixed(stack) == never
+    (mark,) = [path for path in ledger(stack) if path.startswith("marks/ml/")]
+    said = json.loads(stack.git("show", f"origin/dsci-ledger:{mark}"))
+    assert (said["kind"], said["version"], said["why"]) == ("hold", "1.0.1", "it eats memory")
+    assert said["passes"] == ["2.0.0", "1.1.0"]
+
+    # Every run obeys it, and a second one writes nothing.
+    writes = stack.registry.writes()  # type: ignore[union-attr]
+    again = stack.dsci("rollback", "ml", "1.0.1", "--json").json
+    assert again["marks"] == [] and not any(each["changed"] for each in again["publications"])
+    assert stack.registry.writes() - writes <= 2, "only the right to push is proven"  # type: ignore[union-attr]
+    assert "held back for 1.0.1: it eats memory" in stack.dsci("tags", "ml").stdout
+
+    # A newer release takes its tags; what is held back stays so.
+    stack.push("feat: 2.1.0", {"images/ml/model.txt": "2.1.0"})
+    claim(stack, "ml 2.1.0", cut=True)
+    assert stack.dsci("unhold", "ml", "--dry-run").stdout.count("→") == 1
+    stack.dsci("unhold", "ml")
+    assert floats(stack) == {**BEFORE, "2": "2.1.0", "2.1": "2.1.0", "latest": "2.1.0"}
+    assert fixed(stack).items() >= never.items()
+
+
+def ledger(project: Project) -> list[str]:
+    """The files of the ledger on the remote."""
+    project.git("fetch", "--quiet", "origin")
+    return project.git("ls-tree", "-r", "--name-only", "origin/dsci-ledger").split()
+
+
+def test_yanked_for_good(stack: Project) -> None:
+    stack.dsci("yank", "ml", "1.1.0", "--why", "wrong weights")
+    assert floats(stack) == {**BEFORE, "1": "1.0.1"}, "`1.1` has nowhere to go"
+    stack.dsci("yank", "ml", "v2.0.0", "--why", "licence")
+    assert floats(stack) == {**BEFORE, "1": "1.0.1", "latest": "1.0.1"}
+    refused = stack.dsci("rollback", "ml", "1.1.0", code=2).stderr
+    assert "passed over itself (yanked: wrong weights)" in refused
+    stack.dsci("unhold", "ml")
+    assert floats(stack)["latest"] == "1.0.1", "a hold is lifted, a yank is not"
+    stack.dsci("yank", "ml", "2.0.0", "--undo", "--why", "licence granted")
+    assert floats(stack) == {**BEFORE, "1": "1.0.1"}
+    assert "it is not yanked" in stack.dsci("yank", "ml", "2.0.0", "--undo", "--why", "x").stdout
+
+
+def test_a_run_that_was_cut_off_is_finished_by_a_plan_of_any_clone(stack: Project, tmp_path: Path) -> None:
+    # The mark is pushed, and then the registry goes away.
+    assert stack.registry is not None
+    address, stack.registry.address = stack.registry.address, "127.0.0.1:9"
+    stack.dsci("rollback", "ml", "1.0.0", code=5)
+    assert "marks/" not in "".join(ledger(stack)), "the right to push is proven first"
+    stack.registry.address = address
+    hook = Path(str(stack.remote)) / "hooks" / "post-receive"
+    hook.write_text(f"#!/bin/sh\nmv '{stack.registry._folder}/storage' '{stack.registry._folder}/away'\n")
+    hook.chmod(0o755)
+    stack.dsci("rollback", "ml", "1.0.0", code=5)
+    hook.unlink()
+    shutil.rmtree(stack.registry._folder / "storage", ignore_errors=True)
+    (stack.registry._folder / "away").rename(stack.registry._folder / "storage")
+    stack.registry.collect()
+    assert floats(stack) == BEFORE
+    other = stack.elsewhere(tmp_path / "elsewhere")
+    plan = other.dsci("plan", "--json").json
+    assert [(item["image"], item["version"], item["claimed"]) for item in plan["releases"]] == [("ml", "1.0.0", True)]
+    assert plan["releases"][0]["moving"] == ["1.0", "1", "latest"]
+    other.dsci("rollback", "ml", "1.0.0")
+    assert floats(stack)["latest"] == "1.0.0"
+
+
+def test_the_whole_family_goes_back_together(stack: Project) -> None:
+    stack.push("feat: base", {"images/base/note": "another\n"})
+    claim(stack, "base 1.1.0", "ml 2.1.0")
+    told = stack.dsci("rollback", "ml", "1.1.0", "--family", "--json").json
+    assert {mark["image"]: mark["version"] for mark in told["marks"]} == {"ml": "1.1.0", "base": "1.0.0"}
+    assert floats(stack, "base")["latest"] == "1.0.0" and floats(stack)["latest"] == "1.1.0"
+    stack.dsci("unhold", "--family")
+    assert floats(stack, "base")["latest"] == "1.1.0" and floats(stack)["latest"] == "2.1.0"
+    told = stack.dsci("yank", "base", "1.1.0", "--family", "--why", "CVE", "--json").json
+    assert {f"{mark['image']} {mark['version']}" for mark in told["marks"]} == {"base 1.1.0", "ml 2.1.0"}
+    assert floats(stack, "base")["latest"] == "1.0.0" and floats(stack)["latest"] == "2.0.0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("rollback", "ml", "9.9.9"), "ml 9.9.9 is not released by dsci"),
+        (("rollback", "mll", "1.0.0"), "there is no image 'mll' (did you mean 'ml'?)"),
+        (("yank", "ml", "$(touch x)", "--why", "x"), "is not released by dsci"),
+    ],
+)
+def test_what_cannot_be_meant_changes_nothing(stack: Project, arguments: tuple[str, ...], said: str) -> None:
+    before = ledger(stack)
+    assert said in stack.dsci(*arguments, code=2).stderr
+    assert ledger(stack) == before and floats(stack) == BEFORE
+
+
+def test_without_a_ledger_nothing_goes_back(tiny: Project) -> None:
+    tiny.push("chore: no ledger", {"dsci.yaml": "ledger: none\n"})
+    claim(tiny, "base 1.0.0")
+    assert "dsci.yaml says `ledger: none`" in tiny.dsci("rollback", "base", "1.0.0", code=2).stderr
+
+
+def test_a_mark_that_cannot_be_read_stops_every_run_by_name(stack: Project) -> None:
+    stack.dsci("rollback", "ml", "1.0.1")
+    stack.git("fetch", "--quiet", "origin", "dsci-ledger:dsci-ledger")
+    stack.git("switch", "--quiet", "dsci-ledger")
+    (path,) = (stack.folder / "marks/ml").iterdir()
+    path.write_text("{")
+    stack.commit("fix: by hand")
+    stack.git("push", "--quiet", "origin", "dsci-ledger")
+    stack.git("switch", "--quiet", "main")
+    said = stack.dsci("plan", code=3).stderr
+    assert f"marks/ml/{path.name} on the branch dsci-ledger is no mark" in said
