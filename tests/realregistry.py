@@ -138,6 +138,15 @@ class RealRegistry:
         """Write a manifest or an index under a name, as anybody could; gives its digest."""
         return self._send("PUT", repository, reference, json.dumps(manifest).encode(), manifest["mediaType"])
 
+    def retag(self, repository: str, reference: str, tag: str) -> None:
+        """Let a tag name what another name does, byte for byte, as anybody could."""
+        request = urllib.request.Request(
+            f"http://{self.address}/v2/{repository}/manifests/{reference}", headers={"Accept": _TYPES}
+        )
+        with _OPENER.open(request, timeout=10) as answer:
+            content, kind = answer.read(), answer.headers["Content-Type"]
+        self._send("PUT", repository, tag, content, kind)
+
     def delete(self, repository: str, digest: str) -> None:
         """Take a manifest away, with every tag that names it."""
         self._send("DELETE", repository, digest)

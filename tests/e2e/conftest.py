@@ -161,6 +161,10 @@ class Project:
         assert "Traceback" not in ended.stderr, str(ended)
         return ended
 
+    def dsci_alone(self, *arguments: str, code: int = 0) -> Ended:
+        """The same for a command that takes no --registry."""
+        return replace(self, registry=None).dsci(*arguments, code=code)
+
     def in_request_of_a_fork(self) -> None:
         """From here on, commands run as a GitHub job does for a pull request from another repository."""
         payload = self.folder.parent / "event.json"

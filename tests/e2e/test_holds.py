@@ -1,4 +1,7 @@
-"""`dsci rollback`, `unhold` and `yank`, the real commands on a real registry and a real remote. No engine is asked."""
+"""What comes after releases: `dsci rollback`, `unhold`, `yank`, `ledger` and `verify --tags`.
+
+The real commands on a real registry and a real remote; no engine is asked.
+"""
 
 from __future__ import annotations
 
@@ -159,3 +162,54 @@ def test_a_mark_that_cannot_be_read_stops_every_run_by_name(stack: Project) -> N
     stack.git("switch", "--quiet", "main")
     said = stack.dsci("plan", code=3).stderr
     assert f"marks/ml/{path.name} on the branch dsci-ledger is no mark" in said
+
+
+def test_the_ledger_says_what_was_released_and_what_was_said_of_it(stack: Project, tmp_path: Path) -> None:
+    stack.dsci("rollback", "ml", "1.1.0", "--why", "too slow")
+    stack.dsci("unhold", "ml")
+    stack.dsci("yank", "ml", "2.0.0", "--why", "broken")
+    alone = stack.elsewhere(tmp_path / "alone")
+    alone.git("tag", "--delete", *alone.git("tag").split())
+    text = alone.dsci_alone("ledger", "ml", "--marks").stdout
+    rows = [line.split()[1] for line in text.split("\n\n")[0].splitlines()]
+    assert rows == ["2.0.0", "1.1.0", "1.0.1", "1.0.0"]
+    assert "yanked: broken" in text.splitlines()[0]
+    said = text.split("\n\n")[1]
+    assert "ml is held at 1.1.0, over 2.0.0 (too slow)" in said and "1 mark lifted" in said and "  A  " in said
+    found = alone.dsci_alone("ledger", "--json").json
+    assert [(item["release"]["image"], item["release"]["version"]) for item in found["releases"]][:2] == [
+        ("base", "1.0.0"),
+        ("ml", "2.0.0"),
+    ]
+    assert found["releases"][1]["held"] == "yanked: broken"
+    alone.git("update-ref", "-d", "refs/remotes/origin/dsci-ledger")
+    assert "--fetch asks the remote" in alone.dsci_alone("ledger").stdout
+    assert "2.0.0" in alone.dsci_alone("ledger", "--fetch").stdout
+
+
+def test_tags_are_held_against_what_is_claimed(stack: Project) -> None:
+    assert stack.registry is not None
+    assert stack.dsci("verify", "--tags").stdout == "19 tags of 5 releases in 2 repositories compared\n"
+    repository = f"{stack.prefix}/ml"
+    stack.registry.retag(repository, "1.0.0", "latest")
+    stack.registry.retag(repository, "1.0.0", "by-hand")
+    stack.registry.delete_tag(repository, "1.1", named=False)
+    ended = stack.dsci("verify", "--tags", "ml", code=1)
+    told = {line.split()[1].rpartition(":")[2]: line for line in ended.stdout.splitlines() if line.startswith("  ")}
+    assert told.keys() == {"latest", "1.1", "by-hand"}
+    assert "moved" in told["latest"] and "should be ml 2.0.0, and is 1.0.0" in told["latest"]
+    assert "missing" in told["1.1"] and "unknown" in told["by-hand"]
+    assert "`dsci release` puts them where they belong" in ended.stderr
+    # A tag that never moves is another matter.
+    stack.registry.retag(repository, "1.0.0", "1.0.1")
+    assert "1.0.1 never moves" in stack.dsci("verify", "--tags", code=1).stderr
+    stack.registry.retag(repository, stack_digest(stack, "1.0.1"), "1.0.1")
+    stack.dsci("unhold", "ml")
+    assert floats(stack)["latest"] == "2.0.0", "any of these commands finishes what is not in place"
+    assert stack.dsci("verify", "--tags", "--json").json["findings"][0]["state"] == "unknown"
+
+
+def stack_digest(project: Project, version: str) -> str:
+    """What the Git tag of a version claims."""
+    message = project.git("tag", "--list", f"ml-v{version}", "--format=%(contents)")
+    return next(line.split()[1] for line in message.splitlines() if line.startswith("Dsci-Digest:"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import semver
 
+from dsci.errors import HistoryError
 from dsci.model import claims, ledger
 from dsci.model.claims import Tag, TagFormat
 from dsci.model.oci import Digest, Platform
@@ -65,3 +67,21 @@ def test_build_metadata_and_prereleases_have_files_of_their_own() -> None:
     assert len(ledger.record(claim(trailers(), name) for name in names)) == len(names)
     assert ledger.path(claim("x", "ml-v1.2.0-rc.1")) == "releases/ml/1.2.0-rc.1.json"
     assert semver.Version.parse("1.2.0-rc.1") == claim("x", "ml-v1.2.0-rc.1").version
+
+
+def test_an_entry_is_read_back() -> None:
+    made = claim(trailers())
+    ((path, content),) = ledger.record([made]).items()
+    assert ledger.parse(path, content) == ledger.entry(made)
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"{", "is no record"), (b"[" * 99_999, "is no record")])
+def test_what_cannot_be_read_is_named(content: bytes, said: str) -> None:
+    with pytest.raises(HistoryError, match=f"releases/ml/1.0.0.json on the branch dsci-ledger {said}"):
+        ledger.parse("releases/ml/1.0.0.json", content)
+
+
+def test_a_record_of_another_schema_is_left_to_the_dsci_that_wrote_it() -> None:
+    ((path, content),) = ledger.record([claim(trailers())]).items()
+    with pytest.raises(HistoryError, match="of schema 2"):
+        ledger.parse(path, content.replace(b'"schema": 1', b'"schema": 2'))

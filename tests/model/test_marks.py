@@ -18,7 +18,7 @@ from dsci.model.facts import Pending
 from dsci.model.marks import Mark, Marks, Said
 from dsci.model.members import check_names
 from dsci.model.oci import Digest
-from dsci.model.releases import floats, marked, release_tags
+from dsci.model.releases import fixed, floats, marked, release_tags
 
 SAID = Said(why="it\neats", by="A", when=1_700_000_000)
 FAMILY = builders.look(builders.STACK).family
@@ -182,9 +182,12 @@ def test_floats_are_the_tags_of_all_releases_at_once(
     found = tuple(replace(each, held="x" if str(each.version) in over else "") for each in claims(*versions))
     each = {tag.name: str(claim.version) for claim in found for tag in release_tags(image, claim, found) if tag.moving}
     assert {tag: str(claim.version) for tag, claim in floats(image, found).items()} == each
-    fixed = [tag.name for claim in found for tag in release_tags(image, claim, found) if not tag.moving]
     bare = tuple(replace(each, held="") for each in found)
-    assert fixed == [tag.name for claim in bare for tag in release_tags(image, claim, bare) if not tag.moving]
+    never = {tag.name: claim.version for claim in bare for tag in release_tags(image, claim, bare) if not tag.moving}
+    assert {tag: claim.version for tag, claim in fixed(image, found).items()} == never
+    assert [tag.name for claim in found for tag in release_tags(image, claim, found) if not tag.moving] == [
+        tag.name for claim in bare for tag in release_tags(image, claim, bare) if not tag.moving
+    ]
 
 
 def test_a_plan_says_what_is_held_back_and_finishes_it_without_floats() -> None:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "cache": "dsci.cli.cache:cache",
     "changelog": "dsci.cli.changelog:changelog",
     "export": "dsci.cli.export:export",
+    "ledger": "dsci.cli.ledger:ledger",
     "lint": "dsci.cli.lint:lint",
     "lock": "dsci.cli.lock:lock",
     "matrix": "dsci.cli.matrix:matrix",

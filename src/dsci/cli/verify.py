@@ -1,4 +1,4 @@
-"""`dsci verify`: a released image is built again and compared with what was published."""
+"""`dsci verify`: a released image is built again and compared, or the tags of all with what is claimed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from dsci.cli.console import complain, harmless
 from dsci.cli.options import as_json, builder, builders_of, named_tag, registry
 from dsci.cli.wiring import Session
 from dsci.model.difference import LayerDifference
+from dsci.model.members import check_names
 from dsci.model.oci import Platform
 from dsci.model.verification import Verification, Verified
+from dsci.pipeline import audit as auditing
 from dsci.pipeline import verify as verifying
+from dsci.pipeline.audit import Finding
+from dsci.pipeline.claim import refreshed
 from dsci.pipeline.snapshot import snapshot
 
 _SHOWN = 10
 
 
-@click.command(short_help="Build a released image again, and prove that it is the same.")
-@click.argument("image", metavar="IMAGE[:TAG]")
+@click.command(short_help="Prove a released image by building it again, or the tags of all.")
+@click.argument("names", metavar="IMAGE[:TAG]", nargs=-1)
+@click.option("--tags", is_flag=True, help="Compare the tags of all images, or of those named, with what is claimed.")
 @registry
 @as_json
 @builder
@@ -31,7 +36,8 @@ _SHOWN = 10
 def verify(
     context: click.Context,
     /,
-    image: str,
+    names: tuple[str, ...],
+    tags: bool,
     registries: tuple[str, ...],
     json: bool,
     builders: tuple[str, ...],
@@ -43,11 +49,21 @@ def verify(
     work tree is not touched and nothing is pushed. Equal digests exit 0. Where they differ, the files that do are
     named, layer by layer, with the likely cause and what is done about it, and the exit code is 1. It takes a release
     that was built with `reproducible: true`. In place of a tag the name of a variant will do, as for `dsci export`.
+
+    With --tags nothing is built: every tag that a release should have is looked up in every registry. Those that moved
+    or are missing are named, with exit code 1; so are those that no release asks for, which is no failure.
     """
+    if not tags and len(names) != 1:
+        raise click.UsageError("name one IMAGE[:TAG] to build again, or say --tags.")
+    if tags and (builders or platforms):
+        raise click.UsageError("--tags builds nothing: it takes neither --builder nor --platform.")
     wanted = frozenset(map(Platform.parse, platforms))
     with Session.of(context, registries=registries) as session:
+        if tags:
+            _audit(session, names, json=json)
+            return
         now = snapshot(session.source, session.git.head().commit)
-        name, tag = named_tag(image, now.family)
+        name, tag = named_tag(names[0], now.family)
         found = verifying.verify(session.world, session.hands, now, name, tag, wanted, builders_of(builders))
         if json:
             print_json(found)
@@ -57,6 +73,37 @@ def verify(
             bad = [item for item in found.targets if item.status != "equal"]
             complain(f"{found.reference} is not proven: {', '.join(map(_verdict, bad))}", _hint(bad))
             sys.exit(1)
+
+
+def _audit(session: Session, names: tuple[str, ...], *, json: bool) -> None:
+    now = snapshot(session.source, session.git.head().commit)
+    chosen = check_names(names, now.family)
+    groups = ({now.family.images[name].group for name in chosen} or set(now.family.groups)) & now.family.released_groups
+    found = auditing.audit(session.registry, now.family, refreshed(session.world, now), groups)
+    if json:
+        print_json(found)
+    else:
+        if found.findings:
+            click.echo(render.table((each.state, each.reference, _said(each)) for each in found.findings))
+        click.echo(f"{found.tags} tags of {found.releases} releases in {len(found.repositories)} repositories compared")
+    if not found.true:
+        wrong = [each for each in found.findings if each.state != "unknown"]
+        fixed = [each for each in wrong if each.state == "moved" and not each.moving]
+        complain(
+            f"{len(wrong)} tags are not what is claimed, the first of them {wrong[0].reference}",
+            f"{fixed[0].reference} never moves, and somebody wrote it outside dsci: do not use what it names now"
+            if fixed
+            else "`dsci release` puts them where they belong",
+        )
+        sys.exit(1)
+
+
+def _said(each: Finding) -> str:
+    """What is wrong with a tag."""
+    if each.state == "unknown":
+        return "no release asks for it"
+    what = f"should be {each.image} {each.version}"
+    return f"{what}, and is {each.named or each.found[:19]}" if each.found else f"{what}, and is not there"
 
 
 def _verdict(item: Verified) -> str:

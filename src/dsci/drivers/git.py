@@ -219,8 +219,8 @@ class GitRepository:
         return base.stdout.decode().strip()
 
     def person(self) -> str:
-        """What whoever works here is called by Git's settings; "" where they do not say."""
-        return self._run("config", "--get", "user.name", check=False).stdout.decode(errors="replace").strip()
+        """What whoever works here is called by Git; "" where nothing says it."""
+        return self._run("var", "GIT_AUTHOR_IDENT", check=False).stdout.decode(errors="replace").partition(" <")[0]
 
     def root_commit(self) -> str:
         """The oldest first-parent commit: what tells one repository from another on this machine."""

@@ -11,10 +11,14 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from dsci.errors import HistoryError
 from dsci.model.claims import Released
 
 BRANCH = "dsci-ledger"
 REF = f"refs/heads/{BRANCH}"
+#: Its folder of releases.
+FOLDER = "releases"
+SCHEMA = 1
 
 
 class BaseEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +32,7 @@ class BaseEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A claimed release."""
 
-    schema: int = 1
+    schema: int = SCHEMA
     image: str
     version: str
     tag: str
@@ -45,7 +49,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 def path(claim: Released) -> str:
     """Where a claim is recorded: `releases/<image>/<version>.json`."""
-    return f"releases/{claim.group}/{claim.version}.json"
+    return f"{FOLDER}/{claim.group}/{claim.version}.json"
 
 
 def entry(claim: Released) -> Entry:
@@ -72,3 +76,20 @@ def record(claims: Iterable[Released]) -> Mapping[str, bytes]:
         for claim in claims
         if claim.by_dsci
     }
+
+
+def parse(path: str, content: bytes) -> Entry:
+    """A file of the ledger's. Raises HistoryError that names one which cannot be read."""
+    try:
+        found = msgspec.json.decode(content, type=Entry)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HistoryError(
+            f"{path} on the branch {BRANCH} is no record of a release: {error}",
+            hint="put it right: its Git tag says what it has to say",
+        ) from None
+    if found.schema != SCHEMA:
+        raise HistoryError(
+            f"{path} on the branch {BRANCH} is of schema {found.schema}, and this dsci reads {SCHEMA}",
+            hint="run the dsci that wrote it, or a newer one",
+        )
+    return found

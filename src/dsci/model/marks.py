@@ -115,6 +115,14 @@ class Marks(msgspec.Struct, frozen=True, kw_only=True):
         gone = {name for mark in self.known.values() for name in mark.lifts}
         return {name: mark for name, mark in self.known.items() if mark.passes and name not in gone}
 
+    @property
+    def over(self) -> Mapping[tuple[str, str], str]:
+        """Each version that is passed over, by its group, and why: a yank before a hold, the later of two holds."""
+        found: dict[tuple[str, str], str] = {}
+        for mark in sorted(self.standing.values(), key=lambda each: (each.kind is Kind.YANK, each.when, each.version)):
+            found |= dict.fromkeys(((mark.image, version) for version in mark.passes), mark.shown)
+        return found
+
     def of(self, group: str, kind: Kind) -> Mapping[str, Mark]:
         """Those of a kind that stand for a group."""
         return {name: mark for name, mark in self.standing.items() if mark.image == group and mark.kind is kind}
@@ -128,10 +136,8 @@ class Marks(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(each for mark in self.known.values() if mark.image == group for each in mark.passes)
 
     def on(self, claims: Claims) -> dict[str, tuple[Released, ...]]:
-        """The claims of each group, each with why it is passed over. Of two marks a yank counts."""
-        over: dict[tuple[str, str], str] = {}
-        for mark in sorted(self.standing.values(), key=lambda each: (each.kind is Kind.YANK, each.when, each.version)):
-            over |= dict.fromkeys(((mark.image, version) for version in mark.passes), mark.shown)
+        """The claims of each group, each with why it is passed over."""
+        over = self.over
         return {
             group: tuple(
                 claim if claim.held == (why := over.get((group, str(claim.version)), "")) else replace(claim, held=why)

@@ -6,7 +6,7 @@ refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import takewhile
 
 import msgspec
@@ -251,15 +251,24 @@ def floats(image: Image, claims: Sequence[Released]) -> Mapping[str, Released]:
 
     `claims` are those of its group, newest first. A tag that only versions which are passed over want is left out.
     """
+    never = fixed(image, claims)
     found: dict[str, Released] = {}
-    fixed: set[str] = set()
+    for claim, tag in _wishes(image, claims):
+        if tag.moving and not claim.held and tag.name not in never:
+            found.setdefault(tag.name, claim)
+    return found
+
+
+def fixed(image: Image, claims: Sequence[Released]) -> Mapping[str, Released]:
+    """Every tag of an image that never moves, and the release that has it: of several that want one, the oldest."""
+    return {tag.name: claim for claim, tag in _wishes(image, claims) if not tag.moving}
+
+
+def _wishes(image: Image, claims: Sequence[Released]) -> Iterator[tuple[Released, tags_model.PlannedTag]]:
+    """Every tag that every release would have if it were the only one, newest release first."""
     for claim in _about(image, claims):
         for tag in tags_model.plan_tags(image.tag_rules, _subject(claim), ()):
-            if not tag.moving:
-                fixed.add(tag.name)
-            elif not claim.held:
-                found.setdefault(tag.name, claim)
-    return {suffixed(name, image.suffix): claim for name, claim in found.items() if name not in fixed}
+            yield claim, replace(tag, name=suffixed(tag.name, image.suffix))
 
 
 def marked(family: Family, group: str, claims: Sequence[Released], mentioned: Collection[str]) -> frozenset[str]:

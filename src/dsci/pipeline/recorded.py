@@ -5,16 +5,18 @@ Nothing but the branch is read, so that a clone without tags can answer. What re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import msgspec
+import semver
 
 from dsci.model import ledger
 from dsci.model.claims import TagFormat
 from dsci.model.config import Settings
 from dsci.model.ledger import Entry
 from dsci.model.marks import Mark
-from dsci.model.numbers import precedence
+from dsci.model.numbers import Precedence, precedence
+from dsci.model.tree import Tree
 from dsci.pipeline import marks
 from dsci.ports import Git
 
@@ -46,9 +48,8 @@ def read(git: Git, settings: Settings, form: TagFormat, *, groups: Collection[st
     """
     said, warning = marks.read(git, settings, form, fetch=fetch)
     commit, _ = git.ledger()
-    held: Mapping[tuple[str, str], str] = {}
-    tree = git.tree(commit) if commit else {}
-    paths = tree.under(ledger.FOLDER) if commit else []
+    tree = git.tree(commit) if commit else Tree({})
+    paths = tree.under(ledger.FOLDER)
     texts = git.contents([tree[path].oid for path in paths])
     entries = [ledger.parse(path, text) for path, text in zip(paths, texts, strict=True)]
     known = [
@@ -56,15 +57,20 @@ def read(git: Git, settings: Settings, form: TagFormat, *, groups: Collection[st
         for entry in entries
         if (owner := form.owner(entry.image)) in groups and owner is not None
     ]
-    held = said.over
-    numbers = settings.versioning.numbers()
-    known.sort(key=lambda entry: precedence(numbers.parse(entry.version)), reverse=True)
+    over, numbers = said.over, settings.versioning.numbers()
+    known.sort(key=lambda entry: _place(numbers, entry.version), reverse=True)
     known.sort(key=lambda entry: entry.image)
     return Recorded(
         commit=commit,
-        releases=tuple(
-            Record(release=entry, held=held.get((entry.image, entry.version), "")) for entry in known
-        ),
+        releases=tuple(Record(release=entry, held=over.get((entry.image, entry.version), "")) for entry in known),
         marks=tuple(sorted((mark for mark in said.known.values() if mark.image in groups), key=lambda each: each.when)),
         warnings=(warning,) if warning else (),
     )
+
+
+def _place(numbers: type[semver.Version], version: str) -> tuple[bool, Precedence | str]:
+    """Where a version stands among others; one that is written as no version is here any more comes last."""
+    try:
+        return True, precedence(numbers.parse(version))
+    except ValueError:
+        return False, version

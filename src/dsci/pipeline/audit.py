@@ -1,0 +1,134 @@
+"""`dsci verify --tags`: what is claimed, held against what every registry shows.
+
+Each tag that a release should have is asked for, and every tag that a registry lists is explained or told. Nothing is
+changed: `dsci release` puts right what can be, and what was written by somebody else is theirs to take away.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import msgspec
+
+from dsci.model.claims import Released
+from dsci.model.family import Family
+from dsci.model.oci import Digest
+from dsci.model.reference import Reference, Repository
+from dsci.model.releases import fixed, floats
+from dsci.model.tagname import RESERVED
+from dsci.ports import Registry
+
+_AT_ONCE = 8
+#: What is attached to a digest where a registry has no other place for it.
+#: Source: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#referrers-tag-schema
+_ATTACHED = re.compile(r"\Asha(?:256|512)-[0-9a-f]{64,128}(?:\.[a-z]+)?\Z")
+
+State = Literal["moved", "missing", "unknown"]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag that is not as the claims have it."""
+
+    state: State
+    reference: str
+    image: str
+    version: str = ""
+    """The release that should have it; empty for a tag that no release asks for."""
+    expected: str = ""
+    found: str = ""
+    moving: bool = False
+    named: str = ""
+    """The version that it names instead, where it names a release."""
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """What was compared, and what differs."""
+
+    repositories: tuple[str, ...]
+    releases: int
+    tags: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def true(self) -> bool:
+        """Whether every tag that a release should have names it."""
+        return all(each.state == "unknown" for each in self.findings)
+
+
+class _Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag that a release should have."""
+
+    image: str
+    reference: Reference
+    claim: Released
+    digest: Digest
+    moving: bool
+
+
+def audit(
+    registry: Registry, family: Family, claims: Mapping[str, Sequence[Released]], groups: Collection[str]
+) -> Audit:
+    """Compare the tags of these groups in every registry. Raises RegistryError where one cannot be asked."""
+    expected = [each for group in sorted(groups) for each in _expected(family, claims[group], group)]
+    images: dict[Repository, list[str]] = {}
+    for group in sorted(groups):
+        for image in family.groups[group]:
+            for repository in image.repositories:
+                images.setdefault(repository, []).append(image.name)
+    known = {
+        (repository, digest): str(claim.version)
+        for repository, names in images.items()
+        for name in names
+        for claim in claims[family.images[name].group]
+        for digest in claim.digests.values()
+    }
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        present = pool.map(lambda each: registry.resolve(each.reference), expected)
+        findings = [
+            Finding(
+                state="moved" if there else "missing",
+                reference=str(each.reference),
+                image=each.image,
+                version=str(each.claim.version),
+                expected=str(each.digest),
+                found=str(there.digest) if there else "",
+                moving=each.moving,
+                named=known.get((each.reference.repository, there.digest), "") if there else "",
+            )
+            for each, there in zip(expected, present, strict=True)
+            if there is None or there.digest != each.digest
+        ]
+        asked = {each.reference for each in expected}
+        for repository, tags in zip(images, pool.map(registry.tags, images), strict=True):
+            findings += [
+                Finding(state="unknown", reference=str(repository.tag(tag)), image=images[repository][0])
+                for tag in tags
+                if repository.tag(tag) not in asked and not _explained(tag)
+            ]
+    return Audit(
+        repositories=tuple(sorted(map(str, images))),
+        releases=sum(claim.by_dsci for group in groups for claim in claims[group]),
+        tags=len(expected),
+        findings=tuple(findings),
+    )
+
+
+def _expected(family: Family, claims: Sequence[Released], group: str) -> Iterator[_Expected]:
+    for image in family.groups[group]:
+        names = (image.name, *image.previous_names)
+        for moving, tags in ((False, fixed(image, claims)), (True, floats(image, claims))):
+            for tag, claim in tags.items():
+                digest = claim.of(names)
+                if digest is None:
+                    continue
+                for repository in image.repositories:
+                    reference = repository.tag(tag)
+                    yield _Expected(image=image.name, reference=reference, claim=claim, digest=digest, moving=moving)
+
+
+def _explained(tag: str) -> bool:
+    """Whether a tag is dsci's own, or holds what is attached to a digest."""
+    return tag.startswith(RESERVED) or _ATTACHED.match(tag) is not None
