@@ -29,6 +29,7 @@ _COMMANDS = {
     "lock": "dsci.cli.lock:lock",
     "matrix": "dsci.cli.matrix:matrix",
     "plan": "dsci.cli.plan:plan",
+    "promote": "dsci.cli.promote:promote",
     "release": "dsci.cli.work:release",
     "rollback": "dsci.cli.holds:rollback",
     "schema": "dsci.cli.schema:schema",

@@ -315,4 +315,4 @@ def _subject(claim: Released) -> Subject:
 
 
 def _others(claims: Sequence[Released]) -> list[tags_model.Other]:
-    return [tags_model.Other(claim.version, claim.tag.name, bool(claim.held)) for claim in claims]
+    return [tags_model.Other(claim.version, claim.tag.name, bool(claim.held), claim.tag.commit) for claim in claims]

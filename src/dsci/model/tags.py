@@ -51,6 +51,8 @@ class Other(msgspec.Struct, frozen=True):
     git_tag: str = ""
     held: bool = False
     """Whether it is passed over: it has no float, and keeps what it has for ever."""
+    sha: str = ""
+    """Its commit, where more than one version may stand on one: a prerelease, and what it was promoted to."""
 
 
 def lines(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -112,15 +114,16 @@ def plan_tags(rules: Iterable[TagRule], subject: Subject, others: Iterable[Other
     order = precedence(version)
     wanted = [rule for rule in rules if rule.guard is not Guard.REF]
     if _USUAL.issuperset(rule.source for rule in wanted) and not isinstance(version, CalVersion):
-        # By the default rules no older semantic version has a name that this one wants: hundreds need no look.
-        others = (other for other in others if precedence(other.version) >= order)
+        # By the default rules no older semantic version of another commit has a name that this one wants: hundreds
+        # need no look.
+        others = (other for other in others if other.sha == subject.sha or precedence(other.version) >= order)
     others = tuple(other for other in others if str(other.version) != str(version))
     rank = (order, str(version))
     planned = _ordered(wanted, (rule.plan(subject) for rule in wanted))
     # Who else wants these names: newer stable versions as floats, any version for ever (`2026.02` may be a whole
     # version and the beginning of another); of those that want one for ever the lowest has it.
     for other in others:
-        theirs = replace(subject, version=other.version, git_tag=other.git_tag, sha="")
+        theirs = replace(subject, version=other.version, git_tag=other.git_tag, sha=other.sha)
         their_rank = (precedence(other.version), str(other.version))
         for rule in wanted:
             tag = rule.plan(theirs)

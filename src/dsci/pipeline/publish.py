@@ -46,11 +46,16 @@ def release_index(
     `when` is the commit's date in seconds: equal content at one commit gives equal bytes, whoever writes them. `base`
     is what all of its platforms stand on, as annotations.
     """
-    facts = {
-        f"{_ANNOTATION}version": release.version,
-        f"{_ANNOTATION}ref.name": f"{image.group}-{release.version}{image.suffix}",
-    }
+    facts = version_annotations(image, release.version)
     return index_of(image, images, facts, commit=release.commit, when=when, source=source, base=base)
+
+
+def version_annotations(image: Image, version: str) -> dict[str, str]:
+    """What the index of a release says of its version."""
+    return {
+        f"{_ANNOTATION}version": version,
+        f"{_ANNOTATION}ref.name": f"{image.group}-{version}{image.suffix}",
+    }
 
 
 def index_of(
