@@ -200,6 +200,12 @@ def test_tags_are_held_against_what_is_claimed(stack: Project) -> None:
     assert "moved" in told["latest"] and "should be ml 2.0.0, and is 1.0.0" in told["latest"]
     assert "missing" in told["1.1"] and "unknown" in told["by-hand"]
     assert "`dsci release` puts them where they belong" in ended.stderr
+    stack.dsci("yank", "ml", "2.0.0", "--why", "broken")
+    held = [each for each in stack.dsci("verify", "--tags", "--json").json["findings"] if each["state"] == "held"]
+    assert {each["reference"].rpartition(":")[2]: each["why"] for each in held} == dict.fromkeys(
+        ("2", "2.0"), "yanked: broken"
+    )
+    stack.dsci("yank", "ml", "2.0.0", "--why", "mended", "--undo")
     # A tag that never moves is another matter.
     stack.registry.retag(repository, "1.0.0", "1.0.1")
     assert "1.0.1 never moves" in stack.dsci("verify", "--tags", code=1).stderr

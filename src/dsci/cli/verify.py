@@ -85,9 +85,10 @@ def _audit(session: Session, names: tuple[str, ...], *, json: bool) -> None:
     else:
         if found.findings:
             click.echo(render.table((each.state, each.reference, _said(each)) for each in found.findings))
-        click.echo(f"{found.tags} tags of {found.releases} releases in {len(found.repositories)} repositories compared")
+        where = "1 repository" if len(found.repositories) == 1 else f"{len(found.repositories)} repositories"
+        click.echo(f"{found.tags} tags of {found.releases} releases in {where} compared")
     if not found.true:
-        wrong = [each for each in found.findings if each.state != "unknown"]
+        wrong = [each for each in found.findings if each.state in ("moved", "missing")]
         fixed = [each for each in wrong if each.state == "moved" and not each.moving]
         complain(
             f"{len(wrong)} tags are not what is claimed, the first of them {wrong[0].reference}",
@@ -102,6 +103,8 @@ def _said(each: Finding) -> str:
     """What is wrong with a tag."""
     if each.state == "unknown":
         return "no release asks for it"
+    if each.state == "held":
+        return f"stays at {each.version}, which is {each.why}"
     what = f"should be {each.image} {each.version}"
     return f"{what}, and is {each.named or each.found[:19]}" if each.found else f"{what}, and is not there"
 

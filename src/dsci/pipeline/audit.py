@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.model.claims import Released
 from dsci.model.family import Family
@@ -26,11 +27,11 @@ _AT_ONCE = 8
 #: Source: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#referrers-tag-schema
 _ATTACHED = re.compile(r"\Asha(?:256|512)-[0-9a-f]{64,128}(?:\.[a-z]+)?\Z")
 
-State = Literal["moved", "missing", "unknown"]
+State = Literal["moved", "missing", "held", "unknown"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag that is not as the claims have it."""
+    """A tag that is not as the claims have it, or (`held`) stays with a release that is passed over."""
 
     state: State
     reference: str
@@ -42,6 +43,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     moving: bool = False
     named: str = ""
     """The version that it names instead, where it names a release."""
+    why: str = ""
+    """Why its release is passed over."""
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +58,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def true(self) -> bool:
         """Whether every tag that a release should have names it."""
-        return all(each.state == "unknown" for each in self.findings)
+        return all(each.state in ("held", "unknown") for each in self.findings)
 
 
 class _Expected(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,17 +105,22 @@ def audit(
             if there is None or there.digest != each.digest
         ]
         asked = {each.reference for each in expected}
+        stuck = {
+            Reference.parse(each.reference): each
+            for group in sorted(groups)
+            for each in _stuck(family, claims[group], group)
+        }
         for repository, tags in zip(images, pool.map(registry.tags, images), strict=True):
-            findings += [
-                Finding(state="unknown", reference=str(repository.tag(tag)), image=images[repository][0])
-                for tag in tags
-                if repository.tag(tag) not in asked and not _explained(tag)
-            ]
+            for name in (repository.tag(tag) for tag in tags if not _explained(tag)):
+                if name in stuck:
+                    findings.append(stuck[name])
+                elif name not in asked:
+                    findings.append(Finding(state="unknown", reference=str(name), image=images[repository][0]))
     return Audit(
         repositories=tuple(sorted(map(str, images))),
         releases=sum(claim.by_dsci for group in groups for claim in claims[group]),
         tags=len(expected),
-        findings=tuple(findings),
+        findings=tuple(sorted(findings, key=lambda each: each.reference)),
     )
 
 
@@ -127,6 +135,26 @@ def _expected(family: Family, claims: Sequence[Released], group: str) -> Iterato
                 for repository in image.repositories:
                     reference = repository.tag(tag)
                     yield _Expected(image=image.name, reference=reference, claim=claim, digest=digest, moving=moving)
+
+
+def _stuck(family: Family, claims: Sequence[Released], group: str) -> Iterator[Finding]:
+    """The tags that only releases which are passed over want: they stay where they are."""
+    bare = [replace(claim, held="") for claim in claims]
+    why = {claim.version: claim.held for claim in claims if claim.held}
+    for image in family.groups[group] if why else ():
+        now = floats(image, claims)
+        for tag, claim in floats(image, bare).items():
+            if tag in now:
+                continue
+            for repository in image.repositories:
+                yield Finding(
+                    state="held",
+                    reference=str(repository.tag(tag)),
+                    image=image.name,
+                    version=str(claim.version),
+                    moving=True,
+                    why=why[claim.version],
+                )
 
 
 def _explained(tag: str) -> bool:
