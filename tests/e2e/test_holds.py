@@ -219,3 +219,23 @@ def stack_digest(project: Project, version: str) -> str:
     """What the Git tag of a version claims."""
     message = project.git("tag", "--list", f"ml-v{version}", "--format=%(contents)")
     return next(line.split()[1] for line in message.splitlines() if line.startswith("Dsci-Digest:"))
+
+
+@pytest.mark.engine
+def test_releases_obey_what_is_held_and_the_next_one_takes_its_tags(tiny: Project) -> None:
+    tiny.release()
+    tiny.push("fix: the model", {"images/ml/model.txt": "v2\n"})
+    tiny.release()
+    assert tiny.digest("ml", "latest") == tiny.digest("ml", "0.1.1")
+    tiny.dsci("rollback", "ml", "0.1.0", "--why", "it lies")
+    ended = tiny.dsci("release", "--json")
+    assert ended.json["released"] == [] and "ml 0.1.1 is held back for 0.1.0: it lies" in ended.stderr
+    assert tiny.digest("ml", "latest") == tiny.digest("ml", "0.1.0")
+    # Somebody moves the tag forward by hand: the next run takes it back.
+    assert tiny.registry is not None
+    tiny.registry.retag(f"{tiny.prefix}/ml", "0.1.1", "latest")
+    tiny.release()
+    assert tiny.digest("ml", "latest") == tiny.digest("ml", "0.1.0")
+    tiny.push("fix: the truth", {"images/ml/model.txt": "v3\n"})
+    assert tiny.release().json["released"] == ["ml-v0.1.2"]
+    assert tiny.digest("ml", "latest") == tiny.digest("ml", "0.1.2") == tiny.digest("ml", "0.1")
