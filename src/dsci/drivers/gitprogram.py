@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
@@ -233,16 +234,21 @@ class Program:
         runner.update_environment(**self.environment)
         # GitPython adds to the environment of this process and takes nothing from it.
         dropped = ["env", *(word for name in self.unset for word in ("-u", name))] if self.unset else []
-        status, out, err = runner.execute(
-            [*dropped, "git", *arguments],
-            with_extended_output=True,
-            with_exceptions=False,
-            kill_after_timeout=timeout,
-        )
-        if status == 0:
-            return "", str(out)
+        # GitPython's own deadline is a thread that outlives whoever is interrupted: then dsci would not end either.
+        held = runner.execute([*dropped, "git", *arguments], as_process=True, start_new_session=True)
+        begun = held.proc  # which ends with what holds it
+        assert begun is not None
+        try:
+            out, err = (text.decode(errors="replace") for text in begun.communicate(timeout=timeout))
+        except subprocess.TimeoutExpired:
+            return f"git {arguments[0]} has not ended after {timeout:g} s", ""
+        finally:
+            if begun.poll() is None:
+                process.end(begun)
+        if begun.returncode == 0:
+            return "", out
         said = without_credentials(f"{err}\n{out}").strip()
-        return (said or f"exit code {status}")[-1500:], str(out)
+        return (said or f"exit code {begun.returncode}")[-1500:], out
 
 
 def without_credentials(text: str) -> str:

@@ -109,7 +109,7 @@ class Begun:
     def stop(self) -> None:
         """End it and its children, if it has not ended: nobody wants to know any more."""
         if self._process.returncode is None:
-            _end(self._process)
+            end(self._process)
 
 
 class Dialogue:
@@ -143,7 +143,7 @@ class Dialogue:
     def stop(self) -> None:
         """End it."""
         if self._process.returncode is None:
-            _end(self._process)
+            end(self._process)
 
 
 def begin(
@@ -300,7 +300,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """End the program and its children. A grandchild that holds the pipes open must not hold us too."""
     _kill(process)
     _close(process)
