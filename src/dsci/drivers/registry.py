@@ -348,7 +348,9 @@ class HttpRegistry:
         )
         where, said = self._transport.name(response), said_digest(response)
         if response.status not in (200, 201, 202, 204):
-            raise self._refused(response, reference, manifest)
+            if refusal := self._refused(response, reference, manifest):
+                raise refusal
+            return
         self._transport.done(response)
         with self._lock:
             self._proven.add(repository)
@@ -363,14 +365,19 @@ class HttpRegistry:
                 hint="somebody else writes this tag at the same time: run again, one release at a time",
             )
 
-    def _refused(self, response: Answer, reference: Reference, manifest: Descriptor) -> DsciError:
-        """The error of a refused PUT: a tag that may not move is a conflict, not a lack of rights."""
+    def _refused(self, response: Answer, reference: Reference, manifest: Descriptor) -> DsciError | None:
+        """The error of a refused PUT: a tag that may not move is a conflict, not a lack of rights.
+
+        None where the tag names this manifest already: somebody else wrote the same since we looked.
+        """
         failure = self._wire.failure(response, reference.repository)
         allowed = response.status != 403 or reference.repository in self._proven
         if reference.tag is not None and allowed and response.status in _IMMUTABLE:
             with contextlib.suppress(RegistryError):
                 found = self._head(reference)
-                if found is not None and found.digest != manifest.digest:
+                if found is not None and found.digest == manifest.digest:
+                    return None
+                if found is not None:
                     return ConflictError(
                         f"{reference} names {found.digest} and may not name {manifest.digest}: {failure.message}",
                         hint="the tag is immutable in that registry: release a new version",
