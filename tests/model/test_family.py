@@ -869,3 +869,14 @@ def test_a_frontend_that_is_no_reference_is_its_images_problem() -> None:
         "a": "'UP'",
         "b": "",
     }
+
+
+def test_registries_that_images_are_only_copied_to() -> None:
+    """What is built from a registry is never left out; a registry that is primary for one image mirrors none."""
+    built = family(STACK, "registries: [ghcr.io/acme, quay.io/acme, docker.io/acme]\n")
+    assert built.mirrors.keys() == {"quay.io", "docker.io"}
+    assert all(repository.registry == place for place, repository in built.mirrors.items())
+    left = built.without({"quay.io", "ghcr.io"})
+    assert {each.registry for each in left.images["ml"].repositories} == {"ghcr.io", "docker.io"}
+    assert left.images["ml"].repository == built.images["ml"].repository
+    assert built.without(()) == built

@@ -13,6 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model.config import InputSettings, SecretSettings
@@ -196,6 +197,25 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def ancestors(self, roots: Iterable[TargetId]) -> frozenset[TargetId]:
         """Everything that these targets stand on, themselves left out."""
         return closure(roots, {target: node.needs for target, node in self.nodes.items()})
+
+    @cached_property
+    def mirrors(self) -> Mapping[str, Repository]:
+        """The registries that images are only copied to, each with the first repository there; none is built from."""
+        primary = {image.repository.registry for image in self.images.values()}
+        found: dict[str, Repository] = {}
+        for repository in (each for name in sorted(self.images) for each in self.images[name].repositories):
+            if repository.registry not in primary:
+                found.setdefault(repository.registry, repository)
+        return found
+
+    def without(self, registries: Collection[str]) -> Family:
+        """The same images, not copied to these registries; where they are built stays as it is."""
+
+        def left(image: Image) -> Image:
+            copies = (each for each in image.repositories[1:] if each.registry not in registries)
+            return replace(image, repositories=(image.repository, *copies))
+
+        return replace(self, images={name: left(image) for name, image in self.images.items()})
 
     def unreleased_above(self, target: TargetId) -> tuple[TargetId, ...]:
         """What it stands on that is never released itself: a change there reaches nobody but through this target."""

@@ -7,17 +7,20 @@ stands under a name that is unique to a commit is never replaced.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from dsci.errors import HistoryError
+from dsci.errors import ConflictError, DsciError, HistoryError, RegistryError
 from dsci.model.family import Image, TargetId
 from dsci.model.oci import OCI_INDEX, Descriptor, Digest
 from dsci.model.plan import PlannedRef
 from dsci.model.reference import Reference
 from dsci.model.report import Publication
-from dsci.pipeline.publish import copy, settle
+from dsci.pipeline.naming import copy
 from dsci.pipeline.standing import children_of, look
 from dsci.ports import Console, Git, Registry
+
+#: How often a name is looked at again that somebody else writes in the same moment.
+_SETTLE = 3
 
 
 def point(
@@ -28,8 +31,11 @@ def point(
     ref: PlannedRef,
     content: bytes,
     images: Mapping[TargetId, Descriptor],
-) -> tuple[Publication, ...]:
-    """Let these names stand for an index that the primary repository holds under its unique tag."""
+) -> tuple[tuple[Publication, ...], Mapping[str, DsciError]]:
+    """Let these names stand for an index that the primary repository holds under its unique tag.
+
+    Gives what stands, and the registries in which not all of it does, and why.
+    """
     wanted = children_of(image, {target: found.digest for target, found in images.items()})
     digest = Digest.of(content)
 
@@ -52,14 +58,38 @@ def point(
         return registry.push_manifest(name.repository, content, OCI_INDEX, name.tag, look=False).digest
 
     published: list[Publication] = []
+    failed: dict[str, DsciError] = {}
     for name in (repository.tag(tag) for repository in image.repositories for tag in ref.tags):
-        now, changed = settle(lambda name=name: done(name), lambda name=name: put(name))  # type: ignore[misc]
+        if name.repository.registry in failed:
+            continue
+        try:
+            now, changed = _settle(lambda name=name: done(name), lambda name=name: put(name))  # type: ignore[misc]
+        except (RegistryError, ConflictError) as error:
+            failed[name.repository.registry] = error
+            continue
         if changed:
             console.say(f"tagged {name} → {digest.short}")
         published.append(
             Publication(image=image.name, version="", reference=str(name), digest=str(now), changed=changed)
         )
-    return tuple(published)
+    return tuple(published), failed
+
+
+def _settle(done: Callable[[], Digest | None], put: Callable[[], Digest]) -> tuple[Digest, bool]:
+    """Write a name that moves: `done` gives what it stands for and may, or None where it is to be put.
+
+    Gives what it stands for then, and whether that was written now. Where somebody else writes it in the same moment
+    it is looked at again, and after a few times `put`'s ConflictError is raised.
+    """
+    for left in reversed(range(_SETTLE)):
+        if (stands := done()) is not None:
+            return stands, False
+        try:
+            return put(), True
+        except ConflictError:
+            if not left:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _overtaken(git: Git, commit: str, revision: str) -> bool:

@@ -2,32 +2,32 @@
 
 `stand` puts a release's index under a unique tag of the primary registry; nobody sees it yet. `converge` makes every
 registry show a claimed release: copies, then immutable tags, then (after all of them) the floating ones, forward only.
-Everything here can be repeated: what is right already is not written again (rules 15 and 18 of the semantics).
+Each registry goes that way by itself, so that one which is down holds up no other. Everything here can be repeated:
+what is right already is not written again (rules 15 and 18 of the semantics).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 from msgspec.structs import replace
 
-from dsci.errors import ConflictError, RegistryError
+from dsci.errors import ConflictError, DsciError, RegistryError
 from dsci.model.claims import Released
 from dsci.model.family import Family, Image, TargetId
 from dsci.model.keys import index_tag
 from dsci.model.oci import OCI_INDEX, REVISION, Descriptor, Digest, Index
 from dsci.model.plan import PlannedRelease
-from dsci.model.reference import Reference, Repository
+from dsci.model.reference import Reference
 from dsci.model.releases import release_tags
 from dsci.model.report import Publication
-from dsci.pipeline.transfer import copy_image
+from dsci.pipeline.naming import Name, Way, taken
 from dsci.ports import Console, Registry
 
 _ANNOTATION = "org.opencontainers.image."
-_SETTLE = 3
 #: How many names are looked at and written at once.
 _AT_ONCE = 8
 
@@ -113,14 +113,18 @@ def stand_all(registry: Registry, indexes: Sequence[tuple[Image, Index]]) -> Map
         return {image.name: digest for (image, _), digest in zip(indexes, digests, strict=True)}
 
 
-class _Name(msgspec.Struct, frozen=True, kw_only=True):
-    """A public name that a claimed release should have."""
+class Converged(msgspec.Struct, frozen=True, kw_only=True):
+    """What registries show of claimed releases now."""
 
-    claim: Released
-    reference: Reference
-    digest: Digest
-    primary: Repository
-    moving: bool
+    publications: tuple[Publication, ...] = ()
+    failed: Mapping[str, DsciError] = msgspec.field(default_factory=dict)
+    """The registries that do not show all of it, and why."""
+
+    def whole(self) -> tuple[Publication, ...]:
+        """The publications. Raises what went wrong where a registry does not show all of it."""
+        for error in self.failed.values():
+            raise error
+        return self.publications
 
 
 def converge(
@@ -129,49 +133,57 @@ def converge(
     claims: Sequence[Released],
     everything: Mapping[str, Sequence[Released]],
     console: Console,
-) -> tuple[Publication, ...]:
+) -> Converged:
     """Make every registry show these claims; `everything` holds all claims of each group, for the floats.
 
-    Raises ConflictError when an immutable tag names other content already; nothing is ever overwritten.
+    What goes wrong in one registry ends the way of that one alone: a RegistryError where it is out of order, a
+    ConflictError where an immutable tag names other content already, or somebody else moves a floating one; nothing
+    that is immutable is ever overwritten.
     """
-    names = [name for claim in claims for name in _names(family, claim, everything[claim.group])]
-    published: list[Publication] = []
-    written: dict[tuple[bool, Repository, Digest], list[str]] = {}
+    names: dict[str, list[Name]] = {}
+    for name in (name for claim in claims for name in _names(family, claim, everything[claim.group])):
+        names.setdefault(name.reference.repository.registry, []).append(name)
+    with ThreadPoolExecutor(max(len(names), 1)) as pool:
+        ways = list(pool.map(lambda each: Way(registry, each), names.values()))
+    for way in ways:
+        way.tell(console)
+    failed = {place: way.error for place, way in zip(names, ways, strict=True) if way.error is not None}
+    return Converged(publications=tuple(item for way in ways for item in way.publications), failed=failed)
+
+
+def check_free(
+    registry: Registry, family: Family, claims: Sequence[Released], everything: Mapping[str, Sequence[Released]]
+) -> None:
+    """See that no immutable tag of a release names other content, before it is claimed.
+
+    Raises ConflictError for one that does. A registry that is only copied to and does not answer is not waited for:
+    `converge` tells of it.
+    """
+    names = [name for claim in claims for name in _names(family, claim, (claim, *everything[claim.group]))]
+
+    def look(name: Name) -> ConflictError | None:
+        try:
+            present = registry.resolve(name.reference)
+        except RegistryError:
+            if name.reference.repository == name.primary:
+                raise
+            return None
+        return None if present is None or present.digest == name.digest else taken(name, present.digest)
+
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        copies = dict.fromkeys((name.primary, name.reference.repository, name.digest) for name in names)
-        list(pool.map(lambda each: copy(registry, *each), copies))
-        fixed, moving = ([name for name in names if name.moving is moves] for moves in (False, True))
-        contents = _Contents(registry)
-        changes = [*pool.map(lambda name: _fix(registry, contents, name), fixed)]
-        # Not one of these before all of those stand.
-        changes += pool.map(lambda name: _move(registry, contents, name), moving)
-    for name, changed in zip((*fixed, *moving), changes, strict=True):
-        if changed:
-            written.setdefault((name.moving, name.reference.repository, name.digest), []).append(
-                str(name.reference.tag)
-            )
-        published.append(
-            Publication(
-                image=name.claim.group,
-                version=str(name.claim.version),
-                reference=str(name.reference),
-                digest=str(name.digest),
-                changed=changed,
-            )
-        )
-    for (_, repository, digest), tags in written.items():
-        console.say(f"tagged {repository}: {' '.join(tags)} → {digest.short}")
-    return tuple(published)
+        for conflict in pool.map(look, [name for name in names if not name.moving]):
+            if conflict is not None:
+                raise conflict
 
 
-def _names(family: Family, claim: Released, claims: Sequence[Released]) -> list[_Name]:
-    names: list[_Name] = []
+def _names(family: Family, claim: Released, claims: Sequence[Released]) -> list[Name]:
+    names: list[Name] = []
     for member in family.groups[claim.group]:
         digest = claim.digests.get(member.name)
         if digest is None:
             continue
         names += [
-            _Name(
+            Name(
                 claim=claim,
                 reference=repository.tag(tag.name),
                 digest=digest,
@@ -184,86 +196,25 @@ def _names(family: Family, claim: Released, claims: Sequence[Released]) -> list[
     return names
 
 
-def copy(registry: Registry, primary: Repository, repository: Repository, digest: Digest) -> None:
-    """Have an index's content in a repository that is not the primary one, under its unique tag."""
-    if repository == primary:
-        return
-    unique = index_tag(digest)
-    if registry.resolve(repository.tag(unique)) is None:
-        copy_image(registry, primary.at(digest), registry, repository, unique)
+def read_back(registry: Registry, published: Sequence[Publication]) -> Mapping[str, DsciError]:
+    """Ask the registries once more for every name; gives those that do not show what was written, and why.
 
-
-def _fix(registry: Registry, contents: _Contents, name: _Name) -> bool:
-    """Write an immutable tag, unless it is there. Other content under it is a conflict, never overwritten."""
-    present = registry.resolve(name.reference)
-    if present is not None:
-        if present.digest == name.digest:
-            return False
-        raise ConflictError(
-            f"{name.reference} names {present.digest} already, but {name.claim.tag.name} claims {name.digest}",
-            hint="somebody wrote this tag outside dsci: delete it in the registry, then run dsci release again",
-        )
-    contents.put(name)
-    return True
-
-
-def _move(registry: Registry, contents: _Contents, name: _Name) -> bool:
-    """Point a floating tag at its release, and see that it stays there."""
-
-    def done() -> Digest | None:
-        present = registry.resolve(name.reference)
-        return name.digest if present is not None and present.digest == name.digest else None
-
-    return settle(done, lambda: contents.put(name))[1]
-
-
-def settle(done: Callable[[], Digest | None], put: Callable[[], Digest]) -> tuple[Digest, bool]:
-    """Write a name that moves: `done` gives what it stands for and may, or None where it is to be put.
-
-    Gives what it stands for then, and whether that was written now. Where somebody else writes it in the same moment
-    it is looked at again, and after a few times `put`'s ConflictError is raised.
+    The error is a ConflictError where somebody moved a name or took it away.
     """
-    for left in reversed(range(_SETTLE)):
-        if (stands := done()) is not None:
-            return stands, False
+
+    def look(item: Publication) -> DsciError | None:
         try:
-            return put(), True
-        except ConflictError:
-            if not left:
-                raise
-    raise AssertionError("unreachable")
+            present = registry.resolve(Reference.parse(item.reference))
+        except RegistryError as error:
+            return error
+        if present is not None and str(present.digest) == item.digest:
+            return None
+        return ConflictError(
+            f"{item.reference} is {present.digest if present else 'gone'} right after it was {item.digest}",
+            hint="somebody else writes this tag: run dsci release again, it finishes what is claimed",
+        )
 
-
-class _Contents:
-    """What names are put on: each index is read once, and written by whoever looked at the name. Safe for threads."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self._known: dict[Reference, tuple[Descriptor, bytes]] = {}
-
-    def put(self, name: _Name) -> Digest:
-        """Let a name stand for its release. Raises RegistryError where the release is not in that repository."""
-        repository = name.reference.repository
-        index = repository.at(name.digest)
-        found = self._known.get(index) or self._registry.manifest(index)
-        if found is None:
-            raise RegistryError(
-                f"{name.claim.tag.name} claims {name.digest}, which {repository} does not have",
-                hint="a clean-up of the registry may have removed it: restore it, or release a new version",
-            )
-        self._known[index] = found
-        self._registry.push_manifest(repository, found[1], found[0].media_type, name.reference.tag, look=False)
-        return name.digest
-
-
-def read_back(registry: Registry, published: Sequence[Publication]) -> None:
-    """Ask the registries once more for every name. Raises RegistryError for one that is not as it was written."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = pool.map(lambda item: registry.resolve(Reference.parse(item.reference)), published)
-        for item, present in zip(published, found, strict=True):
-            if present is None or str(present.digest) != item.digest:
-                raise RegistryError(
-                    f"{item.reference} is {present.digest if present else 'gone'}, expected {item.digest}",
-                    hint="run dsci release again: it finishes what is claimed",
-                    temporary=True,
-                )
+        found = zip(published, pool.map(look, published), strict=True)
+        wrong = [(Reference.parse(item.reference), error) for item, error in found if error is not None]
+    return {name.repository.registry: error for name, error in reversed(wrong)}

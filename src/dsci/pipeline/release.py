@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
+from msgspec.structs import replace
 
 from dsci.errors import ConflictError, DsciError
 from dsci.model.claims import Released
@@ -19,21 +19,19 @@ from dsci.model.facts import Facts, Request
 from dsci.model.family import Image, TargetId
 from dsci.model.oci import Digest
 from dsci.model.plan import Plan, PlannedRef, PlannedRelease
-from dsci.model.reference import Repository
 from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
 from dsci.model.text import clean
-from dsci.pipeline import follow, pages, publish, standing, whole
+from dsci.pipeline import destinations, follow, pages, publish, standing, whole
 from dsci.pipeline import observe as observing
-from dsci.pipeline.claim import claims_of, common_base, push, recorded, refreshed, source_of, synchronise
+from dsci.pipeline.claim import claims_of, common_base, push, recorded, source_of, synchronise
 from dsci.pipeline.run import Work
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.work import How, all_work, prepare, work_on, workshop
 from dsci.pipeline.world import Hands, World
+from dsci.ports import Console
 
 #: How often a lost claim is planned anew (rule 20).
 REPLANS = 3
-#: How many registries and repositories are asked at once whether this run may push.
-_AT_ONCE = 8
 #: What is said where a request from a fork is built.
 FOREIGN = "a request from another repository: nothing that is built leaves this machine"
 _AS_SET = How()
@@ -48,6 +46,18 @@ class _Tally(msgspec.Struct, kw_only=True):
     released: list[str] = msgspec.field(default_factory=list)
     errors: list[DsciError] = msgspec.field(default_factory=list)
     notes: list[str] = msgspec.field(default_factory=list)
+    lost: dict[str, DsciError] = msgspec.field(default_factory=dict)
+    """The registries that do not show all they should, and why."""
+
+    def lose(self, registries: Mapping[str, DsciError], console: Console) -> None:
+        """Tell of these registries; each fails once, whatever else goes wrong there."""
+        for place, error in registries.items():
+            if place not in self.lost:
+                self.lost[place] = error
+                self.errors.append(error)
+                detail = clean(error.message)
+                self.outcomes.append(Outcome(subject=place, stage="publish", status=Status.FAILED, detail=detail))
+                console.end(place, "publish", "failed", 0.0, detail)
 
 
 def release(
@@ -71,6 +81,9 @@ def release(
     for attempt in range(REPLANS + 1):
         now, theirs, noted = synchronise(world, hands)
         tally.notes += noted
+        if attempt == 0:
+            tally.lose(destinations.silent(hands.registry, now.family), hands.console)
+        now = _reached(now, tally)
         now, facts = observing.observe(world, request, theirs=theirs, now=now)
         if attempt == 0 and (touched := observing.uncommitted(world.source.git, now)):
             hands.console.warn(f"uncommitted changes in {', '.join(touched)} are not part of this release")
@@ -98,6 +111,11 @@ def release(
         f"other releases won the claim {REPLANS + 1} times",
         hint="run dsci release again; in CI, let releases of one repository wait for each other",
     )
+
+
+def _reached(now: Snapshot, tally: _Tally) -> Snapshot:
+    """The same, released to the registries alone that have not failed in this run."""
+    return replace(now, family=now.family.without(tally.lost)) if tally.lost else now
 
 
 def _rehearse(
@@ -151,13 +169,16 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
     wanted = [item for item in plan.releases if not item.claimed]
     # What was claimed earlier is finished also where nothing new can be built.
     shop = prepare(world, hands, now, facts, plan, how=how) if not facts.unconverged else None
-    _preflight(world, hands, now, plan)
+    tally.lose(destinations.prove(world, hands, now, plan), hands.console)
+    now = _reached(now, tally)
     if facts.unconverged:
         pending = [item.claim for item in facts.unconverged]
         # Where tags cannot be pushed together with a branch, a run may have ended between the two.
         if detail := world.source.git.claim({}, recorded(now, pending)).detail:
             hands.console.warn(detail)
-        _converge(hands, now, pending, facts.claims, tally)
+        if not _show(world, hands, now, pending, facts, tally):
+            tally.released += [claim.tag.name for claim in pending]
+        now = _reached(now, tally)
     shop = shop or prepare(world, hands, now, facts, plan, how=how)
     work = work_on(world, hands, shop, facts, plan, how=how)
     tally.outcomes += work.outcomes
@@ -168,6 +189,7 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
     made: list[Released] = []
     if ready:
         made = claims_of(world, hands, now, facts, plan, ready, work)
+        _see_free(world, hands, now, facts, made)
         claimed = push(world, hands, now, made)
         if not claimed.won:
             hands.console.warn(f"{', '.join(sorted(claimed.taken))} was claimed by another release")
@@ -177,16 +199,20 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
             tally.notes.append("there is no Git remote: the claim is in this clone alone until one is pushed to")
         for claim in made:
             hands.console.say(f"claimed {claim.tag.name}" + (f" on {where}" if where else " (here: no remote)"))
-        _converge(hands, now, made, refreshed(world, now), tally)
+        tally.released += [claim.tag.name for claim in made]
+        _show(world, hands, now, made, facts, tally)
+        now = _reached(now, tally)
     for ref in plan.refs:
         if ref.image not in held:
-            tally.publications += _point(world, hands, now, facts, ref, made, work)
+            published, lost = _point(world, hands, now, facts, ref, made, work)
+            tally.publications += published
+            tally.lose(lost, hands.console)
     return True
 
 
 def _point(
     world: World, hands: Hands, now: Snapshot, facts: Facts, ref: PlannedRef, made: Sequence[Released], work: Work
-) -> tuple[Publication, ...]:
+) -> tuple[tuple[Publication, ...], Mapping[str, DsciError]]:
     """Let names that follow this run stand for an image: for its release, where it has one now."""
     image = now.family.images[ref.image]
     digests = {target: found.digest for target, found in work.images.items()}
@@ -215,24 +241,6 @@ def _holds(hands: Hands, image: Image, released: Digest, images: Mapping[TargetI
     """Whether a release's index is over these very manifests."""
     there = standing.look(hands.registry, image.repository.at(released))
     return there is not None and there.children == standing.children_of(image, images)
-
-
-def _preflight(world: World, hands: Hands, now: Snapshot, plan: Plan) -> None:
-    """Prove every right that will be needed, before an hour of building (rule 19)."""
-    wanted = [item for item in plan.releases if not item.claimed]
-    repositories = {name for item in plan.releases for name in item.destinations}
-    repositories |= {name for ref in plan.refs for name in ref.destinations}
-    repositories |= {
-        str(now.family.images[item.image].repository) for item in plan.targets if item.action in ("build", "test")
-    }
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        checks = [pool.submit(hands.registry.check_push, Repository.parse(name)) for name in sorted(repositories)]
-        if wanted:
-            checks.append(pool.submit(world.source.git.check_push, wanted[0].claim or wanted[0].git_tag))
-    for check in checks:
-        check.result()
-    if plan.releases and now.settings.forge != "none":
-        hands.forge(now.settings.forge)
 
 
 def _held(now: Snapshot, work: Work) -> frozenset[str]:
@@ -269,14 +277,24 @@ def _ready(
     return ready
 
 
-def _converge(
-    hands: Hands,
-    now: Snapshot,
-    claims: Sequence[Released],
-    everything: Mapping[str, Sequence[Released]],
-    tally: _Tally,
-) -> None:
-    published = publish.converge(hands.registry, now.family, claims, everything, hands.console)
-    publish.read_back(hands.registry, published)
-    tally.publications += published
-    tally.released += [claim.tag.name for claim in claims]
+def _see_free(world: World, hands: Hands, now: Snapshot, facts: Facts, made: Sequence[Released]) -> None:
+    """See that no immutable tag of what is to be claimed was given to other content by somebody else.
+
+    Raises ConflictError for one that was, unless another run claims that version: then this one is about to lose it.
+    """
+    try:
+        publish.check_free(hands.registry, now.family, made, facts.claims)
+    except ConflictError:
+        git = world.source.git
+        if git.remote() is None or git.remote_tags().keys().isdisjoint(claim.claimed_by.name for claim in made):
+            raise
+
+
+def _show(
+    world: World, hands: Hands, now: Snapshot, claims: Sequence[Released], facts: Facts, tally: _Tally
+) -> Mapping[str, DsciError]:
+    """Have every registry show these claims; gives those that do not, and why."""
+    done = destinations.show(world, hands, now, claims, facts.claims)
+    tally.publications += done.publications
+    tally.lose(done.failed, hands.console)
+    return done.failed
