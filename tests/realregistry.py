@@ -54,11 +54,16 @@ class RealRegistry:
     def _log(self) -> Path:
         return self._folder / "log"
 
+    @property
+    def storage(self) -> Path:
+        """Where it keeps what it is given."""
+        return self._folder / "storage"
+
     def start(self) -> None:
         """Start it, at the port of last time if there was one."""
         config = self._folder / "config.yml"
         port = self.address.rpartition(":")[2] or "0"
-        config.write_text(CONFIG.format(storage=self._folder / "storage", port=port, delete=self._delete) + self._extra)
+        config.write_text(CONFIG.format(storage=self.storage, port=port, delete=self._delete) + self._extra)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [self._program, "serve", str(config)],
