@@ -104,13 +104,19 @@ class Gate:
         self.seen.clear()
         self.runs.clear()
 
-    def kill_at(self, count: int, *, acted: bool, kill: int = signal.SIGKILL, only: str = "") -> None:
-        """Kill all runs that are known at the `count`th write that has `only` in its name, before or after it acts."""
+    def kill_at(
+        self, count: int, *, acted: bool, kill: int = signal.SIGKILL, only: str = "", whole: bool = False
+    ) -> None:
+        """Kill all runs that are known at the `count`th write that has `only` in its name, before or after it acts.
+
+        With `whole` its name ends so.
+        """
         met = [0]
 
         def judge(write: Write, after: bool) -> None:
             with self._lock:
-                met[0] += only in write.what and after == acted
+                named = write.what.endswith(only) if whole else only in write.what
+                met[0] += named and after == acted
                 if met[0] != count:
                     return
                 met[0] += 1  # once

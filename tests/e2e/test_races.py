@@ -7,6 +7,7 @@ finds nothing to do.
 from __future__ import annotations
 
 import random
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,10 +50,14 @@ class Race:
         plan.write_text(project.dsci("plan", "--json").stdout)
         project.dsci("build", "--plan", str(plan), "--only", "ml@linux/amd64")
 
-    def run(self, first: str, second: str, seed: int) -> tuple[Ended, Ended, Turns]:
-        """Release two commits at once, their writes interleaved by a seed."""
+    def restore(self) -> None:
+        """Go back to the first release."""
         self._moment.restore()
         self._second.restore()
+
+    def run(self, first: str, second: str, seed: int) -> tuple[Ended, Ended, Turns]:
+        """Release two commits at once, their writes interleaved by a seed."""
+        self.restore()
         gate, turns = self.project.gate, Turns(seed)
         seen: dict[str, str | None] = {}
         changed: list[str] = []
@@ -122,6 +127,30 @@ def race(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Race]:
     files = {name: text for name, text in FILES.items() if "suites" not in name}
     with gated(place, "race", files) as project:
         yield Race(project, place)
+
+
+@pytest.mark.parametrize(
+    ("at", "elsewhere"), [("push ", True), ("/manifests/1", False)], ids=["at the claim", "at its floating tags"]
+)
+def test_an_older_line_is_finished_though_a_newer_release_stands(race: Race, at: str, elsewhere: bool) -> None:
+    """1.0.1 is claimed after 2.0.0, and cut off: by a run of any commit where its tags are not there at all, and by
+    one of its own line else.
+    """
+    race.restore()
+    project = race.project
+    project.git("checkout", "--quiet", "--detach", race.breaking)
+    project.release()
+    project.check_finished()
+    project.git("checkout", "--quiet", "--detach", race.newer)
+    project.gate.kill_at(1, acted=at == "push ", only=at, whole=at != "push ")
+    assert project.end(project.start("release")).code == -signal.SIGKILL
+    project.gate.open()
+    assert "ml:1.0.1" in project.claims() and project.public()["ml:1"] != project.claims()["ml:1.0.1"]
+    if elsewhere:
+        project.git("checkout", "--quiet", "--detach", race.breaking)
+    assert project.release().json["released"] == ["ml-v1.0.1"]
+    project.check_finished()
+    assert project.public()["ml:latest"] == project.claims()["ml:2.0.0"]
 
 
 KINDS = ("same commit", "newer and older", "two versions")

@@ -22,7 +22,7 @@ from dsci.model.members import check_names
 from dsci.model.oci import Digest, Index, OciError
 from dsci.model.releases import release_tags
 from dsci.model.report import Publication
-from dsci.pipeline import publish
+from dsci.pipeline import destinations, publish
 from dsci.pipeline.claim import form_of, push, refreshed, synchronise
 from dsci.pipeline.snapshot import Snapshot, snapshot
 from dsci.pipeline.world import Hands, World
@@ -102,9 +102,8 @@ def promote(world: World, hands: Hands, name: str, version: str, *, dry_run: boo
                 hint="run it again: it says whether that was the same content",
             )
         hands.console.say(f"claimed {git_tag}: {source.version} is {target} now")
-    published = publish.converge(hands.registry, now.family, [claim], refreshed(world, now), hands.console)
-    publish.read_back(hands.registry, published)
-    return replace(done, publications=published)
+    shown = destinations.show(world, hands, now, [claim], refreshed(world, now))
+    return replace(done, publications=shown.whole())
 
 
 def _indexes(hands: Hands, now: Snapshot, source: Released, *, version: str) -> list[tuple[Image, Index]]:

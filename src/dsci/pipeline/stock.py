@@ -14,7 +14,7 @@ from dsci.model import keys, releases
 from dsci.model.claims import Released
 from dsci.model.event import Event, Trigger
 from dsci.model.facts import Found, Pending
-from dsci.model.family import Family, TargetId
+from dsci.model.family import Family, Image, TargetId
 from dsci.model.marks import Marks
 from dsci.model.numbers import precedence
 from dsci.model.oci import Digest, OciError
@@ -113,31 +113,29 @@ def unconverged_of(
 ) -> tuple[Pending, ...]:
     """Claims that some registry does not show, oldest first; looked for from the newest claim backwards.
 
-    Those whose tags marks have moved are looked at, however old they are. A run that is about a tag looks at that one
-    alone, and one that is about a request from a fork at none.
+    So it is from the newest one of HEAD's own history, which another line may have overtaken, and those whose tags
+    marks have moved are looked at, however old they are. Of all others it is seen whether their tags are there at all:
+    a release may have been claimed, and cut off, after a newer one. A run that is about a tag looks at that one alone,
+    and one that is about a request from a fork at none.
     """
     if world.registry is None or event.foreign:
         return ()
-    registry = world.registry
 
     def look(group: str) -> list[Pending]:
         pending: list[Pending] = []
         marked = releases.marked(assembled, group, claims[group], marks.mentioned(group))
-        settled = False
+        settled = settled_here = False
+        listed = _Listed(world)
         for claim in claims[group]:
-            if settled and not marked:
-                break
-            if settled and str(claim.version) not in marked:
-                continue
             about = event.trigger is not Trigger.TAG or event.tag in (claim.tag.name, claim.claimed_by.name)
             if not claim.by_dsci or not about:
                 continue
-            first = assembled.groups[group][0].repository
-            missing = proven(world, first, partial(missing_tags, registry, assembled, claim, claims[group]))
-            if not missing:
-                settled = settled or not claim.held
-                continue
-            pending.append(Pending(claim=claim, missing=missing))
+            near = not settled or (claim.tag.merged and not settled_here) or str(claim.version) in marked
+            missing = missing_tags(world, assembled, claim, claims[group]) if near else listed.absent(assembled, claim)
+            if missing:
+                pending.append(Pending(claim=claim, missing=missing))
+            elif near and not claim.held:
+                settled, settled_here = True, settled_here or claim.tag.merged
         return pending
 
     found: list[Pending] = []
@@ -165,21 +163,54 @@ def _softly(look: Callable[[str], list[Pending]], lenient: bool) -> Callable[[st
     return run
 
 
-def missing_tags(registry: Registry, assembled: Family, claim: Released, claims: Sequence[Released]) -> tuple[str, ...]:
+def missing_tags(world: World, assembled: Family, claim: Released, claims: Sequence[Released]) -> tuple[str, ...]:
     """The references that should name a claimed release's index and do not."""
+    registry = world.registry
+    assert registry is not None
     missing: list[str] = []
-    members = assembled.groups[claim.group]
-    for member in members:
-        digest = claim.digests.get(member.name)
-        if digest is None:
-            continue
+    for member, digest in _claimed(assembled, claim):
         for repository in member.repositories:
             for tag in releases.release_tags(member, claim, claims):
                 reference = repository.tag(tag.name)
-                present = registry.resolve(reference)
+                present = proven(world, repository, partial(registry.resolve, reference))
                 if present is None or present.digest != digest:
                     missing.append(str(reference))
     return tuple(missing)
+
+
+class _Listed:
+    """Which tags there are, each repository asked once."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._known: dict[Repository, frozenset[str]] = {}
+
+    def absent(self, assembled: Family, claim: Released) -> tuple[str, ...]:
+        """The tags of a release that never move and are not there, though its index is; that of an old one may not be.
+
+        What names they stand for is not asked.
+        """
+        return tuple(
+            str(repository.tag(tag.name))
+            for member, digest in _claimed(assembled, claim)
+            if keys.index_tag(digest) in self._tags(member.repository)
+            for repository in member.repositories
+            for tag in releases.release_tags(member, claim, (claim,))
+            if not tag.moving and tag.name not in self._tags(repository)
+        )
+
+    def _tags(self, repository: Repository) -> frozenset[str]:
+        registry = self._world.registry
+        assert registry is not None
+        if repository not in self._known:
+            self._known[repository] = frozenset(proven(self._world, repository, partial(registry.tags, repository)))
+        return self._known[repository]
+
+
+def _claimed(assembled: Family, claim: Released) -> list[tuple[Image, Digest]]:
+    """The images that a release is of, and the digest of each."""
+    digests = ((member, claim.digests.get(member.name)) for member in assembled.groups[claim.group])
+    return [(member, digest) for member, digest in digests if digest is not None]
 
 
 def placed_of(
