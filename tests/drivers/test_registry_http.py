@@ -16,10 +16,10 @@ from images import OCI_INDEX, LargeImage, MemoryImage, index_of
 from scripted import Answer, FastClock, ScriptedRegistry, Seen, error
 
 from dsci.drivers.keychain import Credentials
+from dsci.drivers.pace import retry_after
 from dsci.drivers.registry import HttpRegistry
 from dsci.drivers.routes import Network, Routes, origin, redact
 from dsci.drivers.tokens import Challenge
-from dsci.drivers.transport import retry_after
 from dsci.errors import AuthError, ConflictError, DsciError, RegistryError, UnsupportedError
 from dsci.model.oci import OCI_EMPTY, OCI_MANIFEST, Descriptor, Digest
 from dsci.model.reference import Repository

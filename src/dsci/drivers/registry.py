@@ -26,9 +26,10 @@ from functools import partial
 from itertools import count
 from typing import TypeVar
 
+from dsci.drivers.pace import Clock
 from dsci.drivers.routes import Network, origin
 from dsci.drivers.tokens import Authorizer, KeyHolder, pull, push, remove
-from dsci.drivers.transport import Answer, Body, Clock, HttpError, Transport, is_trouble
+from dsci.drivers.transport import Answer, Body, HttpError, Transport, is_trouble
 from dsci.drivers.uploads import Uploads
 from dsci.drivers.verify import verified
 from dsci.drivers.wire import DAMAGED, PORTAL, Wire, length, media_type, said_digest
@@ -163,7 +164,7 @@ class HttpRegistry:
 
     def _head(self, reference: Reference) -> Descriptor | None:
         response = self._ask("HEAD", reference)
-        if is_trouble(response) or response.status in (401, 403):
+        if response.status == 401 or (is_trouble(response) and response.status != 501):
             raise self._wire.failure(response, reference.repository)
         self._transport.done(response)
         if response.status == 404:
@@ -172,7 +173,7 @@ class HttpRegistry:
             found = _described(response)
             if found is not None and reference.digest in (None, found.digest):
                 return found
-        # No HEAD here, or not with what we need, or with a lie: the bytes decide.
+        # No HEAD here (405, 501, some refuse it with 403), or not with what we need, or with a lie: the bytes decide.
         whole = self._get(reference)
         return whole[0] if whole else None
 
@@ -348,7 +349,10 @@ class HttpRegistry:
         )
         where, said = self._transport.name(response), said_digest(response)
         if response.status not in (200, 201, 202, 204):
-            raise self._refused(response, reference, manifest)
+            failure = self._refused(response, reference, manifest)
+            if failure is None:
+                return
+            raise failure
         self._transport.done(response)
         with self._lock:
             self._proven.add(repository)
@@ -363,14 +367,19 @@ class HttpRegistry:
                 hint="somebody else writes this tag at the same time: run again, one release at a time",
             )
 
-    def _refused(self, response: Answer, reference: Reference, manifest: Descriptor) -> DsciError:
-        """The error of a refused PUT: a tag that may not move is a conflict, not a lack of rights."""
+    def _refused(self, response: Answer, reference: Reference, manifest: Descriptor) -> DsciError | None:
+        """The error of a refused PUT: a tag that may not move is a conflict, not a lack of rights.
+
+        None where it names our manifest already: somebody who wanted the same was quicker.
+        """
         failure = self._wire.failure(response, reference.repository)
         allowed = response.status != 403 or reference.repository in self._proven
         if reference.tag is not None and allowed and response.status in _IMMUTABLE:
             with contextlib.suppress(RegistryError):
                 found = self._head(reference)
-                if found is not None and found.digest != manifest.digest:
+                if found is not None and found.digest == manifest.digest:
+                    return None
+                if found is not None:
                     return ConflictError(
                         f"{reference} names {found.digest} and may not name {manifest.digest}: {failure.message}",
                         hint="the tag is immutable in that registry: release a new version",

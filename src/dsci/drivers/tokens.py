@@ -22,7 +22,9 @@ from typing import Protocol
 from urllib.parse import urlencode
 
 from dsci.drivers.keychain import Credentials
-from dsci.drivers.transport import Body, Clock, HttpError, Transport, is_trouble
+from dsci.drivers.pace import Clock
+from dsci.drivers.transport import Body, HttpError, Transport, is_trouble
+from dsci.errors import AuthError
 from dsci.model.reference import DOCKER_HUB, Repository
 
 Scopes = tuple[str, ...]
@@ -88,6 +90,8 @@ class _Grant:
     lock: threading.Lock = field(default_factory=threading.Lock)
     token: str = field(default="", repr=False)
     until: float = 0.0
+    refused: tuple[Credentials | None, AuthError] | None = None
+    """Whom the token service has turned away: nobody is shown to it twice, since accounts get locked by that."""
 
 
 class Authorizer:
@@ -168,7 +172,13 @@ class Authorizer:
             grant = self._grants.setdefault((self.base(repository), repository.path, scopes), _Grant())
         with grant.lock:
             if not grant.token or f"Bearer {grant.token}" == stale or self._clock.monotonic() > grant.until:
-                grant.token, life = self._fetch(repository, scopes, challenge, known)
+                if grant.refused is not None and grant.refused[0] == known:
+                    raise AuthError(grant.refused[1].message, hint=grant.refused[1].hint)
+                try:
+                    grant.token, life = self._fetch(repository, scopes, challenge, known)
+                except AuthError as error:
+                    grant.refused = known, error
+                    raise
                 grant.until = self._clock.monotonic() + max(life - _MARGIN, life / 2)
             return f"Bearer {grant.token}"
 
@@ -222,7 +232,10 @@ class Authorizer:
         except (ValueError, AttributeError, RecursionError):
             token = life = None
         if not isinstance(token, str) or not _SAFE_TOKEN.match(token) or not isinstance(life, int | float):
-            raise HttpError(f"{where}: the token service of {repository.registry} answered without a token")
+            raise HttpError(
+                f"{where}: the token service of {repository.registry} answered without a token",
+                hint=f"is that what {repository.registry} uses, or has something on the way answered in its place?",
+            )
         self._transport.hide(token)
         return token, min(max(float(life), 1.0), 86400.0)
 

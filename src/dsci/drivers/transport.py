@@ -3,10 +3,10 @@
 No requests.Session is used, on purpose: it would read ~/.netrc over our Authorization, follow redirects with it and
 keep cookies. Only urllib3 below it is (`pools`), whose connections are safe for threads. Credentials never leave the
 origin they are for; bodies are streamed and can be sent again; answers are bounded in size and time; an exception shows
-neither a query value nor a secret. Where a request may go at all is `routes`' to decide, how a token is got `tokens`',
-and what a status means to a registry `registry`'s.
+neither a query value nor a secret. Where a request may go at all is `routes`' to decide, how soon `pace`'s, how a token
+is got `tokens`', and what a status means to a registry `registry`'s.
 
-Sources: https://www.rfc-editor.org/rfc/rfc9110#section-15.4 (redirects), #section-10.2.3 (Retry-After);
+Sources: https://www.rfc-editor.org/rfc/rfc9110#section-15.4 (redirects);
 https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/options.go (which failures are temporary).
 """
 
@@ -22,10 +22,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http.client import HTTPException
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict
@@ -33,6 +31,7 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import SSLError as Urllib3SSLError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
+from dsci.drivers.pace import Clock, Pace, retry_after
 from dsci.drivers.pools import Pools
 from dsci.drivers.routes import UNPRINTABLE, Network, Routes, origin, redact
 from dsci.drivers.verify import CHUNK
@@ -42,7 +41,8 @@ from dsci.errors import AuthError, RegistryError
 ANSWER_DEADLINE = 60.0
 #: An error or a token is smaller than this, or it is not read.
 ANSWER_LIMIT = 64 * 1024
-RETRY_AFTER_LIMIT = 120.0
+#: Within so many seconds of waiting for a body this many bytes a second must have come.
+STALL, SLOWEST = 60.0, 1024
 REDIRECT_LIMIT = 5
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -74,16 +74,6 @@ class HttpError(RegistryError):
         self.delay = delay
         self.again = again
         """Whether trying again at once makes sense; False once that was done."""
-
-
-class Clock(Protocol):
-    """Time that only goes forward, and patience: the `time` module, or a test's."""
-
-    def monotonic(self) -> float:
-        """Seconds since some moment."""
-
-    def sleep(self, seconds: float, /) -> None:
-        """Let this much time go by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +139,7 @@ class Transport:
         self._trace = trace
         self._pools = Pools(network)
         self._lock = threading.Lock()
-        self._not_before: dict[str, float] = {}
+        self._pace = Pace(clock)
         self._answered: set[str] = set()
         self._secrets: set[str] = set()
 
@@ -207,7 +197,7 @@ class Transport:
             sent["Authorization"] = authorization
         if body is not None:
             sent["Content-Length"] = str(body.size)
-        self._wait(origin(url))
+        self._pace.wait(origin(url))
         began = self._clock.monotonic()
         with contextlib.ExitStack() as stack:
             pieces = None
@@ -220,6 +210,8 @@ class Transport:
                 raise self._broken(method, url, error) from None
         with self._lock:
             self._answered.add(origin(url))
+        if answer.status != 429:
+            self._pace.answered(origin(url))
         if self._trace is not None:
             self._trace(f"{method} {redact(url)} {answer.status} {self._clock.monotonic() - began:.3f}s")
         return answer
@@ -250,9 +242,23 @@ class Transport:
             self.read(response)
 
     def stream(self, response: Answer) -> Iterator[bytes]:
-        """The answer's body as it arrives, as it is on the wire."""
+        """The answer's body as it arrives, as it is on the wire. Time that whoever takes it takes does not count."""
+        waited, came = 0.0, 0
         try:
-            while piece := response.read(CHUNK):
+            while True:
+                began = self._clock.monotonic()
+                piece = response.read(CHUNK)
+                if not piece:
+                    return
+                waited, came = waited + self._clock.monotonic() - began, came + len(piece)
+                if waited > STALL:
+                    if came < waited * SLOWEST:
+                        raise HttpError(
+                            f"{self.name(response)}: {came} bytes in {waited:.0f} s are too slow to go on",
+                            hint=f"is {urlsplit(response.url).netloc} overloaded, or the way there?",
+                            temporary=True,
+                        )
+                    waited, came = 0.0, 0
                 yield piece
         except (Urllib3Error, HTTPException, OSError) as error:
             raise self._broken(response.method, response.url, error) from None
@@ -292,7 +298,7 @@ class Transport:
             status=status,
             codes=codes,
             origin=origin(response.url),
-            delay=retry_after(response.headers.get("Retry-After")),
+            delay=retry_after(response.headers.get("Retry-After"), response.headers.get("Date")),
         )
 
     def _server_says(self, response: Answer) -> tuple[frozenset[str], str]:
@@ -375,7 +381,7 @@ class Transport:
                     # One hiccup is nobody's concern; a program that stands still is.
                     self._waits(f"{error.message}: trying again in {pause:.0f} s ({attempt} of {self._attempts} tries)")
                 if isinstance(error, HttpError) and (error.status == 429 or delay is not None):
-                    self._hold(error.origin, pause)
+                    self._pace.throttled(error.origin, pause)
                 else:
                     self._clock.sleep(backoff)
         try:
@@ -392,37 +398,10 @@ class Transport:
                 again=False,
             ) from None
 
-    def _hold(self, place: str, seconds: float) -> None:
-        """All requests to this origin wait: eight workers that were told to slow down are one client."""
-        with self._lock:
-            self._not_before[place] = max(self._not_before.get(place, 0.0), self._clock.monotonic() + seconds)
-
-    def _wait(self, place: str) -> None:
-        with self._lock:
-            left = self._not_before.get(place, 0.0) - self._clock.monotonic()
-        if left > 0:
-            self._clock.sleep(left + random.uniform(0, min(1.0, left / 10)))
-
 
 def is_trouble(response: Answer) -> bool:
     """Whether this is no answer to the question but a server out of order."""
     return response.status >= 500 or response.status in _TEMPORARY_STATUSES
-
-
-def retry_after(text: str | None, limit: float = RETRY_AFTER_LIMIT) -> float | None:
-    """Seconds to wait, from whole seconds or an HTTP date, at most `limit`; None for anything else."""
-    text = (text or "").strip()
-    if re.fullmatch(r"[0-9]{1,10}", text):
-        return min(float(text), limit)
-    try:
-        when = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    try:
-        left = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time()
-    except (OverflowError, ValueError):
-        return None
-    return min(max(left, 0.0), limit)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -172,7 +172,7 @@ class Uploads:
     def _look(self, repository: Repository, blob: Descriptor, scope: str) -> tuple[int, int | None]:
         url = self._wire.url(repository, f"blobs/{blob.digest}")
         response = self._wire.request("HEAD", url, repository, (scope,))
-        if is_trouble(response):
+        if is_trouble(response) and response.status != 501:  # which says no more than 405
             raise self._wire.failure(response, repository)
         self._wire.transport.done(response)
         if media_type(response) in ("text/html", "application/xhtml+xml"):  # a login page that answers everything

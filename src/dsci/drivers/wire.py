@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Collection, Mapping
+from itertools import count
 
 from dsci.drivers.routes import origin
 from dsci.drivers.tokens import Authorizer, Scopes, login
@@ -16,6 +17,9 @@ from dsci.drivers.transport import Answer, Body, Transport
 from dsci.errors import RegistryError
 from dsci.model.oci import Digest, OciError
 from dsci.model.reference import Repository
+
+#: How often one request gets a new token, where each has been good for others.
+_RENEWALS = 5
 
 
 class Wire:
@@ -25,6 +29,7 @@ class Wire:
         self.transport = transport
         self._authorizer = authorizer
         self._lock = threading.Lock()
+        self._served: set[str] = set()
         self.writes = 0
 
     def url(self, repository: Repository, tail: str) -> str:
@@ -41,17 +46,27 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
     ) -> Answer:
-        """One exchange, authorized; after a 401 from the registry itself, once more with a renewed token."""
+        """One exchange, authorized; after a 401 from the registry itself, once more with a renewed token.
+
+        Where the new one has served others meanwhile and is refused too, it has run out as well: then again, not often.
+        """
         home = self._authorizer.base(repository)
         header = self._authorizer.header(repository, scopes)
-        response = self._exchange(method, url, home, header, headers, body)
-        if response.status == 401 and origin(response.url) == origin(home):
+        for turn in count():
+            response = self._exchange(method, url, home, header, headers, body)
+            if response.status != 401 or origin(response.url) != origin(home):
+                if header is not None:
+                    self._served.add(header)
+                return response
+            if turn and (turn == _RENEWALS or header not in self._served):
+                return response
             posed = response.headers.get("WWW-Authenticate", "")
             renewed = self._authorizer.renew(repository, scopes, posed, header)
-            if renewed is not None:
-                self.transport.done(response)
-                response = self._exchange(method, url, home, renewed, headers, body)
-        return response
+            if renewed is None:
+                return response
+            self.transport.done(response)
+            header = renewed
+        raise AssertionError("unreachable")
 
     def _exchange(
         self,
