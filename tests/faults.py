@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import unquote
 
 FOREVER = 1 << 30
 Pieces = Iterator[bytes]
@@ -266,30 +267,35 @@ class Throttle:
 
 @dataclass(slots=True)
 class Chance:
-    """RST at a random place of `share` of all requests, and with `per_mib` in every MiB that they carry."""
+    """RST at a random place of `share` of all requests, and with `per_mib` in every MiB that they carry.
+
+    What happens to the n-th request of a kind for one blob or name depends on the seed alone, whatever comes between.
+    """
 
     share: float = 0.0
     per_mib: float = 0.0
     seed: int = 0
     resets: int = 0
+    _count: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _random: random.Random = field(default_factory=random.Random)
-
-    def __post_init__(self) -> None:
-        self._random.seed(self.seed)
 
     def act(self, exchange: Exchange) -> None:
-        size = exchange.seen.size
+        seen = exchange.seen
+        path = unquote(seen.path)
+        named = re.search(r"digest=\S+", path) or re.search("/(?:blobs|manifests)/[^/?]+|[^/?]*$", path)
+        kind = f"{self.seed} {seen.method} {named[0] if named else ''}"
         with self._lock:
-            place = self._random.randrange(size + 1) if self._random.random() < self.share else None
+            self._count[kind] = self._count.get(kind, 0) + 1
+            dice = random.Random(f"{kind} {self._count[kind]}")
+            place = dice.randrange(seen.size + 1) if dice.random() < self.share else None
             if self.per_mib:
-                far = int(self._random.expovariate(self.per_mib) * (1 << 20))
-                place = far if far < size and (place is None or far < place) else place
+                far = int(dice.expovariate(self.per_mib) * (1 << 20))
+                place = far if far < seen.size and (place is None or far < place) else place
             self.resets += place is not None
-            acts = self._random.random() < 0.5
+            acts = dice.random() < 0.5
         if place is None:
             exchange.forward()
-        elif size:
+        elif seen.size:
             exchange.forward(up=_until(place, ResetError))
         elif acts:
             exchange.forward(head=_lost)

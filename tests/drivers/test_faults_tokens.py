@@ -19,7 +19,7 @@ from dsci.drivers.registry import HttpRegistry
 from dsci.errors import AuthError, RegistryError
 from dsci.model.reference import Repository
 
-expiring = pytest.mark.parametrize("lab", [{"uses": 3}], indirect=True)
+expiring = pytest.mark.parametrize("lab", [{"uses": 3}, {"uses": 1}], indirect=True, ids=["three", "one"])
 
 
 @expiring

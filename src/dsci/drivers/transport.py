@@ -13,6 +13,7 @@ https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/options.g
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import random
 import re
@@ -47,6 +48,7 @@ REDIRECT_LIMIT = 5
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TEMPORARY_STATUSES = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
+_NO_SPACE = "no space left"
 _TEMPORARY_CODES = frozenset({"TOOMANYREQUESTS", "UNKNOWN", "UNAVAILABLE", "BLOB_UPLOAD_INVALID"})
 
 T = TypeVar("T")
@@ -287,8 +289,9 @@ class Transport:
             or (bool(codes) and codes <= _TEMPORARY_CODES)
             or any(code in codes or code == str(status) for code in restart)
         )
-        if status == 507 or (status >= 500 and "no space left" in said.lower()):
-            hint = hint or f"the registry at {host} has no space left: free some, then run again"
+        full = status == 507 or (status >= 500 and _NO_SPACE in said.lower())
+        if full:
+            hint = f"the registry at {host} cannot store more, it has no space left: free some, then run again"
         elif temporary:
             hint = hint or f"the registry at {host} is overloaded or out of order: run again later"
         return HttpError(
@@ -299,6 +302,7 @@ class Transport:
             codes=codes,
             origin=origin(response.url),
             delay=retry_after(response.headers.get("Retry-After"), response.headers.get("Date")),
+            again=not full,
         )
 
     def _server_says(self, response: Answer) -> tuple[frozenset[str], str]:
@@ -306,7 +310,7 @@ class Transport:
         try:
             errors = json.loads(self.read(response))["errors"]
             codes = [str(error["code"]) for error in errors]
-            said = str(errors[0].get("message") or "")
+            said = _NO_SPACE if _is_full(errors) else str(errors[0].get("message") or "")
         except (RegistryError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             return frozenset(), ""
         return frozenset(code for code in codes if re.fullmatch(r"[A-Z_]{1,64}", code)), self.scrub(said)
@@ -397,6 +401,12 @@ class Transport:
                 codes=getattr(error, "codes", frozenset()),
                 again=False,
             ) from None
+
+
+def _is_full(errors: list[dict[str, object]]) -> bool:
+    """Whether a registry's errors tell of a full disk, in words or (docker-registry's drivers) by its number."""
+    told = json.dumps(errors).lower()
+    return _NO_SPACE in told or f'"err": {errno.ENOSPC}' in told or f'"err": {errno.EDQUOT}' in told
 
 
 def is_trouble(response: Answer) -> bool:

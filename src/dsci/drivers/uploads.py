@@ -134,7 +134,10 @@ class Uploads:
         headers = {"Content-Type": "application/octet-stream"}
         response = self._wire.request("PUT", url, repository, (push(repository),), headers=headers, body=body)
         if response.status not in (201, 204):
-            raise self._wire.failure(response, repository, restart=_RESTART)
+            hint = ""
+            if response.status >= 500:
+                hint = f"if {repository.registry} cannot store {blob.digest.short}: is its disk or a quota full?"
+            raise self._wire.failure(response, repository, hint=hint, restart=_RESTART)
         self._wire.transport.done(response)
         self._confirm(repository, blob)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Collection, Mapping
-from itertools import count
 
 from dsci.drivers.routes import origin
 from dsci.drivers.tokens import Authorizer, Scopes, login
@@ -17,9 +16,6 @@ from dsci.drivers.transport import Answer, Body, Transport
 from dsci.errors import RegistryError
 from dsci.model.oci import Digest, OciError
 from dsci.model.reference import Repository
-
-#: How often one request gets a new token, where each has been good for others.
-_RENEWALS = 5
 
 
 class Wire:
@@ -29,7 +25,6 @@ class Wire:
         self.transport = transport
         self._authorizer = authorizer
         self._lock = threading.Lock()
-        self._served: set[str] = set()
         self.writes = 0
 
     def url(self, repository: Repository, tail: str) -> str:
@@ -48,25 +43,21 @@ class Wire:
     ) -> Answer:
         """One exchange, authorized; after a 401 from the registry itself, once more with a renewed token.
 
-        Where the new one has served others meanwhile and is refused too, it has run out as well: then again, not often.
+        Others use that one too, so it may be used up before it gets there: then again, with one of our own.
         """
         home = self._authorizer.base(repository)
         header = self._authorizer.header(repository, scopes)
-        for turn in count():
-            response = self._exchange(method, url, home, header, headers, body)
+        response = self._exchange(method, url, home, header, headers, body)
+        for another in (self._authorizer.renew, self._authorizer.own):
             if response.status != 401 or origin(response.url) != origin(home):
-                if header is not None:
-                    self._served.add(header)
-                return response
-            if turn and (turn == _RENEWALS or header not in self._served):
-                return response
-            posed = response.headers.get("WWW-Authenticate", "")
-            renewed = self._authorizer.renew(repository, scopes, posed, header)
+                break
+            renewed = another(repository, scopes, response.headers.get("WWW-Authenticate", ""), header)
             if renewed is None:
-                return response
+                break
             self.transport.done(response)
             header = renewed
-        raise AssertionError("unreachable")
+            response = self._exchange(method, url, home, header, headers, body)
+        return response
 
     def _exchange(
         self,
