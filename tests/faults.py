@@ -195,11 +195,12 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """The registry's answer with other headers (None takes one away), or another status."""
+    """The registry's answer with other headers (None takes one away), another status or another body."""
 
     headers: Mapping[str, str | None] = field(default_factory=dict)
     status: int | None = None
     change: Callable[[dict[str, str]], None] = lambda headers: None
+    body: Callable[[Pieces], Pieces] = lambda pieces: pieces
 
     def act(self, exchange: Exchange) -> None:
         def head(status: int, headers: dict[str, str]) -> int:
@@ -211,7 +212,7 @@ class Rewrite:
                     headers[name] = text
             return self.status or status
 
-        exchange.forward(head=head)
+        exchange.forward(head=head, down=self.body)
 
 
 @dataclass(frozen=True, slots=True)

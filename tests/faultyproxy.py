@@ -31,7 +31,10 @@ class FaultyProxy:
     """Does what the first rule that matches says, and passes on everything else."""
 
     def __init__(self, address: str, target: str, *, gate: Callable[[Seen, bytes], Reply | None] | None = None) -> None:
-        """`gate` may answer a request that no rule matched, in the registry's stead; it is shown small bodies."""
+        """`target` is host and port, or a socket file, such as an engine's.
+
+        `gate` may answer a request that no rule matched, in the registry's stead; it is shown small bodies.
+        """
         self.target, self.gate = target, gate
         self.rules: list[Rule] = []
         self.seen: list[Seen] = []
@@ -84,6 +87,19 @@ class FaultyProxy:
                 self.ended.set()
 
 
+class _Socket(http.client.HTTPConnection):
+    """To a server at a socket file."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=120)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
@@ -103,7 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self._number = next(self.proxy.numbers)
-        self._upstream = http.client.HTTPConnection(self.proxy.target, timeout=120)
+        there = self.proxy.target
+        self._upstream = _Socket(there) if there.startswith("/") else http.client.HTTPConnection(there, timeout=120)
 
     def finish(self) -> None:
         self._upstream.close()
@@ -173,7 +190,12 @@ class _Handler(BaseHTTPRequestHandler):
         answer = upstream.getresponse()
         hop = ("transfer-encoding", "connection")
         headers = {name: text for name, text in answer.getheaders() if name.lower() not in hop}
-        status = head(answer.status, headers)
+        try:
+            status = head(answer.status, headers)
+        except HangUpError:
+            while answer.read1(_CHUNK):  # who serves it must not notice
+                pass
+            raise
         self._answer(status, headers, down(iter(lambda: answer.read1(_CHUNK), b"")))
         answer.close()
 
