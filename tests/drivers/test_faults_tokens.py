@@ -86,7 +86,7 @@ def test_f16_a_mount_needs_more_rights(lab: Lab, allowed: bool) -> None:
     lab.check(result, budget=USUAL + 8)
 
 
-@pytest.mark.parametrize("status", some([202, 400, 404, 405, 500], 3))
+@pytest.mark.parametrize("status", some([202, 400, 404, 405, 500], 2))
 def test_f17_a_mount_that_is_answered_otherwise(lab: Lab, status: int) -> None:
     """After a push to one repository the same layer goes to another: mounted, or else sent."""
     base = Repository(lab.host, f"{lab.path}/base")
@@ -127,15 +127,21 @@ def _gigabyte() -> Iterable[bytes]:
 
 @pytest.mark.parametrize(
     ("action", "said"),
-    [
-        (Reply(500), "500"),
-        (Reply(200, {"Content-Type": "application/json", "Content-Length": str(1 << 30)}, _gigabyte), "over the limit"),
-        (Reply(200, {}, b'{"access":"nothing"}'), "without a token"),
-        (Reply(200, {}, b"<html>"), "without a token"),
-        (Reply(200, {}, json.dumps({"token": "a\r\nX-Evil: 1"}).encode()), "without a token"),
-        (Reply(200, {}, json.dumps({"token": "x", "expires_in": "soon"}).encode()), "without a token"),
-        (redirect("http://127.0.0.1:1/elsewhere"), "307"),
-    ],
+    some(
+        [
+            (Reply(500), "500"),
+            (
+                Reply(200, {"Content-Type": "application/json", "Content-Length": str(1 << 30)}, _gigabyte),
+                "over the limit",
+            ),
+            (Reply(200, {}, b'{"access":"nothing"}'), "without a token"),
+            (Reply(200, {}, b"<html>"), "without a token"),
+            (Reply(200, {}, json.dumps({"token": "a\r\nX-Evil: 1"}).encode()), "without a token"),
+            (Reply(200, {}, json.dumps({"token": "x", "expires_in": "soon"}).encode()), "without a token"),
+            (redirect("http://127.0.0.1:1/elsewhere"), "307"),
+        ],
+        3,
+    ),
     ids=["500", "1GB", "no-token", "html", "newline", "life", "redirect"],
 )
 def test_f18_a_token_service_that_is_out_of_order(lab: Lab, action: Reply, said: str) -> None:
@@ -193,7 +199,7 @@ def keychain(tmp_path: Path, lab: Lab) -> Callable[[str], Keychain]:
             program.chmod(0o755)
         (tmp_path / "config.json").write_text(json.dumps({"credHelpers": {lab.host: "odd"}}))
         environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
-        return Keychain(tmp_path, environment=environment, deadline=0.5)
+        return Keychain(tmp_path, environment=environment, deadline=0.3)
 
     return make
 

@@ -61,8 +61,9 @@ class Transfer:
 
 
 def shown(text: str) -> str:
-    """What an engine says, short, and its URLs without what may be a signature."""
-    return _URL.sub(lambda url: redact(url[0]), text)[:_SHOWN]
+    """What an engine says, its URLs without what may be a signature, shortened in the middle: the cause stands last."""
+    text = _URL.sub(lambda url: redact(url[0]), text)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 2 :]}"
 
 
 def login(place: Reference, who: Credentials | None) -> dict[str, str]:
