@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from faultlab import PASSWORD, USER, Keys, Lab
 from tests import realengine
-from tests.faults import FOREVER, Action, Lost, Pieces, Reset, Rewrite, Truncate, refusal
+from tests.faults import FOREVER, Action, Lost, Pieces, Reset, Rewrite, Silent, Truncate, refusal
 from tests.faultyproxy import FaultyProxy
 
+from dsci.drivers import engineclient
 from dsci.drivers.engine import DockerEngine
 from dsci.drivers.keychain import Credentials
 from dsci.drivers.runs import Run
@@ -118,6 +119,16 @@ def test_f37_a_story_that_breaks_off(lab: Lab, api: FaultyProxy, run: Run, image
     rule = api.rule("POST", "/images/.*/push", action)
     why = pushed(lab, api, run, image)
     assert why and rule.fired == 1, "not taken for a success"
+    again(lab, api, run, image)
+
+
+def test_f37_an_engine_that_says_nothing(
+    lab: Lab, api: FaultyProxy, run: Run, image: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when its registry never answers: it is listened to for as long as any call may be silent, and no longer."""
+    monkeypatch.setattr(engineclient, "_CALL_TIMEOUT", 3)
+    rule = api.rule("POST", "/images/.*/push", Silent())
+    assert "timed out" in pushed(lab, api, run, image) and rule.fired == 1
     again(lab, api, run, image)
 
 

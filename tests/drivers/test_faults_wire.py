@@ -165,11 +165,11 @@ def test_f20_a_server_that_takes_a_byte_a_second(lab: Lab) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_f20_a_server_that_gives_a_byte_at_a_time(lab: Lab) -> None:
     lab.past.push_image(lab.new, lab.behind, "2.0")
-    lab.proxy.rule("GET", f"/blobs/sha256:{lab.new.layers[1].digest.hex}", Slow(down=200), last=FOREVER)
+    lab.proxy.rule("GET", f"/blobs/sha256:{lab.new.layers[0].digest.hex}", Slow(down=200), last=FOREVER)
     lab.proxy.rule("GET", "/manifests/2.0", Slow(down=20), last=FOREVER)
 
     def layer(client: object) -> None:
-        with client.open_blob(lab.repository, lab.new.layers[1]) as pieces:  # type: ignore[attr-defined]
+        with client.open_blob(lab.repository, lab.new.layers[0]) as pieces:  # type: ignore[attr-defined]
             for _ in pieces:
                 pass
 
