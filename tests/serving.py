@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 
+_PIECE = 64 * 1024
+
 
 @contextlib.contextmanager
 def serving(server: socketserver.BaseServer) -> Iterator[None]:
@@ -21,12 +23,29 @@ def serving(server: socketserver.BaseServer) -> Iterator[None]:
 
 def body_of(request: BaseHTTPRequestHandler) -> bytes | None:
     """What was sent with a request; None where nothing was."""
+    pieces = pieces_of(request)
+    return None if pieces is None else b"".join(pieces)
+
+
+def pieces_of(request: BaseHTTPRequestHandler) -> Iterator[bytes] | None:
+    """The same as it comes. Raises ConnectionError where it ends too early."""
     if request.headers.get("Transfer-Encoding", "").lower() == "chunked":
-        content = b""
-        while size := int(request.rfile.readline().split(b";")[0], 16):
-            content += request.rfile.read(size)
-            request.rfile.readline()
-        request.rfile.readline()
-        return content
+        return _chunks(request)
     size = int(request.headers.get("Content-Length") or 0)
-    return request.rfile.read(size) if size or request.command in ("POST", "PUT", "PATCH") else None
+    return _sized(request, size) if size or request.command in ("POST", "PUT", "PATCH") else None
+
+
+def _sized(request: BaseHTTPRequestHandler, left: int) -> Iterator[bytes]:
+    while left:
+        piece = request.rfile.read1(min(left, _PIECE))
+        if not piece:
+            raise ConnectionError
+        left -= len(piece)
+        yield piece
+
+
+def _chunks(request: BaseHTTPRequestHandler) -> Iterator[bytes]:
+    while size := int(request.rfile.readline().split(b";")[0], 16):
+        yield from _sized(request, size)
+        request.rfile.readline()
+    request.rfile.readline()

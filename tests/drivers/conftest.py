@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
@@ -12,6 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faultlab import Lab, laboratory
+
+_NUMBERS = itertools.count(1)
 
 CONFIG = """\
 version: 0.1
@@ -61,3 +65,10 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
                 break
             time.sleep(0.05)
     pytest.fail(f"docker-registry did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def lab(docker_registry: str, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """A repository that no other test uses, behind a proxy that makes trouble."""
+    with laboratory(docker_registry, next(_NUMBERS), **getattr(request, "param", {})) as made:
+        yield made

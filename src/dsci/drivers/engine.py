@@ -21,7 +21,7 @@ from dsci.drivers.engineclient import DISK, connect, endpoint, lost, quietly, ta
 from dsci.drivers.enginecontainer import LOG_BYTES, EngineContainer
 from dsci.drivers.enginediscards import Discards
 from dsci.drivers.engineload import loadable
-from dsci.drivers.enginetransfer import Transfer, login
+from dsci.drivers.enginetransfer import Transfer, login, shown
 from dsci.drivers.enginewatch import Watch
 from dsci.drivers.keychain import Keychain
 from dsci.drivers.runs import LABEL, Run
@@ -198,7 +198,7 @@ class DockerEngine:
             except APIError as error:
                 said = [str(error.explanation or error)]
         if said:
-            raise BuilderError(f"the engine could not pull {name}: {said[-1]}", hint=_PULL)
+            raise BuilderError(f"the engine could not pull {name}: {shown(said[-1])}", hint=_PULL)
 
     def push(self, name: Reference, to: Reference) -> str:
         """See `ports.Engine`."""

@@ -124,6 +124,7 @@ def talking(where: str = "") -> Iterator[None]:
     """Translate what docker-py and its transport raise into BuilderError."""
     import requests
     from docker.errors import APIError, DockerException
+    from urllib3.exceptions import HTTPError as BrokenError  # a stream of docker-py's that is cut raises it bare
 
     try:
         yield
@@ -136,7 +137,7 @@ def talking(where: str = "") -> Iterator[None]:
             hint=DISK if "no space" in said else "see the engine's log",
             temporary=lost(said),
         ) from None
-    except (DockerException, requests.exceptions.RequestException, OSError) as error:
+    except (DockerException, requests.exceptions.RequestException, BrokenError, OSError) as error:
         why = _innermost(error)
         denied = why == os.strerror(errno.EACCES)
         at = f" at {where}" if where else ""

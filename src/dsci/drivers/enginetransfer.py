@@ -6,15 +6,18 @@ certificate that only this process knows), the reason is given, and whoever aske
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from dsci.drivers.keychain import HUB_KEY, Credentials
+from dsci.drivers.routes import redact
 from dsci.model.reference import DOCKER_HUB, Reference
 
 _SHOWN = 300
+_URL = re.compile(r"https?://[^\s\"'<>]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +45,25 @@ class Transfer:
             self.remove(to)
 
     def _failure(self, told: Iterable[Any]) -> str:
-        """Listen to the end of the engine's story; what it says went wrong."""
+        """Listen to the end of the engine's story; what it says went wrong. One without a digest has no end."""
+        sent = False
         for event in told:
             if self.stopped.is_set():
                 return "this run was stopped"
-            if isinstance(event, dict) and (error := event.get("error")):
-                return str(error)[:_SHOWN]
-        return ""
+            if not isinstance(event, dict):
+                continue
+            if error := event.get("error") or (event.get("errorDetail") or {}).get("message"):
+                return shown(str(error))
+            sent = (
+                sent or bool((event.get("aux") or {}).get("Digest")) or " digest: sha256:" in f" {event.get('status')}"
+            )
+        return "" if sent else "the engine stopped telling before it named what it had sent"
+
+
+def shown(text: str) -> str:
+    """What an engine says, its URLs without what may be a signature, shortened in the middle: the cause stands last."""
+    text = _URL.sub(lambda url: redact(url[0]), text)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 2 :]}"
 
 
 def login(place: Reference, who: Credentials | None) -> dict[str, str]:

@@ -29,8 +29,9 @@ from urllib.parse import quote
 from dsci.drivers.forgeapi import Api, Said
 from dsci.drivers.forgeplace import Token, Where, token, where
 from dsci.drivers.forgetext import cut, lines
+from dsci.drivers.pace import Clock
 from dsci.drivers.routes import Network
-from dsci.drivers.transport import Clock, HttpError
+from dsci.drivers.transport import HttpError
 from dsci.errors import AuthError, ForgeError
 from dsci.model.text import plain
 from dsci.ports import ForgeRelease

@@ -24,17 +24,15 @@ from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from dsci.drivers.forgeplace import Token
+from dsci.drivers.pace import RETRY_AFTER_LIMIT, Clock, retry_after
 from dsci.drivers.routes import Network, origin, redact
 from dsci.drivers.transport import (
     REDIRECT_LIMIT,
-    RETRY_AFTER_LIMIT,
     Answer,
     Body,
-    Clock,
     HttpError,
     Transport,
     is_trouble,
-    retry_after,
 )
 from dsci.errors import AuthError, ForgeError, RegistryError
 
@@ -205,7 +203,7 @@ def redirected(request: str, url: str, location: str) -> str:
 
 def _pause(headers: Mapping[str, str]) -> float | None:
     """The seconds that a server asks to wait: Retry-After, or GitHub's x-ratelimit-reset once nothing is left."""
-    asked = retry_after(headers.get("Retry-After"), math.inf)
+    asked = retry_after(headers.get("Retry-After"), headers.get("Date"), math.inf)
     reset = headers.get("X-RateLimit-Reset", "").strip()
     if asked is None and headers.get("X-RateLimit-Remaining", "").strip() == "0" and re.fullmatch("[0-9]{1,12}", reset):
         return max(float(reset) - time.time(), 0.0) + 1.0

@@ -5,12 +5,16 @@ One request is sent and its answer's head is read here; whether, where and with 
 
 from __future__ import annotations
 
+import io
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from http.client import HTTPResponse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import certifi
@@ -21,7 +25,7 @@ from dsci.errors import RegistryError
 if TYPE_CHECKING:
     from dsci.drivers.routes import Network
 
-#: Seconds to connect (and to have a chunk taken), and seconds of silence from a server.
+#: Seconds to connect (and to have a chunk taken); seconds of silence from a server, and for all of an answer's head.
 CONNECT_TIMEOUT, READ_TIMEOUT = 15.0, 60.0
 #: How many hosts are remembered, and how many connections to each.
 _HOSTS, _CONNECTIONS = 32, 32
@@ -70,6 +74,13 @@ class Pools:
             return self._known[scheme, proxy]
 
     def _made(self, scheme: str, proxy: str) -> urllib3.PoolManager:
+        manager = self._manager(scheme, proxy)
+        manager.pool_classes_by_scheme = {
+            name: _with_deadlines(kind) for name, kind in manager.pool_classes_by_scheme.items()
+        }
+        return manager
+
+    def _manager(self, scheme: str, proxy: str) -> urllib3.PoolManager:
         context = self._certificates if scheme == "https" or proxy.startswith("https:") else None
         if not proxy:
             return urllib3.PoolManager(_HOSTS, maxsize=_CONNECTIONS, ssl_context=context)
@@ -104,3 +115,57 @@ class Pools:
                 f"the CA bundle {bundle} cannot be read: {error.strerror or 'it holds no certificate'}",
                 hint="REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE or SSL_CERT_DIR names it: mend it, or unset it",
             ) from None
+
+
+def _with_deadlines(kind: type[urllib3.HTTPConnectionPool]) -> type[urllib3.HTTPConnectionPool]:
+    """The same kind of pool, whose answers' heads must come to an end."""
+    connection = type(kind.ConnectionCls.__name__, (kind.ConnectionCls,), {"response_class": _Response})
+    return type(kind.__name__, (kind,), {"ConnectionCls": connection})
+
+
+class _Response(HTTPResponse):
+    """An answer whose head is there within the time that a server may be silent, however steadily it trickles."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self._bounded = _Bounded(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self._bounded)
+
+    def begin(self) -> None:
+        """Read the head. Raises TimeoutError."""
+        with self._bounded:
+            super().begin()
+
+
+class _Bounded(io.RawIOBase):
+    """What a socket receives; between entering and leaving, all of it within the socket's own timeout."""
+
+    def __init__(self, below: io.RawIOBase, sock: socket.socket) -> None:
+        self._below, self._sock = below, sock
+        self._timeout, self._until = sock.gettimeout(), 0.0
+
+    def __enter__(self) -> _Bounded:
+        self._until = time.monotonic() + (self._timeout or READ_TIMEOUT)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._until = 0.0
+        self._sock.settimeout(self._timeout)
+
+    def readable(self) -> bool:
+        """It is only for reading."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        """See `io.RawIOBase`. Raises TimeoutError."""
+        if self._until:
+            left = self._until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the head of an answer did not end in time")
+            self._sock.settimeout(left)
+        return self._below.readinto(buffer)
+
+    def close(self) -> None:
+        """With what is below it."""
+        self._below.close()
+        super().close()

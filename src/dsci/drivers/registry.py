@@ -26,9 +26,10 @@ from functools import partial
 from itertools import count
 from typing import TypeVar
 
+from dsci.drivers.pace import Clock
 from dsci.drivers.routes import Network, origin
 from dsci.drivers.tokens import Authorizer, KeyHolder, pull, push, remove
-from dsci.drivers.transport import Answer, Body, Clock, HttpError, Transport, is_trouble
+from dsci.drivers.transport import Answer, Body, HttpError, Transport, is_trouble
 from dsci.drivers.uploads import Uploads
 from dsci.drivers.verify import verified
 from dsci.drivers.wire import DAMAGED, PORTAL, Wire, length, media_type, said_digest
@@ -163,7 +164,7 @@ class HttpRegistry:
 
     def _head(self, reference: Reference) -> Descriptor | None:
         response = self._ask("HEAD", reference)
-        if is_trouble(response) or response.status in (401, 403):
+        if response.status == 401 or (is_trouble(response) and response.status != 501):
             raise self._wire.failure(response, reference.repository)
         self._transport.done(response)
         if response.status == 404:
@@ -172,7 +173,7 @@ class HttpRegistry:
             found = _described(response)
             if found is not None and reference.digest in (None, found.digest):
                 return found
-        # No HEAD here, or not with what we need, or with a lie: the bytes decide.
+        # No HEAD here (405, 501, some refuse it with 403), or not with what we need, or with a lie: the bytes decide.
         whole = self._get(reference)
         return whole[0] if whole else None
 

@@ -22,7 +22,9 @@ from typing import Protocol
 from urllib.parse import urlencode
 
 from dsci.drivers.keychain import Credentials
-from dsci.drivers.transport import Body, Clock, HttpError, Transport, is_trouble
+from dsci.drivers.pace import Clock
+from dsci.drivers.transport import Body, HttpError, Transport, is_trouble
+from dsci.errors import AuthError
 from dsci.model.reference import DOCKER_HUB, Repository
 
 Scopes = tuple[str, ...]
@@ -88,6 +90,10 @@ class _Grant:
     lock: threading.Lock = field(default_factory=threading.Lock)
     token: str = field(default="", repr=False)
     until: float = 0.0
+    handed: int = 0
+    """To how many requests this token was given."""
+    refused: tuple[Credentials | None, AuthError] | None = None
+    """Whom the token service has turned away: nobody is shown to it twice, since accounts get locked by that."""
 
 
 class Authorizer:
@@ -131,6 +137,21 @@ class Authorizer:
         header = self._answer(repository, scopes, challenge, stale)
         return None if header == stale else header
 
+    def own(self, repository: Repository, scopes: Scopes, posed: str, stale: str | None) -> str | None:
+        """A token for one request alone, after a renewed one was refused that others used too; else None."""
+        challenge, known = Challenge.parse(posed), self._credentials(repository)
+        if challenge.scheme != "bearer" or (known is not None and known.registry_token):
+            return None
+        grant = self._grant(repository, scopes)
+        with grant.lock:
+            if f"Bearer {grant.token}" == stale and grant.handed == 1:
+                return None
+        return f"Bearer {self._fetch(repository, scopes, challenge, known)[0]}"
+
+    def _grant(self, repository: Repository, scopes: Scopes) -> _Grant:
+        with self._lock:
+            return self._grants.setdefault((self.base(repository), repository.path, scopes), _Grant())
+
     def _credentials(self, repository: Repository, *, fresh: bool = False) -> Credentials | None:
         if self._keys is None:
             return None
@@ -164,12 +185,19 @@ class Authorizer:
             return None if known is None or not known.username else self._basic(known)
         if known is not None and known.registry_token:
             return f"Bearer {known.registry_token}"
-        with self._lock:
-            grant = self._grants.setdefault((self.base(repository), repository.path, scopes), _Grant())
+        grant = self._grant(repository, scopes)
         with grant.lock:
             if not grant.token or f"Bearer {grant.token}" == stale or self._clock.monotonic() > grant.until:
-                grant.token, life = self._fetch(repository, scopes, challenge, known)
+                if grant.refused is not None and grant.refused[0] == known:
+                    raise AuthError(grant.refused[1].message, hint=grant.refused[1].hint)
+                try:
+                    grant.token, life = self._fetch(repository, scopes, challenge, known)
+                except AuthError as error:
+                    grant.refused = known, error
+                    raise
+                grant.handed = 0
                 grant.until = self._clock.monotonic() + max(life - _MARGIN, life / 2)
+            grant.handed += 1
             return f"Bearer {grant.token}"
 
     def _basic(self, known: Credentials) -> str:
@@ -222,7 +250,10 @@ class Authorizer:
         except (ValueError, AttributeError, RecursionError):
             token = life = None
         if not isinstance(token, str) or not _SAFE_TOKEN.match(token) or not isinstance(life, int | float):
-            raise HttpError(f"{where}: the token service of {repository.registry} answered without a token")
+            raise HttpError(
+                f"{where}: the token service of {repository.registry} answered without a token",
+                hint=f"is that what {repository.registry} uses, or has something on the way answered in its place?",
+            )
         self._transport.hide(token)
         return token, min(max(float(life), 1.0), 86400.0)
 

@@ -3,16 +3,17 @@
 No requests.Session is used, on purpose: it would read ~/.netrc over our Authorization, follow redirects with it and
 keep cookies. Only urllib3 below it is (`pools`), whose connections are safe for threads. Credentials never leave the
 origin they are for; bodies are streamed and can be sent again; answers are bounded in size and time; an exception shows
-neither a query value nor a secret. Where a request may go at all is `routes`' to decide, how a token is got `tokens`',
-and what a status means to a registry `registry`'s.
+neither a query value nor a secret. Where a request may go at all is `routes`' to decide, how soon `pace`'s, how a token
+is got `tokens`', and what a status means to a registry `registry`'s.
 
-Sources: https://www.rfc-editor.org/rfc/rfc9110#section-15.4 (redirects), #section-10.2.3 (Retry-After);
+Sources: https://www.rfc-editor.org/rfc/rfc9110#section-15.4 (redirects);
 https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/options.go (which failures are temporary).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import random
 import re
@@ -22,10 +23,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http.client import HTTPException
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict
@@ -33,6 +32,7 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import SSLError as Urllib3SSLError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
+from dsci.drivers.pace import Clock, Pace, retry_after
 from dsci.drivers.pools import Pools
 from dsci.drivers.routes import UNPRINTABLE, Network, Routes, origin, redact
 from dsci.drivers.verify import CHUNK
@@ -42,11 +42,13 @@ from dsci.errors import AuthError, RegistryError
 ANSWER_DEADLINE = 60.0
 #: An error or a token is smaller than this, or it is not read.
 ANSWER_LIMIT = 64 * 1024
-RETRY_AFTER_LIMIT = 120.0
+#: Within so many seconds of waiting for a body this many bytes a second must have come.
+STALL, SLOWEST = 60.0, 1024
 REDIRECT_LIMIT = 5
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TEMPORARY_STATUSES = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
+_NO_SPACE = "no space left"
 _TEMPORARY_CODES = frozenset({"TOOMANYREQUESTS", "UNKNOWN", "UNAVAILABLE", "BLOB_UPLOAD_INVALID"})
 
 T = TypeVar("T")
@@ -74,16 +76,6 @@ class HttpError(RegistryError):
         self.delay = delay
         self.again = again
         """Whether trying again at once makes sense; False once that was done."""
-
-
-class Clock(Protocol):
-    """Time that only goes forward, and patience: the `time` module, or a test's."""
-
-    def monotonic(self) -> float:
-        """Seconds since some moment."""
-
-    def sleep(self, seconds: float, /) -> None:
-        """Let this much time go by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +141,7 @@ class Transport:
         self._trace = trace
         self._pools = Pools(network)
         self._lock = threading.Lock()
-        self._not_before: dict[str, float] = {}
+        self._pace = Pace(clock)
         self._answered: set[str] = set()
         self._secrets: set[str] = set()
 
@@ -207,7 +199,7 @@ class Transport:
             sent["Authorization"] = authorization
         if body is not None:
             sent["Content-Length"] = str(body.size)
-        self._wait(origin(url))
+        self._pace.wait(origin(url))
         began = self._clock.monotonic()
         with contextlib.ExitStack() as stack:
             pieces = None
@@ -220,6 +212,8 @@ class Transport:
                 raise self._broken(method, url, error) from None
         with self._lock:
             self._answered.add(origin(url))
+        if answer.status != 429:
+            self._pace.answered(origin(url))
         if self._trace is not None:
             self._trace(f"{method} {redact(url)} {answer.status} {self._clock.monotonic() - began:.3f}s")
         return answer
@@ -250,9 +244,23 @@ class Transport:
             self.read(response)
 
     def stream(self, response: Answer) -> Iterator[bytes]:
-        """The answer's body as it arrives, as it is on the wire."""
+        """The answer's body as it arrives, as it is on the wire. Time that whoever takes it takes does not count."""
+        waited, came = 0.0, 0
         try:
-            while piece := response.read(CHUNK):
+            while True:
+                began = self._clock.monotonic()
+                piece = response.read(CHUNK)
+                if not piece:
+                    return
+                waited, came = waited + self._clock.monotonic() - began, came + len(piece)
+                if waited > STALL:
+                    if came < waited * SLOWEST:
+                        raise HttpError(
+                            f"{self.name(response)}: {came} bytes in {waited:.0f} s are too slow to go on",
+                            hint=f"is {urlsplit(response.url).netloc} overloaded, or the way there?",
+                            temporary=True,
+                        )
+                    waited, came = 0.0, 0
                 yield piece
         except (Urllib3Error, HTTPException, OSError) as error:
             raise self._broken(response.method, response.url, error) from None
@@ -281,8 +289,9 @@ class Transport:
             or (bool(codes) and codes <= _TEMPORARY_CODES)
             or any(code in codes or code == str(status) for code in restart)
         )
-        if status == 507 or (status >= 500 and "no space left" in said.lower()):
-            hint = hint or f"the registry at {host} has no space left: free some, then run again"
+        full = status == 507 or (status >= 500 and _NO_SPACE in said.lower())
+        if full:
+            hint = f"the registry at {host} cannot store more, it has no space left: free some, then run again"
         elif temporary:
             hint = hint or f"the registry at {host} is overloaded or out of order: run again later"
         return HttpError(
@@ -292,7 +301,8 @@ class Transport:
             status=status,
             codes=codes,
             origin=origin(response.url),
-            delay=retry_after(response.headers.get("Retry-After")),
+            delay=retry_after(response.headers.get("Retry-After"), response.headers.get("Date")),
+            again=not full,
         )
 
     def _server_says(self, response: Answer) -> tuple[frozenset[str], str]:
@@ -300,7 +310,7 @@ class Transport:
         try:
             errors = json.loads(self.read(response))["errors"]
             codes = [str(error["code"]) for error in errors]
-            said = str(errors[0].get("message") or "")
+            said = _NO_SPACE if _is_full(errors) else str(errors[0].get("message") or "")
         except (RegistryError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             return frozenset(), ""
         return frozenset(code for code in codes if re.fullmatch(r"[A-Z_]{1,64}", code)), self.scrub(said)
@@ -375,7 +385,7 @@ class Transport:
                     # One hiccup is nobody's concern; a program that stands still is.
                     self._waits(f"{error.message}: trying again in {pause:.0f} s ({attempt} of {self._attempts} tries)")
                 if isinstance(error, HttpError) and (error.status == 429 or delay is not None):
-                    self._hold(error.origin, pause)
+                    self._pace.throttled(error.origin, pause)
                 else:
                     self._clock.sleep(backoff)
         try:
@@ -392,37 +402,16 @@ class Transport:
                 again=False,
             ) from None
 
-    def _hold(self, place: str, seconds: float) -> None:
-        """All requests to this origin wait: eight workers that were told to slow down are one client."""
-        with self._lock:
-            self._not_before[place] = max(self._not_before.get(place, 0.0), self._clock.monotonic() + seconds)
 
-    def _wait(self, place: str) -> None:
-        with self._lock:
-            left = self._not_before.get(place, 0.0) - self._clock.monotonic()
-        if left > 0:
-            self._clock.sleep(left + random.uniform(0, min(1.0, left / 10)))
+def _is_full(errors: list[dict[str, object]]) -> bool:
+    """Whether a registry's errors tell of a full disk, in words or (docker-registry's drivers) by its number."""
+    told = json.dumps(errors).lower()
+    return _NO_SPACE in told or f'"err": {errno.ENOSPC}' in told or f'"err": {errno.EDQUOT}' in told
 
 
 def is_trouble(response: Answer) -> bool:
     """Whether this is no answer to the question but a server out of order."""
     return response.status >= 500 or response.status in _TEMPORARY_STATUSES
-
-
-def retry_after(text: str | None, limit: float = RETRY_AFTER_LIMIT) -> float | None:
-    """Seconds to wait, from whole seconds or an HTTP date, at most `limit`; None for anything else."""
-    text = (text or "").strip()
-    if re.fullmatch(r"[0-9]{1,10}", text):
-        return min(float(text), limit)
-    try:
-        when = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    try:
-        left = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time()
-    except (OverflowError, ValueError):
-        return None
-    return min(max(left, 0.0), limit)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -134,7 +134,10 @@ class Uploads:
         headers = {"Content-Type": "application/octet-stream"}
         response = self._wire.request("PUT", url, repository, (push(repository),), headers=headers, body=body)
         if response.status not in (201, 204):
-            raise self._wire.failure(response, repository, restart=_RESTART)
+            hint = ""
+            if response.status >= 500:
+                hint = f"if {repository.registry} cannot store {blob.digest.short}: is its disk or a quota full?"
+            raise self._wire.failure(response, repository, hint=hint, restart=_RESTART)
         self._wire.transport.done(response)
         self._confirm(repository, blob)
 
@@ -172,7 +175,7 @@ class Uploads:
     def _look(self, repository: Repository, blob: Descriptor, scope: str) -> tuple[int, int | None]:
         url = self._wire.url(repository, f"blobs/{blob.digest}")
         response = self._wire.request("HEAD", url, repository, (scope,))
-        if is_trouble(response):
+        if is_trouble(response) and response.status != 501:  # which says no more than 405
             raise self._wire.failure(response, repository)
         self._wire.transport.done(response)
         if media_type(response) in ("text/html", "application/xhtml+xml"):  # a login page that answers everything

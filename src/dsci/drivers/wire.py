@@ -41,16 +41,22 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
     ) -> Answer:
-        """One exchange, authorized; after a 401 from the registry itself, once more with a renewed token."""
+        """One exchange, authorized; after a 401 from the registry itself, once more with a renewed token.
+
+        Others use that one too, so it may be used up before it gets there: then again, with one of our own.
+        """
         home = self._authorizer.base(repository)
         header = self._authorizer.header(repository, scopes)
         response = self._exchange(method, url, home, header, headers, body)
-        if response.status == 401 and origin(response.url) == origin(home):
-            posed = response.headers.get("WWW-Authenticate", "")
-            renewed = self._authorizer.renew(repository, scopes, posed, header)
-            if renewed is not None:
-                self.transport.done(response)
-                response = self._exchange(method, url, home, renewed, headers, body)
+        for another in (self._authorizer.renew, self._authorizer.own):
+            if response.status != 401 or origin(response.url) != origin(home):
+                break
+            renewed = another(repository, scopes, response.headers.get("WWW-Authenticate", ""), header)
+            if renewed is None:
+                break
+            self.transport.done(response)
+            header = renewed
+            response = self._exchange(method, url, home, header, headers, body)
         return response
 
     def _exchange(
