@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from dsci.drivers.keychain import HUB_KEY, Credentials
+from dsci.drivers.credentials import HUB_KEY, Credentials
 from dsci.model.reference import DOCKER_HUB, Reference
 
 _SHOWN = 300
