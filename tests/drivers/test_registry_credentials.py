@@ -1,0 +1,262 @@
+"""Credentials stay with whom they are for: challenges of others, lasting refusals, token services that misbehave."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+from images import MemoryImage
+from scripted import Answer, FastClock, ScriptedRegistry, error
+
+from dsci.drivers import transport
+from dsci.drivers.credentials import Credentials
+from dsci.drivers.registry import HttpRegistry
+from dsci.errors import AuthError, RegistryError
+from dsci.model.oci import OCI_EMPTY, OCI_MANIFEST, Descriptor, Digest
+from dsci.model.reference import Repository
+from dsci.pipeline.transfer import copy_image
+
+PASSWORD = "PASSWORD-CANARY"
+IMAGE = MemoryImage(b"layer one")
+
+
+class Keys:
+    """A keychain with something for each registry."""
+
+    def __init__(self, **known: str) -> None:
+        self.known = {name.replace("_", "/"): password for name, password in known.items()}
+
+    def credentials(self, repository: Repository, *, fresh: bool = False) -> Credentials | None:
+        password = self.known.get(repository.registry, self.known.get(repository.path))
+        return Credentials(username="me", password=password, source="config.json") if password else None
+
+
+class Client(HttpRegistry):
+    """An HttpRegistry that does not really pause."""
+
+    def __init__(self, keys: Keys, **options: int) -> None:
+        self.clock = FastClock()
+        super().__init__(keychain=keys, clock=self.clock, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., ScriptedRegistry]]:
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(ScriptedRegistry(**options))
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client(Keys(acme_app=PASSWORD))
+
+
+def app(server: ScriptedRegistry) -> Repository:
+    return Repository(server.host, "acme/app")
+
+
+def shown(server: ScriptedRegistry) -> set[str]:
+    """What a server was shown of who we are."""
+    return {seen.authorization for seen in server.seen} - {""}
+
+
+class TestOthers:
+    """Whoever else we are sent to learns nothing of us, whatever they ask for."""
+
+    @pytest.mark.parametrize("asks", ["Bearer", "Basic"])
+    def test_a_storage_host_that_asks_who_we_are_is_told_nothing(
+        self, start: Callable[..., ScriptedRegistry], client: Client, asks: str
+    ) -> None:
+        server, evil = start(tokens=True), start()
+        client.push_image(IMAGE, app(server), "1")
+        posed = f'{asks} realm="http://{evil.host}/token",service="registry",scope="repository:acme/app:pull,push"'
+        evil.rule("GET", "/blobs/", Answer(401, {"WWW-Authenticate": posed}), last=99)
+        evil.rule("PUT", "/blobs/", Answer(401, {"WWW-Authenticate": posed}), last=99)
+        server.rule("GET", "/blobs/", Answer(307, {"Location": f"http://{evil.host}/v2/x/blobs/y"}), last=99)
+        server.rule("POST", "/uploads/", Answer(202, {"Location": f"http://{evil.host}/v2/x/blobs/uploads/z"}), last=99)
+        issued = server.issued
+        with pytest.raises(AuthError):
+            client.blob(app(server), IMAGE.config)
+        with pytest.raises(AuthError):
+            client.push_blob(app(server), b"new", OCI_EMPTY)
+        assert shown(evil) == set() and evil.requests("GET", "^/token") == []
+        assert len(evil.seen) == 2 and server.issued == issued, "one refusal each, and no new token for it"
+
+    def test_each_registry_sees_its_own(self, start: Callable[..., ScriptedRegistry]) -> None:
+        """Also where one leads to the token service of the other: what it gets there is for itself."""
+        one, two = start(tokens=True), start(basic="me:TWO")
+        evil = start(tokens=True, realm=f"http://{one.host}/token")
+        client = Client(Keys(**{one.host: "ONE", two.host: "TWO", evil.host: "EVIL"}))
+        for server in (one, two):
+            client.push_image(IMAGE, app(server), "1")
+        with pytest.raises(AuthError):
+            client.push_image(IMAGE, app(evil), "1")
+
+        def basic(password: str) -> str:
+            return "Basic " + base64.b64encode(f"me:{password}".encode()).decode()
+
+        assert shown(two) == {basic("TWO")}
+        asked = {seen.authorization for seen in one.requests("GET", "^/token")}
+        assert asked == {basic("ONE"), basic("EVIL")}, "who the other registry is told we are, not who we are here"
+        given = {seen.authorization for seen in one.seen if not seen.path.startswith("/token")}
+        assert not shown(evil) & given, "a token for one registry is shown to no other"
+
+    def test_a_foreign_layer_is_asked_for_nowhere_else(
+        self, start: Callable[..., ScriptedRegistry], client: Client
+    ) -> None:
+        """`urls` of a descriptor, which asked for credentials once (CVE-2020-15157), are not followed at all."""
+        server, evil = start(tokens=True), start(basic="me:x")
+        layer = Descriptor.of("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", b"far away")
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {"mediaType": IMAGE.config.media_type, "digest": str(IMAGE.config.digest), "size": 2},
+            "layers": [
+                {
+                    "mediaType": layer.media_type,
+                    "digest": str(layer.digest),
+                    "size": layer.size,
+                    "urls": [f"http://{evil.host}/v2/x/blobs/{layer.digest}"],
+                }
+            ],
+        }
+        content = json.dumps(manifest).encode()
+        server.manifests["acme/app", "1"] = server.manifests["acme/app", str(Digest.of(content))] = (
+            OCI_MANIFEST,
+            content,
+        )
+        with pytest.raises(RegistryError, match="no such blob"):
+            copy_image(client, app(server).tag("1"), client, Repository(server.host, "acme/copy"), "1")
+        assert evil.seen == [] and ("acme/copy", "1") not in server.manifests
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("credentials", [True, False])
+    def test_a_403_is_final_and_says_what_where_and_as_whom(
+        self, start: Callable[..., ScriptedRegistry], credentials: bool
+    ) -> None:
+        server = start(tokens=True)
+        client = Client(Keys(acme_app=PASSWORD) if credentials else Keys())
+        server.rule("POST", "/uploads/", error(403, "DENIED", "requested access is denied"), last=99)
+        with pytest.raises(AuthError) as caught:
+            client.check_push(app(server))
+        who = "me (credentials from config.json)" if credentials else "nobody: no credentials were found"
+        assert f"POST http://{server.host}/v2/acme/app/blobs/uploads/: 403 DENIED" in caught.value.message
+        assert caught.value.message.endswith(f"as {who}")
+        assert (
+            f"docker login {server.host}" in caught.value.hint and "DSCI_REGISTRY_TOKEN_127_0_0_1_" in caught.value.hint
+        )
+        assert len(server.requests("POST", "/uploads/")) == 1 and client.clock.slept == []
+        assert PASSWORD not in caught.value.message + caught.value.hint
+
+    def test_a_wrong_password_is_shown_once_for_each_question(self, start: Callable[..., ScriptedRegistry]) -> None:
+        server = start(basic="me:right")
+        client = Client(Keys(acme_app="wrong"))
+        with pytest.raises(AuthError, match=r"401 .*as me \(credentials from config.json\)"):
+            client.resolve(app(server).tag("1"))
+        assert len(server.requests("HEAD")) == 1 and client.clock.slept == []
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_a_token_service_that_refuses_is_final(
+        self, start: Callable[..., ScriptedRegistry], client: Client, status: int
+    ) -> None:
+        server = start(tokens=True)
+        server.rule("GET", "^/token", error(status, "DENIED"), last=99)
+        with pytest.raises(AuthError, match=rf"/token\?\S+: {status} DENIED .*as me") as caught:
+            client.check_push(app(server))
+        assert "acme/app" in caught.value.hint and len(server.requests("GET", "^/token")) == 1
+
+
+class TestTokenServices:
+    def test_one_out_of_order_is_tried_again(self, start: Callable[..., ScriptedRegistry], client: Client) -> None:
+        server = start(tokens=True)
+        server.rule("GET", "^/token", error(503, "UNAVAILABLE"))
+        client.check_push(app(server))
+        assert len(client.clock.slept) == 1
+
+    def test_one_that_stays_out_of_order_ends_the_work(self, start: Callable[..., ScriptedRegistry]) -> None:
+        server = start(tokens=True)
+        server.rule("GET", "^/token", Answer(500), last=99)
+        client = Client(Keys(acme_app=PASSWORD), attempts=3)
+        with pytest.raises(RegistryError, match=r"/token\?.* 500 .*tried 3 times") as caught:
+            client.check_push(app(server))
+        assert not isinstance(caught.value, AuthError) and len(server.requests("GET", "^/token")) == 3
+
+    def test_a_gigabyte_is_not_read(self, client: Client, start: Callable[..., ScriptedRegistry]) -> None:
+        with endless(b"x" * 65536, pause=0) as (host, sent):
+            server = start(tokens=True, realm=f"http://{host}/token")
+            with pytest.raises(RegistryError, match="over the limit of 65536 bytes"):
+                client.check_push(app(server))
+        assert sum(sent) < 64 * 1024 * 1024
+
+    def test_one_that_trickles_is_given_up(
+        self, start: Callable[..., ScriptedRegistry], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(transport, "ANSWER_DEADLINE", 0.4)
+        began = time.monotonic()
+        with endless(b" ", pause=0.05) as (host, _):
+            server = start(tokens=True, realm=f"http://{host}/token")
+            client = Client(Keys(acme_app=PASSWORD), attempts=2)
+            with pytest.raises(RegistryError, match=r"the answer took over 0.4 s"):
+                client.check_push(app(server))
+        assert time.monotonic() - began < 10
+
+    def test_where_it_leads_nobody_follows_with_a_password(
+        self, start: Callable[..., ScriptedRegistry], client: Client
+    ) -> None:
+        server, evil = start(tokens=True), start()
+        server.rule("GET", "^/token", Answer(307, {"Location": f"http://{evil.host}/token"}), last=99)
+        with pytest.raises(RegistryError, match="307"):
+            client.check_push(app(server))
+        assert evil.seen == []
+
+    def test_an_identity_token_is_not_sent_on_either(self, start: Callable[..., ScriptedRegistry]) -> None:
+        server, evil = start(tokens=True), start()
+        server.rule("POST", "^/token", Answer(307, {"Location": f"http://{evil.host}/token"}), last=99)
+
+        class Identity(Keys):
+            def credentials(self, repository: Repository, *, fresh: bool = False) -> Credentials | None:
+                return replace(Credentials(source="config.json"), identity_token="IDENTITY-CANARY")
+
+        with pytest.raises(RegistryError, match="307") as caught:
+            Client(Identity()).check_push(app(server))
+        assert evil.seen == [] and "CANARY" not in caught.value.message
+
+
+@contextlib.contextmanager
+def endless(piece: bytes, *, pause: float) -> Iterator[tuple[str, list[int]]]:
+    """A server that answers every request with 200 and a body of a gigabyte, piece by piece; and what it sent."""
+    sent: list[int] = []
+    ended = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.settimeout(5)
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+                    while not ended.is_set():
+                        connection.sendall(piece)
+                        sent.append(len(piece))
+                        time.sleep(pause)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}", sent
+    finally:
+        ended.set()
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
