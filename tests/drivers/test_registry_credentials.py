@@ -19,6 +19,7 @@ from scripted import Answer, FastClock, ScriptedRegistry, error
 from dsci.drivers import transport
 from dsci.drivers.credentials import Credentials
 from dsci.drivers.registry import HttpRegistry
+from dsci.drivers.routes import redacted
 from dsci.errors import AuthError, RegistryError
 from dsci.model.oci import OCI_EMPTY, OCI_MANIFEST, Descriptor, Digest
 from dsci.model.reference import Repository
@@ -135,6 +136,27 @@ class TestOthers:
         with pytest.raises(RegistryError, match="no such blob"):
             copy_image(client, app(server).tag("1"), client, Repository(server.host, "acme/copy"), "1")
         assert evil.seen == [] and ("acme/copy", "1") not in server.manifests
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            'Get "https://s3.example/b?X-Amz-Signature=CANARY&digest=sha256:1": EOF',
+            'Get "https://s3.example/b?X-Amz-Signature=REDACTED&digest=sha256:1": EOF',
+        ),
+        (
+            "see https://me:CANARY@h.example/x and https://h.example/y",
+            "see https://h.example/x and https://h.example/y",
+        ),
+        ('{"message":"Get \\"http://a/b?sig=CANARY\\": no"}', '{"message":"Get \\"http://a/b?sig=REDACTED\\": no"}'),
+        ("http://[::1?x=CANARY is no URL", "http://… is no URL"),
+        ("https://registry.npmjs.org/@scope/name#frag is left", "https://registry.npmjs.org/@scope/name is left"),
+        ("docker.io/library/debian:12@sha256:abc and C:\\x", "docker.io/library/debian:12@sha256:abc and C:\\x"),
+    ],
+)
+def test_what_other_programs_say_is_shown_without_signatures(said: str, shown: str) -> None:
+    assert redacted(said) == shown
 
 
 class TestRefusals:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
-import os
-import platform
 import re
 import subprocess
 import time
@@ -17,14 +14,8 @@ from typing import Any
 import pytest
 from scripted import ScriptedRegistry
 from tests.e2e.conftest import Ended, Project, make_project, outcomes, released
-from tests.layers import layer, member
+from tests.privatebase import push_base
 from tests.realregistry import RealRegistry
-
-from dsci.drivers.keychain import Keychain
-from dsci.drivers.registry import HttpRegistry
-from dsci.drivers.tokenvariables import CommandLine
-from dsci.model.oci import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Digest, Manifest
-from dsci.model.reference import Repository
 
 #: `alice` and `sesame`, in bcrypt, which is all that the registry takes.
 USERS = "alice:$2b$05$aaaaaaaaaaaaaaaaaaaaaOFnFX973iHdYVMuvTBSsVpqxjoVL1V5a\n"
@@ -198,29 +189,6 @@ def test_without_check_nobody_is_asked(private: Project) -> None:
     assert "which of a.example, b.example is it for?" in ended.stderr
 
 
-def locked_base(project: Project) -> str:
-    """A base in the locked registry that no engine has seen: only who is let in can build on it."""
-    assert project.registry is not None
-    name = f"{project.registry.address}/private/base"
-    repository = Repository.parse(name)
-    said = CommandLine(hosts=frozenset({repository.registry}), token=PASSWORD)
-    http = HttpRegistry(keychain=Keychain.from_environment({"DSCI_REGISTRY_USER": USER}, project.folder, said))
-    tar = layer(member("opt/", "folder"), member("opt/seed", what=os.urandom(16).hex()))
-    config = {
-        "architecture": platform.machine().replace("x86_64", "amd64").replace("aarch64", "arm64"),
-        "os": "linux",
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(tar))]},
-    }
-    layers = http.push_blob(repository, gzip.compress(tar), OCI_LAYER_GZIP)
-    manifest = Manifest(
-        config=http.push_blob(repository, json.dumps(config).encode(), OCI_CONFIG), layers=(layers,)
-    ).to_bytes()
-    http.push_manifest(repository, manifest, OCI_MANIFEST, "1")
-    http.close()
-    return f"{name}:1"
-
-
 @pytest.mark.engine
 @pytest.mark.parametrize(
     "way",
@@ -229,7 +197,7 @@ def locked_base(project: Project) -> str:
 def test_builds_and_pushes_see_the_same(private: Project, tmp_path: Path, way: str) -> None:
     """A base in a locked registry, and a release to it: BuildKit's client, the engine and dsci itself are let in."""
     assert private.registry is not None
-    base = locked_base(private)
+    base = f"{private.registry.address}/{push_base(private.registry.address, USER, PASSWORD)}"
     private.push("feat: a private base", {"images/base/Dockerfile": f"FROM {base}\nCOPY note /etc/note\n"})
     options: tuple[str, ...] = ()
     refused = private.dsci("release", "--json", code=5)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsci.drivers.credentials import HUB_KEY, Credentials
+from dsci.drivers.routes import redacted
 from dsci.model.reference import DOCKER_HUB, Reference
 
 _SHOWN = 300
@@ -47,7 +48,7 @@ class Transfer:
             if self.stopped.is_set():
                 return "this run was stopped"
             if isinstance(event, dict) and (error := event.get("error")):
-                return str(error)[:_SHOWN]
+                return redacted(str(error))[:_SHOWN]
         return ""
 
 
