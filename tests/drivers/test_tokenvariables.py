@@ -247,6 +247,12 @@ class TestLent:
         assert (settings / "contexts").resolve() == tmp_path / "own" / "contexts"
         assert lent["BUILDX_CONFIG"] == str(tmp_path / "own" / "buildx")
 
+    def test_a_token_of_nobodys_is_refused_before_anything_is_lent(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="no registry is named for it") as caught:
+            self.lend(tmp_path, {}, CommandLine(), DSCI_REGISTRY_TOKEN="t")
+        assert "set DSCI_REGISTRY_TOKEN_GHCR_IO;" in caught.value.hint
+        assert list((tmp_path / "run").iterdir()) == []
+
     def test_githubs_token_is_for_no_whole_registry(self, tmp_path: Path) -> None:
         assert asks(self.lend(tmp_path, {}, CommandLine(), **GITHUB), "ghcr.io")[0] == 1
 

@@ -62,9 +62,10 @@ def given(registry: str, environment: Mapping[str, str], said: CommandLine) -> C
     plain = ("--registry-token-file", said.token) if said.token else _secret(environment, "")
     if plain is not None and len(said.hosts) != 1:
         several = ", ".join(sorted(said.hosts))
+        example = spelled(min(said.hosts, default=registry or "ghcr.io"))
         raise ConfigError(
             f"{plain[0]}: " + (f"which of {several} is it for?" if several else "no registry is named for it"),
-            hint=f"name one with --registry, or set {_PREFIX}TOKEN_{spelled(min(said.hosts, default=registry))}; "
+            hint=f"name one with --registry, or set {_PREFIX}TOKEN_{example}; "
             "where a secret goes is not for dsci.yaml to say",
         )
     mine = plain if registry in said.hosts else None
