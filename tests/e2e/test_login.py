@@ -185,6 +185,10 @@ def test_without_check_nobody_is_asked(private: Project) -> None:
     private.registry = None
     ended = private.dsci("login", "--registry", "a.example/x", "--registry", "b.example/x", code=2)
     assert "which of a.example, b.example is it for?" in ended.stderr
+    for name, says in (("none", "No such file"), ("docker", "Is a directory")):
+        place = str(private.folder.parent / name)
+        ended = private.dsci("login", "--registry", "a.example/x", "--registry-token-file", place, code=2)
+        assert f"--registry-token-file: cannot read {place}: {says}" in ended.stderr
 
 
 @pytest.mark.engine
