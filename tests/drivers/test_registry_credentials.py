@@ -1,13 +1,9 @@
-"""Credentials stay with whom they are for: challenges of others, lasting refusals, token services that misbehave."""
+"""Credentials stay with whom they are for, whoever asks for them; and what is said where they do not suffice."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,7 +12,6 @@ import pytest
 from images import MemoryImage
 from scripted import Answer, FastClock, ScriptedRegistry, error
 
-from dsci.drivers import transport
 from dsci.drivers.credentials import Credentials
 from dsci.drivers.registry import HttpRegistry
 from dsci.drivers.routes import redacted
@@ -178,67 +173,6 @@ class TestRefusals:
         assert len(server.requests("POST", "/uploads/")) == 1 and client.clock.slept == []
         assert PASSWORD not in caught.value.message + caught.value.hint
 
-    def test_a_wrong_password_is_shown_once_for_each_question(self, start: Callable[..., ScriptedRegistry]) -> None:
-        server = start(basic="me:right")
-        client = Client(Keys(acme_app="wrong"))
-        with pytest.raises(AuthError, match=r"401 .*as me \(credentials from config.json\)"):
-            client.resolve(app(server).tag("1"))
-        assert len(server.requests("HEAD")) == 1 and client.clock.slept == []
-
-    @pytest.mark.parametrize("status", [401, 403])
-    def test_a_token_service_that_refuses_is_final(
-        self, start: Callable[..., ScriptedRegistry], client: Client, status: int
-    ) -> None:
-        server = start(tokens=True)
-        server.rule("GET", "^/token", error(status, "DENIED"), last=99)
-        with pytest.raises(AuthError, match=rf"/token\?\S+: {status} DENIED .*as me") as caught:
-            client.check_push(app(server))
-        assert "acme/app" in caught.value.hint and len(server.requests("GET", "^/token")) == 1
-
-
-class TestTokenServices:
-    def test_one_out_of_order_is_tried_again(self, start: Callable[..., ScriptedRegistry], client: Client) -> None:
-        server = start(tokens=True)
-        server.rule("GET", "^/token", error(503, "UNAVAILABLE"))
-        client.check_push(app(server))
-        assert len(client.clock.slept) == 1
-
-    def test_one_that_stays_out_of_order_ends_the_work(self, start: Callable[..., ScriptedRegistry]) -> None:
-        server = start(tokens=True)
-        server.rule("GET", "^/token", Answer(500), last=99)
-        client = Client(Keys(acme_app=PASSWORD), attempts=3)
-        with pytest.raises(RegistryError, match=r"/token\?.* 500 .*tried 3 times") as caught:
-            client.check_push(app(server))
-        assert not isinstance(caught.value, AuthError) and len(server.requests("GET", "^/token")) == 3
-
-    def test_a_gigabyte_is_not_read(self, client: Client, start: Callable[..., ScriptedRegistry]) -> None:
-        with endless(b"x" * 65536, pause=0) as (host, sent):
-            server = start(tokens=True, realm=f"http://{host}/token")
-            with pytest.raises(RegistryError, match="over the limit of 65536 bytes"):
-                client.check_push(app(server))
-        assert sum(sent) < 64 * 1024 * 1024
-
-    def test_one_that_trickles_is_given_up(
-        self, start: Callable[..., ScriptedRegistry], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(transport, "ANSWER_DEADLINE", 0.4)
-        began = time.monotonic()
-        with endless(b" ", pause=0.05) as (host, _):
-            server = start(tokens=True, realm=f"http://{host}/token")
-            client = Client(Keys(acme_app=PASSWORD), attempts=2)
-            with pytest.raises(RegistryError, match=r"the answer took over 0.4 s"):
-                client.check_push(app(server))
-        assert time.monotonic() - began < 10
-
-    def test_where_it_leads_nobody_follows_with_a_password(
-        self, start: Callable[..., ScriptedRegistry], client: Client
-    ) -> None:
-        server, evil = start(tokens=True), start()
-        server.rule("GET", "^/token", Answer(307, {"Location": f"http://{evil.host}/token"}), last=99)
-        with pytest.raises(RegistryError, match="307"):
-            client.check_push(app(server))
-        assert evil.seen == []
-
     def test_an_identity_token_is_not_sent_on_either(self, start: Callable[..., ScriptedRegistry]) -> None:
         server, evil = start(tokens=True), start()
         server.rule("POST", "^/token", Answer(307, {"Location": f"http://{evil.host}/token"}), last=99)
@@ -250,35 +184,3 @@ class TestTokenServices:
         with pytest.raises(RegistryError, match="307") as caught:
             Client(Identity()).check_push(app(server))
         assert evil.seen == [] and "CANARY" not in caught.value.message
-
-
-@contextlib.contextmanager
-def endless(piece: bytes, *, pause: float) -> Iterator[tuple[str, list[int]]]:
-    """A server that answers every request with 200 and a body of a gigabyte, piece by piece; and what it sent."""
-    sent: list[int] = []
-    ended = threading.Event()
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while not ended.is_set():
-            with contextlib.suppress(OSError):
-                connection, _ = listener.accept()
-                with connection:
-                    connection.settimeout(5)
-                    connection.recv(65536)
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
-                    while not ended.is_set():
-                        connection.sendall(piece)
-                        sent.append(len(piece))
-                        time.sleep(pause)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{listener.getsockname()[1]}", sent
-    finally:
-        ended.set()
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()

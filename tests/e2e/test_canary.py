@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import gzip
+import http.client
 import json
 import os
 import re
@@ -23,13 +24,13 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import TINY, Ended, Project, make_project, released
-from tests.faultyproxy import FaultyProxy, _Handler
 from tests.privatebase import push_base
 from tests.realregistry import RealRegistry
 from tests.serving import body_of, serving
 
 pytestmark = pytest.mark.engine
 
+_HOP = frozenset({"transfer-encoding", "content-length", "connection", "host"})
 CANARY = "c4n4ry-7f3a9b1e"
 PASSWORD = f"{CANARY}-config"
 #: `alice` and the password, in bcrypt.
@@ -104,26 +105,55 @@ class _GitHandler(BaseHTTPRequestHandler):
         pass
 
 
-class SignedStorage(FaultyProxy):
+class SignedStorage:
     """A registry that sends whoever wants a blob to a storage host, with a signature, and the host is not there."""
 
     def __init__(self, target: str) -> None:
-        super().__init__("127.0.0.1", target)
-        self.away = False
-        self._server.RequestHandlerClass = type("Handler", (_SignedHandler,), {"proxy": self})
+        handler = type("Handler", (_SignedHandler,), {"target": target})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self.host = f"127.0.0.1:{self._server.server_port}"
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[SignedStorage]:
+        with serving(self._server):
+            yield self
 
 
-class _SignedHandler(_Handler):
-    proxy: SignedStorage
+class _SignedHandler(BaseHTTPRequestHandler):
+    target: str
+    protocol_version = "HTTP/1.1"
+    #: A client that tries TLS first must see that this is HTTP.
+    default_request_version = "HTTP/1.1"
 
     def handle_one(self) -> None:
-        if self.proxy.away and self.command == "GET" and "/blobs/sha256:" in self.path:
+        body = body_of(self)
+        if self.command == "GET" and "/blobs/sha256:" in self.path:
             place = f"http://127.0.0.1:9/store?X-Amz-Credential={CANARY}-id&X-Amz-Signature={CANARY}-signature"
-            self._answer(307, [("Location", place)], b"")
+            self._answer(307, {"Location": place}, b"")
             return
-        super().handle_one()
+        connection = http.client.HTTPConnection(self.target, timeout=60)
+        with contextlib.closing(connection):
+            headers = {name: text for name, text in self.headers.items() if name.lower() not in _HOP}
+            connection.request(self.command, self.path, body, headers | {"Host": self.headers["Host"]})
+            answer = connection.getresponse()
+            content = answer.read()
+            kept = {name: text for name, text in answer.getheaders() if name.lower() not in _HOP}
+            length = answer.headers.get("Content-Length", str(len(content)))
+            self._answer(answer.status, {**kept, "Content-Length": length}, content)
+
+    def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.send_response(status)
+        for name, text in {"Content-Length": "0", **headers}.items():
+            self.send_header(name, text)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = handle_one
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 class Ears:
@@ -369,7 +399,6 @@ def test_no_signature_of_a_storage_host_is_told(aviary: Project, tmp_path: Path)
             credHelpers={proxy.host: "canary", real.address: "canary"},
         )
         aviary.registry = None
-        proxy.away = True
         # dsci itself, which copies from one registry to the other.
         where = ("--registry", f"{proxy.host}/{aviary.prefix}", "--registry", f"{real.address}/{aviary.prefix}-copy")
         copied = run(aviary, "release", *where, code=5)

@@ -24,7 +24,6 @@ from dsci.drivers.engineload import loadable
 from dsci.drivers.enginetransfer import Transfer, login
 from dsci.drivers.enginewatch import Watch
 from dsci.drivers.keychain import Keychain
-from dsci.drivers.routes import redacted
 from dsci.drivers.runs import LABEL, Run
 from dsci.errors import BuilderError
 from dsci.model.oci import Platform
@@ -199,7 +198,7 @@ class DockerEngine:
             except APIError as error:
                 said = [str(error.explanation or error)]
         if said:
-            raise BuilderError(f"the engine could not pull {name}: {redacted(said[-1])}", hint=_PULL)
+            raise BuilderError(f"the engine could not pull {name}: {said[-1]}", hint=_PULL)
 
     def push(self, name: Reference, to: Reference) -> str:
         """See `ports.Engine`."""

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from dsci.drivers.credentials import HUB_KEY, Credentials
-from dsci.drivers.routes import redacted
+from dsci.drivers.keychain import HUB_KEY, Credentials
 from dsci.model.reference import DOCKER_HUB, Reference
 
 _SHOWN = 300
@@ -48,7 +47,7 @@ class Transfer:
             if self.stopped.is_set():
                 return "this run was stopped"
             if isinstance(event, dict) and (error := event.get("error")):
-                return redacted(str(error))[:_SHOWN]
+                return str(error)[:_SHOWN]
         return ""
 
 

@@ -31,6 +31,9 @@ from dsci.drivers.tokenvariables import NOTHING_SAID, CommandLine
 from dsci.errors import AuthError, ConfigError
 from dsci.model.reference import DOCKER_HUB, Repository
 
+#: What is found here, for those who ask.
+__all__ = ("HUB_KEY", "Credentials", "Keychain")
+
 _HELPER_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _OLD_KEY = re.compile(r"\A(?:https?://)?([^/]+)(?:/v[12])?/?\Z")
 _TOKEN_USER = "<token>"

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlencode
 
-from dsci.drivers.credentials import Credentials
-from dsci.drivers.tokenvariables import spelled
+from dsci.drivers import tokenvariables
+from dsci.drivers.keychain import Credentials
 from dsci.drivers.transport import Body, Clock, HttpError, Transport, is_trouble
 from dsci.model.reference import DOCKER_HUB, Repository
 
@@ -241,5 +241,5 @@ def _missing(posed: str, scopes: Scopes) -> Scopes:
 def login(repository: Repository) -> str:
     """What to do about a refusal."""
     name = "" if repository.registry == DOCKER_HUB else f" {repository.registry}"
-    variable = f"DSCI_REGISTRY_TOKEN_{spelled(repository.registry)}"
+    variable = f"DSCI_REGISTRY_TOKEN_{tokenvariables.spelled(repository.registry)}"
     return f"docker login{name}, with an account or token that may use {repository.familiar}; in CI set {variable}"
