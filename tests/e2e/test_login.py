@@ -191,6 +191,21 @@ def test_without_check_nobody_is_asked(private: Project) -> None:
         assert f"--registry-token-file: cannot read {place}: {says}" in ended.stderr
 
 
+def test_plain_http_only_to_whom_the_environment_names(private: Project) -> None:
+    """What dsci.yaml names is spoken to by TLS, which a plain registry does not answer."""
+    with ScriptedRegistry(basic=f"{USER}:{PASSWORD}") as server:
+        private.environment |= {"http_proxy": f"http://{server.host}", "https_proxy": "http://127.0.0.1:9"}
+        private.environment |= {"no_proxy": "", "NO_PROXY": ""}
+        keep(private, "reg.test")
+        private.registry = None
+        private.commit("chore: a registry", {"dsci.yaml": "registries: [reg.test/acme]\n"})
+        private.dsci("login", "--check", code=5)
+        assert server.seen == [], "nothing goes there without TLS, least of all a password"
+        private.environment["DSCI_INSECURE_REGISTRIES"] = "other.test, reg.test"
+        assert private.dsci("login", "--check").stdout.count("yes") == 5
+        assert {seen.headers["Host"] for seen in server.requests("POST", "/uploads/")} == {"reg.test"}
+
+
 @pytest.mark.engine
 @pytest.mark.parametrize(
     "way",

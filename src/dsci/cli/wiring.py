@@ -223,7 +223,8 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         registry = HttpRegistry(
             keychain=self.keychain,
             network=Network.from_environment(os.environ),
-            insecure=insecure,
+            # Plain HTTP shows a password to the whole network: that is not for a repository's dsci.yaml to choose.
+            insecure=(*insecure, *os.environ.get("DSCI_INSECURE_REGISTRIES", "").replace(",", " ").split()),
             attempts=1 if self.lenient else 5,
             trace=(lambda text: click.echo(text, err=True)) if self.debug else None,
             waits=self.console.say,
@@ -239,6 +240,15 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         from dsci.drivers.keychain import Keychain
 
         return Keychain.from_environment(os.environ, Path.home(), self._said)
+
+    @cached_property
+    def docker_environment(self) -> Mapping[str, str]:
+        """The environment for programs that look for credentials as the docker command does. Raises ConfigError."""
+        if not self.keychain.beyond_docker:
+            return os.environ
+        from dsci.drivers import lentlogin
+
+        return lentlogin.lend(os.environ, self._said, self.run.scratch)
 
     @cached_property
     def _said(self) -> CommandLine:
@@ -324,12 +334,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     def _buildx(self) -> Buildx:
         from dsci.drivers.buildx import Buildx
 
-        environment: Mapping[str, str] = os.environ
-        if self.keychain.beyond_docker:
-            from dsci.drivers import lentlogin
-
-            environment = lentlogin.lend(os.environ, self._said, self.run.scratch)
-        return Buildx(environment, self.run, warn=self.console.warn)
+        return Buildx(self.docker_environment, self.run, warn=self.console.warn)
 
     @cached_property
     def _forges(self) -> dict[str, Forge | None]:

@@ -98,7 +98,8 @@ class Routes:
             shown = f" {redact(target)}" if location else ""
             raise RegistryError(
                 f"{redact(url)}: the {what}{shown} {problem}",
-                hint="tell a registry behind a TLS proxy its public URL; name a storage host insecure to trust it",
+                hint="tell a registry behind a TLS proxy its public URL; trust a storage host by naming it in "
+                "DSCI_INSECURE_REGISTRIES",
             )
         return target
 
