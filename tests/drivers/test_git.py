@@ -227,6 +227,7 @@ def test_a_root_with_odd_characters(tmp_path: Path, opened: Opened) -> None:
         ("ssh://git:s3cret@example.org:22/x.git", "ssh://example.org:22/x.git"),
         ("git@github.com:acme/family.git", "git@github.com:acme/family.git"),
         ("https://example.org/@acme/x.git", "https://example.org/@acme/x.git"),
+        ("https://example.org/x.git?private_token=s3cret&a=b#c", "https://example.org/x.git"),
     ],
 )
 def test_origin_is_shown_without_credentials(repo: Repo, opened: Opened, url: str, shown: str) -> None:

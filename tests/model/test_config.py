@@ -182,6 +182,18 @@ def test_as_many_jobs_as_may_be(jobs: int) -> None:
         ("images: {ml: {repository: UP}}", "dsci.yaml:1: images.ml.repository: "),
         ("images:\n  ml:\n    secrets:\n    - id: a\n", "dsci.yaml:4: images.ml.secrets.0: give one of env and file"),
         ("images: {ml: {secrets: [{id: a, env: B, file: c}]}}", "images.ml.secrets.0: give one of env and file"),
+        (
+            "images:\n  ml:\n    args:\n      PIP_TOKEN: x\n",
+            "dsci.yaml:4: images.ml.args.PIP_TOKEN: a secret must not be",
+        ),
+        (
+            "images: {ml: {variants: {axes: {a: [b, c]}, args: {api_key: '{a}'}}}}",
+            "images.ml.variants.args.api_key: a secret must not be",
+        ),
+        (
+            "images: {ml: {variants: {axes: {a: [b, c]}, overrides: [{when: {a: b}, args: {DB_PASSWORD: x}}]}}}",
+            "images.ml.variants.overrides.0.args.DB_PASSWORD: a secret must not be",
+        ),
         ("images: {ml: {secrets: [{env: B}]}}", "dsci.yaml: Object missing required field `id`"),
         ("image: {}", "dsci.yaml:1: unknown key 'image' (did you mean 'images'?)"),
         (

@@ -27,6 +27,7 @@ _COMMANDS = {
     "ledger": "dsci.cli.ledger:ledger",
     "lint": "dsci.cli.lint:lint",
     "lock": "dsci.cli.lock:lock",
+    "login": "dsci.cli.login:login",
     "matrix": "dsci.cli.matrix:matrix",
     "plan": "dsci.cli.plan:plan",
     "promote": "dsci.cli.promote:promote",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,10 @@ from typing import Any
 import click
 
 from dsci.cli.asking import print_json
-from dsci.cli.console import complain
+from dsci.cli.console import complain_of
 from dsci.cli.options import as_json, fetch, registry
 from dsci.cli.wiring import Session
 from dsci.drivers import buildcache
-from dsci.errors import DsciError
 from dsci.model import upkeep as judging
 from dsci.model.config import seconds
 from dsci.model.text import clean
@@ -78,7 +76,7 @@ def ls(context: click.Context, registries: tuple[str, ...], fetch: bool, older_t
             print_json(_document(seen))
         else:
             click.echo(_table(seen, everything=True))
-        _complain([shelf.problem for shelf, _ in seen.shelves if shelf.problem is not None])
+        complain_of([shelf.problem for shelf, _ in seen.shelves if shelf.problem is not None])
 
 
 @cache.command("prune", short_help="Remove what nobody names any more.")
@@ -106,7 +104,7 @@ def prune(
             for line in _summary(seen, done) if yes else _proposal(seen):
                 click.echo(line)
         problems = [shelf.problem for shelf, _ in seen.shelves] + [each.problem for each in done]
-        _complain([each for each in problems if each is not None])
+        complain_of([each for each in problems if each is not None])
 
 
 def _look(session: Session, older_than: int, *, fetch: bool) -> _Seen:
@@ -140,15 +138,6 @@ def _remove(session: Session, seen: _Seen) -> tuple[Pruned, ...]:
         if not keep:
             folder.remove()
     return tuple(done)
-
-
-def _complain(problems: Sequence[DsciError]) -> None:
-    """Say what could not be done, each thing once, and exit as the first of them says."""
-    told = {error.message: error for error in problems}
-    for error in told.values():
-        complain(error.message, error.hint or error.next_step)
-    if told:
-        sys.exit(next(iter(told.values())).exit_code)
 
 
 # -------------------------------------------------------------------------------------------------------- showing

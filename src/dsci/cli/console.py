@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import sys
 import threading
+from collections.abc import Iterable
 from typing import Protocol
 
+from dsci.errors import DsciError
 from dsci.model.text import clean
 
 _STYLES = {"ok": "\x1b[32m", "failed": "\x1b[31m", "blocked": "\x1b[33m", "dim": "\x1b[2m", "warn": "\x1b[33m"}
@@ -42,6 +44,15 @@ def complain(message: str, hint: str) -> None:
     lines = [line for line in harmless(clean(message)).split("\n") if line.strip()]
     print("dsci: " + "\n".join(lines), file=sys.stderr)
     print(f"  → {harmless(' '.join(clean(hint).split()))}", file=sys.stderr, flush=True)
+
+
+def complain_of(problems: Iterable[DsciError]) -> None:
+    """Say what could not be done, each thing once, and exit as the first of them says; nothing where there is none."""
+    told = {error.message: error for error in problems}
+    for error in told.values():
+        complain(error.message, error.hint or error.next_step)
+    if told:
+        sys.exit(next(iter(told.values())).exit_code)
 
 
 class PlainConsole:

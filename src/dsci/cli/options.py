@@ -17,13 +17,26 @@ if TYPE_CHECKING:
 
 images = click.argument("names", metavar="[IMAGE]...", nargs=-1)
 
-registry = click.option(
+_registry = click.option(
     "--registry",
     "registries",
     metavar="PREFIX",
     multiple=True,
     help="Where images are published, such as ghcr.io/acme; replaces `registries:` of dsci.yaml. May be repeated.",
 )
+_token = click.option(
+    "--registry-token-file",
+    metavar="FILE",
+    expose_value=False,
+    callback=lambda context, _, value: context.ensure_object(dict).update(registry_token_file=value),
+    help="A file that holds the token for the one registry that --registry names; `-` is stdin.",
+)
+
+
+def registry(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where images are published, and a token for it, which no command line holds itself."""
+    return _registry(_token(command))
+
 
 branch = click.option(
     "--branch",

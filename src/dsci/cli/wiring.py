@@ -25,6 +25,7 @@ from dsci.errors import BuilderError, ConfigError, RegistryError
 from dsci.model.event import Event, Trigger
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from dsci.cli.registries import Registries
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from dsci.drivers.keychain import Keychain
     from dsci.drivers.registry import HttpRegistry
     from dsci.drivers.runs import Run
+    from dsci.drivers.tokenvariables import CommandLine
     from dsci.model.caches import Means
     from dsci.model.config import CacheType
     from dsci.model.facts import Request
@@ -65,11 +67,16 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     offline: bool = False
     """Whether neither registries nor the engine are asked."""
     lenient: bool = False
+    token_file: str = ""
+    """Where --registry-token-file says that a registry's token is: a file, or `-` for stdin."""
 
     @classmethod
     def of(cls, context: click.Context, **options: Any) -> Session:
         """The session of a command, from the group's options and its own."""
-        return cls(program=context.obj.get("git"), folder=context.obj["folder"], debug=context.obj["debug"], **options)
+        given = {name: context.obj[name] for name in ("folder", "debug")}
+        return cls(
+            program=context.obj.get("git"), token_file=context.obj.get("registry_token_file") or "", **given, **options
+        )
 
     def __enter__(self) -> Session:
         self._closing = contextlib.ExitStack()
@@ -214,9 +221,10 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         from dsci.drivers.routes import Network
 
         registry = HttpRegistry(
-            keychain=self._keychain,
+            keychain=self.keychain,
             network=Network.from_environment(os.environ),
-            insecure=insecure,
+            # Plain HTTP shows a password to the whole network: that is not for a repository's dsci.yaml to choose.
+            insecure=(*insecure, *os.environ.get("DSCI_INSECURE_REGISTRIES", "").replace(",", " ").split()),
             attempts=1 if self.lenient else 5,
             trace=(lambda text: click.echo(text, err=True)) if self.debug else None,
             waits=self.console.say,
@@ -225,12 +233,30 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         return registry
 
     @cached_property
-    def _keychain(self) -> Keychain:
+    def keychain(self) -> Keychain:
+        """Who we are to registries. Raises ConfigError for a token that cannot be read."""
         from pathlib import Path
 
         from dsci.drivers.keychain import Keychain
 
-        return Keychain.from_environment(os.environ, Path.home())
+        return Keychain.from_environment(os.environ, Path.home(), self._said)
+
+    @cached_property
+    def docker_environment(self) -> Mapping[str, str]:
+        """The environment for programs that look for credentials as the docker command does. Raises ConfigError."""
+        if not self.keychain.beyond_docker:
+            return os.environ
+        from dsci.drivers import lentlogin
+
+        return lentlogin.lend(os.environ, self._said, self.run.scratch)
+
+    @cached_property
+    def _said(self) -> CommandLine:
+        from dsci.drivers.tokenvariables import CommandLine
+        from dsci.model.reference import Repository
+
+        hosts = frozenset(Repository.parse(f"{prefix}/x").registry for prefix in self.registries)
+        return CommandLine(hosts=hosts, token=_token(self.token_file) if self.token_file else "")
 
     @cached_property
     def registry(self) -> Registries:
@@ -246,7 +272,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         """The Docker Engine."""
         from dsci.drivers.engine import DockerEngine
 
-        engine = DockerEngine(os.environ, self.run, self._keychain, warn=self.console.warn)
+        engine = DockerEngine(os.environ, self.run, self.keychain, warn=self.console.warn)
         self._closing.callback(engine.collect, wait=True)
         return engine
 
@@ -308,7 +334,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     def _buildx(self) -> Buildx:
         from dsci.drivers.buildx import Buildx
 
-        return Buildx(os.environ, self.run, warn=self.console.warn)
+        return Buildx(self.docker_environment, self.run, warn=self.console.warn)
 
     @cached_property
     def _forges(self) -> dict[str, Forge | None]:
@@ -364,6 +390,28 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
 
 _PAYLOAD_LIMIT = 32 << 20
+_TOKEN_LIMIT = 64 * 1024
+
+
+def _token(place: str) -> str:
+    """The token in a file, or on stdin for `-`, without the end of its line. Raises ConfigError."""
+    name = "stdin" if place == "-" else place
+    try:
+        if place == "-":
+            content = sys.stdin.buffer.read(_TOKEN_LIMIT + 1)
+        else:
+            with open(place, "rb") as file:
+                content = file.read(_TOKEN_LIMIT + 1)
+        token = content.decode().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"--registry-token-file: cannot read {name}: {error.strerror}", hint="name a file that holds the token"
+        ) from None
+    except UnicodeDecodeError:
+        token = ""
+    if not token or len(token.split()) != 1 or len(content) > _TOKEN_LIMIT:
+        raise ConfigError(f"--registry-token-file: {name} holds no token", hint="one token, and nothing beside it")
+    return token
 
 
 def _payload() -> object:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 
 from dsci.drivers import buildcache
+from dsci.drivers.routes import redacted
 from dsci.errors import BuilderError
 from dsci.ports import BuildFailure, BuildOrder, Progress
 
@@ -92,7 +93,7 @@ class Story:
     def _hide(self, text: str) -> str:
         for value in self._hidden:
             text = text.replace(value, "***")
-        return text
+        return redacted(text)
 
     def note_silence(self) -> None:
         """It is ended now because it says nothing: which step was going on? Its end will be told as any other's."""

@@ -131,7 +131,9 @@ def talking(where: str = "") -> Iterator[None]:
     except DsciError:
         raise
     except APIError as error:
-        said = str(error.explanation or error)
+        from dsci.drivers.routes import redacted
+
+        said = redacted(str(error.explanation or error))
         raise BuilderError(
             f"the Docker Engine answered: {said[:500]}",
             hint=DISK if "no space" in said else "see the engine's log",

@@ -26,8 +26,9 @@ _GIT = ("git", "-c", "core.quotePath=false")
 _OID = re.compile(r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _TIMEOUT = 300.0
 _NETWORK_TIMEOUT = 120
-#: Up to the last @ of the host part: passwords may hold one too.
+#: Up to the last @ of the host part: passwords may hold one too. A query may be a token, and names no repository.
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
+_QUERY = re.compile(r"(?<=://)([^\s?#'\"]+)[?#][^\s'\"]*")
 #: Whole buffers instead of one write a commit. Source: https://git-scm.com/docs/git#Documentation/git.txt-codeGITFLUSHcode
 _BUFFERED = {"GIT_FLUSH": "0"}
 #: What Git sets for its hooks and for `git rebase --exec`. It speaks of another repository, another index or other
@@ -175,7 +176,7 @@ class Program:
         else:
             ended = process.run([*_GIT, *arguments], stdin=stdin, timeout=timeout, **self._how(cwd=cwd, env=env))
         if check and ended.returncode != 0:
-            said = ended.stderr.decode(errors="replace").strip()
+            said = without_credentials(ended.stderr.decode(errors="replace")).strip()
             raise HistoryError(
                 f"git {arguments[0]} failed: {said[-1000:]}",
                 hint=cures.cure(said, self.origin) or "see `git fsck` and `git status`",
@@ -252,8 +253,8 @@ class Program:
 
 
 def without_credentials(text: str) -> str:
-    """Text with no user or password left in any URL of it."""
-    return _CREDENTIALS.sub("", text)
+    """Text with no user, password or query left in any URL of it."""
+    return _QUERY.sub(r"\1", _CREDENTIALS.sub("", text))
 
 
 def checked(oid: str) -> str:

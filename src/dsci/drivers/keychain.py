@@ -2,9 +2,10 @@
 
 `docker login` writes `config.json` (in `$DOCKER_CONFIG`, else `~/.docker`): secrets in `auths`, or the name of a helper
 program in `credHelpers` and `credsStore`. Podman keeps the same shape in `$REGISTRY_AUTH_FILE` and `auth.json`; CI
-systems put it into `$DOCKER_AUTH_CONFIG`. The first of these places that knows a registry wins, and in one place the
-most specific entry does. Nothing is stored here, and neither a secret nor a helper's output ever reaches a message:
-what a registry makes of the credentials is the business of `tokens`.
+systems put it into `$DOCKER_AUTH_CONFIG`. What was given to dsci itself (`tokenvariables`) comes before all of these,
+and what a CI system gives every job after them. The first place that knows a registry wins, and in one place the most
+specific entry does. Nothing is stored here, and neither a secret nor a helper's output ever reaches a message: what a
+registry makes of the credentials is the business of `tokens`.
 
 Sources: https://docs.docker.com/reference/cli/docker/login/#credential-stores,
 https://github.com/docker/docker-credential-helpers#development (the helper protocol),
@@ -16,43 +17,27 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsci.drivers import process
+from dsci.drivers import process, tokenvariables
+from dsci.drivers.credentials import HUB_KEY, Credentials
+from dsci.drivers.tokenvariables import NOTHING_SAID, CommandLine
 from dsci.errors import AuthError, ConfigError
 from dsci.model.reference import DOCKER_HUB, Repository
 
-#: The key under which Docker has kept Docker Hub's credentials since before registries had a version 2.
-HUB_KEY = "https://index.docker.io/v1/"
+#: What is found here, for those who ask.
+__all__ = ("HUB_KEY", "Credentials", "Keychain")
 
 _HELPER_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _OLD_KEY = re.compile(r"\A(?:https?://)?([^/]+)(?:/v[12])?/?\Z")
 _TOKEN_USER = "<token>"
 _NOT_FOUND = b"credentials not found"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """Who we are to a registry; the repr tells the user and the place, never a secret."""
-
-    username: str = ""
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
-    """An OAuth2 refresh token: exchanged for access tokens, never sent to the registry itself."""
-    registry_token: str = field(default="", repr=False)
-    """A bearer token that is used as it is."""
-    source: str = ""
-    """Where this was found, for messages."""
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Every text in here that must never be shown."""
-        return tuple(text for text in (self.password, self.identity_token, self.registry_token) if text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +61,36 @@ class Keychain:
         inline: str | None = None,
         environment: Mapping[str, str] | None = None,
         deadline: float = 10.0,
+        said: CommandLine = NOTHING_SAID,
     ) -> None:
-        """`inline` is the text of $DOCKER_AUTH_CONFIG; `environment` is what helpers see (None: what we see)."""
+        """`inline` is the text of $DOCKER_AUTH_CONFIG; `environment` has tokens, and is what helpers see (None: ours).
+
+        `said` is what the command line says of credentials; `deadline` is a helper's, in seconds.
+        """
         self._files = (config_dir / "config.json", *auth_files)
         self._inline = inline
         self._environment = environment
         self._deadline = deadline
+        self._variables = environment or {}
+        self._said = said
         self._documents: tuple[_Document, ...] | None = None
         self._found: dict[Repository, Credentials | None] = {}
         self._lock = threading.Lock()
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], home: Path) -> Keychain:
-        """The keychain of a user with this environment and home folder."""
+    def from_environment(
+        cls,
+        environment: Mapping[str, str],
+        home: Path,
+        said: CommandLine = NOTHING_SAID,
+    ) -> Keychain:
+        """The keychain of a user with this environment and home folder, and of this command line."""
         config_home = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
         places = [
             Path(environment["REGISTRY_AUTH_FILE"]) if environment.get("REGISTRY_AUTH_FILE") else None,
             Path(environment["XDG_RUNTIME_DIR"], "containers", "auth.json")
             if environment.get("XDG_RUNTIME_DIR")
-            else None,
+            else Path("/run/containers", str(os.getuid()), "auth.json"),
             config_home / "containers" / "auth.json",
         ]
         return cls(
@@ -102,10 +98,11 @@ class Keychain:
             auth_files=[place for place in places if place is not None],
             inline=environment.get("DOCKER_AUTH_CONFIG") or None,
             environment=environment,
+            said=said,
         )
 
     def credentials(self, repository: Repository, *, fresh: bool = False) -> Credentials | None:
-        """What to show this repository's registry, or None for a stranger.
+        """What to show this repository's registry, or None for a stranger; the whole registry's where the path is "".
 
         `fresh` asks files and helpers again: a helper's password (ECR, Google) may have run out meanwhile.
         Raises AuthError when a helper is named but does not answer, ConfigError when a file cannot be understood.
@@ -118,7 +115,18 @@ class Keychain:
                 self._found[repository] = self._look_up(repository)
             return self._found[repository]
 
+    @property
+    def beyond_docker(self) -> bool:
+        """Whether there may be credentials that Docker's own programs do not find by themselves."""
+        elsewhere = self._inline is not None or any(path.is_file() for path in self._files[1:])
+        return elsewhere or tokenvariables.anything(self._variables, self._said)
+
     def _look_up(self, repository: Repository) -> Credentials | None:
+        found = tokenvariables.given(repository.registry, self._variables, self._said)
+        return found or self._kept(repository) or tokenvariables.of_ci(repository, self._variables)
+
+    def _kept(self, repository: Repository) -> Credentials | None:
+        """What a file or a helper has."""
         if self._documents is None:
             self._documents = tuple(self._load())
         host = HUB_KEY if repository.registry == DOCKER_HUB else repository.registry
@@ -189,7 +197,7 @@ class Keychain:
 
 def _keys(repository: Repository) -> tuple[list[str], list[str]]:
     """The keys that may hold this repository's entry: those of its path, longest first, then the registry's."""
-    parts = repository.path.split("/")
+    parts = repository.path.split("/") if repository.path else []
     scoped = [f"{repository.registry}/{'/'.join(parts[:count])}" for count in range(len(parts), 0, -1)]
     if repository.registry == DOCKER_HUB:
         return scoped, [HUB_KEY, "index.docker.io", DOCKER_HUB, "registry-1.docker.io"]

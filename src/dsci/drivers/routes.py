@@ -23,6 +23,7 @@ from dsci.errors import RegistryError
 
 _SHOWN_QUERY = frozenset({"scope", "service", "mount", "from", "digest", "n", "last"})
 UNPRINTABLE = re.compile(r"[^ -~]+")
+_URL = re.compile(r"\bhttps?://[^\s\"'<>\\]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,8 @@ class Routes:
             shown = f" {redact(target)}" if location else ""
             raise RegistryError(
                 f"{redact(url)}: the {what}{shown} {problem}",
-                hint="tell a registry behind a TLS proxy its public URL; name a storage host insecure to trust it",
+                hint="tell a registry behind a TLS proxy its public URL; trust a storage host by naming it in "
+                "DSCI_INSECURE_REGISTRIES",
             )
         return target
 
@@ -126,11 +128,19 @@ def origin(url: str) -> str:
 
 def redact(url: str) -> str:
     """A URL fit for messages: without user, password and any query value that may be a signature."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return f"{url.partition(':')[0]}://…"
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     query = urlencode([(key, text if key in _SHOWN_QUERY else "REDACTED") for key, text in pairs], safe=":/,")
     netloc, path = parts.netloc.rpartition("@")[2], quote(parts.path, safe="/:@%~+,=")
     return UNPRINTABLE.sub("", urlunsplit((parts.scheme, netloc, path, query, "")))[:300]
+
+
+def redacted(text: str) -> str:
+    """What another program says, with every URL in it made fit for messages: a storage host's may be signed."""
+    return _URL.sub(lambda match: redact(match[0]) if "?" in match[0] or "@" in match[0] else match[0], text)
 
 
 @lru_cache(1024)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlencode
 
+from dsci.drivers import tokenvariables
 from dsci.drivers.keychain import Credentials
 from dsci.drivers.pace import Clock
 from dsci.drivers.transport import Body, HttpError, Transport, is_trouble
@@ -271,4 +272,5 @@ def _missing(posed: str, scopes: Scopes) -> Scopes:
 def login(repository: Repository) -> str:
     """What to do about a refusal."""
     name = "" if repository.registry == DOCKER_HUB else f" {repository.registry}"
-    return f"docker login{name}, with an account or token that may use {repository.familiar}"
+    variable = f"DSCI_REGISTRY_TOKEN_{tokenvariables.spelled(repository.registry)}"
+    return f"docker login{name}, with an account or token that may use {repository.familiar}; in CI set {variable}"

@@ -332,7 +332,7 @@ class Transport:
                 )
                 return HttpError(
                     f"{where}: TLS with {host} failed: {why}",
-                    hint=f"add its CA to REQUESTS_CA_BUNDLE, or name {host} insecure if it speaks plain HTTP",
+                    hint=f"add its CA to REQUESTS_CA_BUNDLE; if it speaks plain HTTP: DSCI_INSECURE_REGISTRIES={host}",
                 )
             if isinstance(cause, socket.gaierror):
                 return HttpError(
@@ -344,7 +344,7 @@ class Transport:
         if any_of(Urllib3SSLError):
             return HttpError(
                 f"{where}: TLS with {host} failed",
-                hint=f"add its CA to REQUESTS_CA_BUNDLE, or name {host} insecure if it speaks plain HTTP",
+                hint=f"add its CA to REQUESTS_CA_BUNDLE; if it speaks plain HTTP: DSCI_INSECURE_REGISTRIES={host}",
             )
         if any_of(ConnectionRefusedError):
             with self._lock:

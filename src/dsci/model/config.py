@@ -8,6 +8,7 @@ and folders become images is `family`'s to decide.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from dsci.model.location import Location
 from dsci.model.numbers import calendar
 from dsci.model.oci import OciError, Platform
 from dsci.model.reference import Repository
+from dsci.model.secretname import is_secret
 from dsci.model.tagrule import Flavor
 from dsci.model.variants import VariantSettings
 
@@ -375,12 +377,30 @@ def _check(settings: Settings, location: Location) -> None:
             _at(location, (*path, "repository"), lambda repository=repository: Repository.parse(repository))
         if image.variants is not None:
             variants.expand(image.variants, location, (*path, "variants"))
+            _arguments(image.variants.args, location, (*path, "variants", "args"))
             for n, override in enumerate(image.variants.overrides):
+                _arguments(override.args, location, (*path, "variants", "overrides", str(n), "args"))
                 _platforms(override.platforms or (), location, (*path, "variants", "overrides", str(n), "platforms"))
+        _arguments(image.args, location, (*path, "args"))
         for n, secret in enumerate(image.secrets):
             if (secret.env is None) == (secret.file is None):
                 where = location.at(*path, "secrets", str(n))
                 raise ConfigError(f"{where}: images.{name}.secrets.{n}: give one of env and file")
+
+
+def _arguments(given: Mapping[str, str], location: Location, path: tuple[str, ...]) -> None:
+    """Refuse what must not be an argument: BuildKit writes arguments into the image's history.
+
+    Source: https://docs.docker.com/reference/build-checks/secrets-used-in-arg-or-env/
+    """
+    for name, value in given.items():
+        if is_secret(name, value):
+            raise ConfigError(
+                f"{location.at(*path, name)}: {'.'.join(path)}.{name}: a secret must not be an argument of a build: "
+                "everybody who has the image can read those",
+                hint=f"secrets: [{{id: {name.lower()}, env: {name}}}], and in the Dockerfile "
+                f"RUN --mount=type=secret,id={name.lower()},env={name} …",
+            )
 
 
 def _cache(given: CacheType | CacheSettings | None, location: Location, path: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from dsci.model.secretname import is_secret
 from dsci.ports import FileEntry
 
 #: How much of a suspicious file is looked at, in bytes.
@@ -39,7 +40,6 @@ _SECRET_FILES: tuple[tuple[re.Pattern[str], re.Pattern[bytes] | None], ...] = (
 )
 #: Keys of tests and examples, which the packages that bring them publish themselves.
 _PUBLIC = re.compile(r"/(site-packages|dist-packages|node_modules|usr/share|usr/lib|pkgs)/.*")
-_SECRET_NAME = re.compile(r"(?i)(\A|_)(secret|token|password|passwd|api_?key|access_key|private_key)(_|\Z)")
 
 #: What is left behind, by the folder that it lies in, and how to have none of it.
 _CACHES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -73,7 +73,7 @@ def secrets(files: Iterable[tuple[str, FileEntry]], read: Callable[[str, int], b
 def secret_variables(environment: Mapping[str, str]) -> Iterator[str]:
     """Variables of the image that look like secrets; their values are told nowhere."""
     for name, value in sorted(environment.items()):
-        if value and _SECRET_NAME.search(name):
+        if is_secret(name, value):
             yield f"the variable {name} looks like a secret, and everybody who has the image can read it"
 
 
