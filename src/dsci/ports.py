@@ -83,6 +83,16 @@ class Registry(Protocol):
     def mount(self, source: Repository, blob: Descriptor, repository: Repository) -> bool:
         """Have a blob of another repository of this registry without sending it; False when the registry will not."""
 
+    def attach(self, repository: Repository, content: bytes, tag: str | None = None) -> Descriptor:
+        """Write an artifact's manifest, and have it listed with what it is about.
+
+        Its blobs are there already; it stands by its digest, and under `tag` where there is one. Raises OciError where
+        it is about nothing.
+        """
+
+    def referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...]:
+        """What is attached to an image or an index: each artifact with its type. "Cannot tell" is a RegistryError."""
+
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Every tag of the repository, sorted; empty when the repository does not exist."""
 

@@ -23,7 +23,7 @@ from dsci.model.plan import PlannedRelease
 from dsci.model.reference import Reference, Repository
 from dsci.model.releases import release_tags
 from dsci.model.report import Publication
-from dsci.pipeline.transfer import copy_image
+from dsci.pipeline.transfer import copy_attached, copy_image
 from dsci.ports import Console, Registry
 
 _ANNOTATION = "org.opencontainers.image."
@@ -185,12 +185,16 @@ def _names(family: Family, claim: Released, claims: Sequence[Released]) -> list[
 
 
 def copy(registry: Registry, primary: Repository, repository: Repository, digest: Digest) -> None:
-    """Have an index's content in a repository that is not the primary one, under its unique tag."""
+    """Have an index's content in a repository that is not the primary one, under its unique tag.
+
+    What is attached to it comes along, and before any name that people use.
+    """
     if repository == primary:
         return
     unique = index_tag(digest)
     if registry.resolve(repository.tag(unique)) is None:
         copy_image(registry, primary.at(digest), registry, repository, unique)
+    copy_attached(registry, primary, digest, registry, repository)
 
 
 def _fix(registry: Registry, contents: _Contents, name: _Name) -> bool:
