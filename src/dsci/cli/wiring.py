@@ -268,6 +268,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             console=self.console,
             forge=self.forge,
             nonce=self.run.nonce,
+            place=ci.builder(os.environ),
             # What a fork's own dsci.yaml allows is nothing that anybody here has looked at.
             host=None if self.event.foreign else os.environ,
         )

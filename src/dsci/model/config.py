@@ -238,6 +238,21 @@ class BuilderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """What must be free for a build to begin, on the engine's disk and on dsci's own; `0` looks at no disk."""
 
 
+class AttestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is attached to a release before anybody sees it; nothing, unless it is asked for."""
+
+    provenance: bool = False
+    """Whether a statement says what it was built of, and by whom (SLSA v1)."""
+
+    sbom: tuple[Literal["spdx", "cyclonedx"], ...] = ()
+    """In which forms the packages in each platform's image are listed: SPDX 2.3, CycloneDX 1.6, both or none."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is attached at all."""
+        return self.provenance or bool(self.sbom)
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `dsci.yaml`."""
 
@@ -259,6 +274,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     builder: BuilderSettings = BuilderSettings()
     cache: CacheType | CacheSettings = "none"
     """Where build steps are kept from one machine to the next; `auto` takes what there is."""
+    attest: AttestSettings = AttestSettings()
+    """What is attached to every release: provenance, lists of packages, a signature."""
     gate: Literal["family", "lineage"] = "family"
     """What a failure holds back: every release, or those of the images connected with it."""
     forge: Literal["none", "auto", "github", "gitlab"] = "none"

@@ -44,5 +44,7 @@ class Hands(msgspec.Struct, frozen=True, kw_only=True):
     """The forge of this kind (`auto`, `github`, `gitlab`); None where `auto` finds none that it may write to."""
     nonce: str
     """The part of this run's id that goes into names."""
+    place: str = ""
+    """Whose machines build here, as provenance names them; "" where no CI system says."""
     host: Mapping[str, str] | None = None
     """This machine's environment, for suites that are allowed to reach it; None where nothing is allowed."""

@@ -1,0 +1,173 @@
+"""What is attached to releases before they are claimed, so before any name that people use stands for them.
+
+Each thing is an artifact about the index or about one platform's image, in the primary repository, attached by digest
+and read back (rule 18 of the semantics). Whatever goes wrong here is an error: nothing is claimed then, and no name
+moves. All of it can be repeated; what is attached already is not written again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from dsci import __version__
+from dsci.errors import RegistryError
+from dsci.model import keys, provenance, sbom
+from dsci.model.artifact import Artifact, artifact
+from dsci.model.config import AttestSettings
+from dsci.model.facts import Facts
+from dsci.model.family import Image, TargetId
+from dsci.model.oci import OCI_INDEX, Descriptor, Digest, Index
+from dsci.model.plan import PlannedRelease
+from dsci.model.provenance import Made, Part
+from dsci.model.reference import Repository
+from dsci.model.sbom import Described
+from dsci.pipeline.inventories import Inventories
+from dsci.pipeline.snapshot import Snapshot
+from dsci.pipeline.stock import read_receipt
+from dsci.pipeline.transfer import RegistrySource
+from dsci.pipeline.world import Hands
+from dsci.ports import Registry
+
+#: How many releases are attested at once.
+_AT_ONCE = 8
+#: The annotation that says what an in-toto statement is about. Source: cosign, specs/BUNDLE_SPEC.md
+PREDICATE = "in-toto.io/predicate-type"
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """A release whose index stands."""
+
+    plan: PlannedRelease
+    image: Image
+    index: Index
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """Its index."""
+        return Descriptor.of(OCI_INDEX, self.index.to_bytes())
+
+
+def attest(hands: Hands, now: Snapshot, facts: Facts, releases: Sequence[Release], source: str | None) -> None:
+    """Attach to releases what the settings ask for, and see that it is there. Raises RegistryError."""
+    settings = now.settings.attest
+    if not settings.wanted or not releases:
+        return
+    inventories = Inventories()
+
+    def one(release: Release) -> list[_Attached]:
+        parts = _parts(hands.registry, now, facts, release)
+        wanted = [_provenance(hands, now, release, parts, source)] if settings.provenance else []
+        if settings.sbom:
+            wanted += [each for part in parts for each in _sboms(hands.registry, inventories, release, part, settings)]
+        _attach(hands.registry, wanted)
+        return wanted
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(one, releases))
+    what = ["provenance"] * settings.provenance + ["lists of packages"] * bool(settings.sbom)
+    hands.console.say(f"attached {', '.join(what)} to {len(releases)} image{'s' if len(releases) > 1 else ''}")
+
+
+class _Attached(msgspec.Struct, frozen=True):
+    repository: Repository
+    subject: Digest
+    artifact: Artifact
+
+
+def _attach(registry: Registry, wanted: Iterable[_Attached]) -> None:
+    """Attach these, then look whether they are listed; what another writer lost in between is attached again."""
+    missing = list(wanted)
+    for _ in range(2):
+        for each in missing:
+            for media_type, content in each.artifact.blobs:
+                registry.push_blob(each.repository, content, media_type)
+            registry.attach(each.repository, each.artifact.manifest)
+        missing = [each for each in missing if not _listed(registry, each)]
+        if not missing:
+            return
+    raise RegistryError(
+        f"{missing[0].repository} does not list what was attached to {missing[0].subject}",
+        hint="other releases may write the same list: run dsci release again",
+        temporary=True,
+    )
+
+
+def _listed(registry: Registry, each: _Attached) -> bool:
+    digest = Digest.of(each.artifact.manifest)
+    found = registry.referrers(each.repository, each.subject)
+    return any(item.digest == digest for item in found)
+
+
+def _provenance(hands: Hands, now: Snapshot, release: Release, parts: Sequence[Part], source: str | None) -> _Attached:
+    image, index = release.image, release.descriptor
+    args = {name for target in image.targets for name in now.family.nodes[target].recipe.args}
+    made = Made(
+        image=image.name,
+        version=release.plan.version,
+        git_tag=release.plan.claim or release.plan.git_tag,
+        repository=image.repository,
+        index=index,
+        parts=tuple(parts),
+        source=source,
+        commit=release.plan.commit,
+        dockerfile=image.dockerfile,
+        context=image.context,
+        stage=image.stage,
+        args={name: image.args[name] for name in sorted(args) if name in image.args},
+        secrets=[secret.id for secret in image.secrets],
+        reproducible=image.reproducible,
+        builder=hands.place or provenance.LOCAL,
+        dsci=__version__,
+    )
+    return _attached(
+        image.repository, index, provenance.MEDIA_TYPE, provenance.statement(made), provenance.PREDICATE_TYPE
+    )
+
+
+def _sboms(
+    registry: Registry, inventories: Inventories, release: Release, part: Part, settings: AttestSettings
+) -> Iterator[_Attached]:
+    """The lists of packages of one platform, read from its layers in the primary registry."""
+    repository, digest = release.image.repository, part.manifest.digest
+    described = Described(
+        repository=repository,
+        digest=digest,
+        platform=part.platform,
+        inventory=inventories.of(RegistrySource(registry, repository, digest)),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(part.receipt.epoch)),
+        dsci=__version__,
+    )
+    for form in dict.fromkeys(settings.sbom):
+        content = sbom.document(form, described)
+        yield _attached(repository, part.manifest, sbom.MEDIA_TYPES[form], content, sbom.PREDICATE_TYPES[form])
+
+
+def _attached(repository: Repository, subject: Descriptor, kind: str, content: bytes, predicate_type: str) -> _Attached:
+    made = artifact(subject, kind, content, annotations={PREDICATE: predicate_type})
+    return _Attached(repository, subject.digest, made)
+
+
+def _parts(registry: Registry, now: Snapshot, facts: Facts, release: Release) -> tuple[Part, ...]:
+    """Each platform's image and the receipt that says what it was built of. Raises RegistryError where one is gone."""
+    return tuple(_part(registry, now, facts, release, target) for target in release.image.targets)
+
+
+def _part(registry: Registry, now: Snapshot, facts: Facts, release: Release, target: TargetId) -> Part:
+    repository, key = release.image.repository, facts.keys[target]
+    manifest = release.index.select(target.platform)
+    assert manifest is not None and key is not None
+    for suites in (facts.suites[target], keys.NO_SUITES):
+        receipt = read_receipt(registry, repository, key, suites)
+        if receipt is not None and receipt.image == str(manifest.digest):
+            needs = now.family.nodes[target].needs
+            parents = {str(need): now.family.images[need.image].repository for need in needs}
+            return Part(platform=target.platform, manifest=manifest, receipt=receipt, parents=parents)
+    raise RegistryError(
+        f"{repository} has no receipt of {target} at {manifest.digest}: what it was built of is not known",
+        hint="a clean-up may have removed it: run dsci release again, which builds what is missing",
+        temporary=True,
+    )

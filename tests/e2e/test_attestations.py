@@ -1,0 +1,123 @@
+"""What is attached to releases: there before they are claimed, right, and the same for everybody."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.e2e.conftest import Project, released
+from tests.faultyproxy import FaultyProxy
+from tests.realregistry import RealRegistry
+
+pytestmark = pytest.mark.engine
+
+PREDICATE = "in-toto.io/predicate-type"
+SLSA = "https://slsa.dev/provenance/v1"
+
+
+def referrers(project: Project, name: str, digest: str) -> list[dict[str, Any]]:
+    """What the list says that clients keep in a registry that keeps none."""
+    assert project.registry is not None
+    tag = digest.replace(":", "-")
+    repository = f"{project.prefix}/{name}"
+    if project.registry.digest(repository, tag) is None:
+        return []
+    return project.registry.manifest(repository, tag)["manifests"]
+
+
+def content(registry: RealRegistry, repository: str, digest: str) -> Any:
+    """The one layer of an artifact."""
+    layer = registry.manifest(repository, digest)["layers"][0]
+    return json.loads(registry.content(repository, layer["digest"]))
+
+
+def test_provenance_stands_before_the_claim_and_a_rerun_writes_nothing(tiny: Project) -> None:
+    registry = tiny.registry
+    assert registry is not None
+    tiny.push("feat: say what it is made of", {"dsci.yaml": "attest:\n  provenance: true\n"})
+    commit = tiny.git("rev-parse", "HEAD")
+    ended = tiny.release()
+    assert set(released(ended)) == {"base", "ml"}
+    assert "attached provenance to 2 images" in ended.stderr
+    for name in ("base", "ml"):
+        repository = f"{tiny.prefix}/{name}"
+        digest = tiny.digest(name, "latest")
+        assert digest is not None
+        (listed,) = referrers(tiny, name, digest)
+        assert listed["annotations"] == {PREDICATE: SLSA}
+        statement = content(registry, repository, listed["digest"])
+        children = [item["digest"] for item in registry.manifest(repository, digest)["manifests"]]
+        assert [f"sha256:{item['digest']['sha256']}" for item in statement["subject"]] == [digest, *children]
+        definition = statement["predicate"]["buildDefinition"]
+        assert definition["resolvedDependencies"][0]["digest"] == {"gitCommit": commit}
+        uris = " ".join(item["uri"] for item in definition["resolvedDependencies"][1:])
+        assert ("pkg:docker/debian@bookworm-slim" in uris) == (name == "base")
+        assert (f"/{tiny.prefix}/base?digest=" in uris) == (name == "ml")
+    before = registry.writes()
+    tiny.release()
+    assert registry.writes() == before
+
+
+@pytest.mark.parametrize("status", [403, pytest.param(429, marks=pytest.mark.slow)])
+def test_a_release_that_cannot_be_attested_is_not_claimed(tiny: Project, status: int) -> None:
+    """The list of what is attached cannot be written, or not now (F34): no name moves, and the next run does it all."""
+    registry = tiny.registry
+    assert registry is not None
+    tiny.push("feat: attested", {"dsci.yaml": "attest:\n  provenance: true\n"})
+    proxy = FaultyProxy("127.0.0.1", registry.address)
+    with proxy.serving():
+        proxy.fail("PUT", "/manifests/sha256-", status)
+        behind = replace(tiny, registry=None)
+        where = ("--registry", f"{proxy.host}/{tiny.prefix}")
+        behind.dsci("release", "--json", *where, code=5)
+        assert proxy.faults
+        assert tiny.tags() == set()
+        assert tiny.images("base") == tiny.images("ml") == set()
+        proxy.fail("PUT", "nothing", 500)
+        ended = behind.dsci("release", "--json", *where)
+    assert set(released(ended)) == {"base", "ml"}
+    for name in ("base", "ml"):
+        digest = tiny.digest(name, "latest")
+        assert digest is not None
+        assert [item["annotations"] for item in referrers(tiny, name, digest)] == [{PREDICATE: SLSA}]
+
+
+def test_the_list_of_packages_is_what_the_image_says_itself(tiny: Project) -> None:
+    """dpkg is asked in a container what dsci has read from layers; what a later layer removes is not listed."""
+    registry = tiny.registry
+    assert registry is not None
+    site = "/opt/venv/lib/python3.12/site-packages"
+    dockerfile = f"FROM debian:bookworm-slim\nCOPY site {site}\nRUN rm -r {site}/two-2.dist-info\nCOPY note /etc/note\n"
+    files = {"dsci.yaml": "attest:\n  sbom: [spdx, cyclonedx]\n", "images/base/Dockerfile": dockerfile}
+    for name, version in (("one", 1), ("two", 2)):
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nLicense: MIT\n"
+        files[f"images/base/site/{name}-{version}.dist-info/METADATA"] = metadata
+    tiny.push("feat: list what is in it", files)
+    ended = tiny.release()
+    assert "attached lists of packages to 2 images" in ended.stderr
+    asked = subprocess.run(
+        ["docker", "run", "--rm", "debian:bookworm-slim", "dpkg-query", "-W", "-f", "${Package}=${Version}\n"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    installed = set(asked.stdout.split())
+    assert len(installed) > 50
+    lists = {}
+    for name in ("base", "ml"):
+        index = registry.manifest(f"{tiny.prefix}/{name}", "latest")
+        manifest = index["manifests"][0]["digest"]
+        found = {item["artifactType"]: item["digest"] for item in referrers(tiny, name, manifest)}
+        assert set(found) == {"application/spdx+json", "application/vnd.cyclonedx+json"}
+        spdx = content(registry, f"{tiny.prefix}/{name}", found["application/spdx+json"])
+        lists[name] = {f"{item['name']}={item['versionInfo']}" for item in spdx["packages"][1:]}
+        cyclonedx = content(registry, f"{tiny.prefix}/{name}", found["application/vnd.cyclonedx+json"])
+        libraries = [item for item in cyclonedx["components"] if item["type"] == "library"]
+        assert {f"{item['name']}={item['version']}" for item in libraries} == lists[name]
+        when = int(tiny.git("log", "-1", "--format=%ct"))
+        assert spdx["creationInfo"]["created"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
+    assert lists["base"] == lists["ml"] == installed | {"one=1"}
