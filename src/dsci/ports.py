@@ -115,6 +115,19 @@ class Registry(Protocol):
         """
 
 
+class Signer(Protocol):
+    """Signs images and statements about them: by digest, so nobody can move what is signed meanwhile."""
+
+    def check(self, repositories: Sequence[Repository]) -> None:
+        """Prove, before any work, that it can sign there. Raises ConfigError."""
+
+    def sign(self, repository: Repository, digest: Digest) -> None:
+        """Have an image signed, unless it is, and prove it. Raises RegistryError."""
+
+    def attest(self, repository: Repository, digest: Digest, predicate_type: str, predicate: bytes) -> None:
+        """Have a statement about an image signed and attached, unless it is, and prove it. Raises RegistryError."""
+
+
 # ----------------------------------------------------------------------------------------------------------- builder
 
 

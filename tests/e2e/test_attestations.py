@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,3 +123,47 @@ def test_the_list_of_packages_is_what_the_image_says_itself(tiny: Project) -> No
         when = int(tiny.git("log", "-1", "--format=%ct"))
         assert spdx["creationInfo"]["created"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
     assert lists["base"] == lists["ml"] == installed | {"one=1"}
+
+
+@pytest.mark.slow
+def test_a_signed_release_in_two_registries_is_verified_by_cosign(tiny: Project, tmp_path: Path) -> None:
+    """Signature and signed statements stand for index and platforms, and go along to the other registry."""
+    registry, password = tiny.registry, "CANARY-of-the-key"
+    assert registry is not None
+    subprocess.run(
+        ["cosign", "generate-key-pair", "--output-key-prefix", "release"],
+        cwd=tmp_path,
+        env={**os.environ, "COSIGN_PASSWORD": password},
+        check=True,
+        capture_output=True,
+    )
+    tiny.push("feat: signed", {"dsci.yaml": "attest: {provenance: true, sbom: [spdx], sign: auto}\n"})
+    elsewhere = ("--registry", f"{registry.address}/{tiny.prefix}-elsewhere")
+    # Without a key it is said before anything is built.
+    ended = tiny.dsci("release", "--json", *elsewhere, code=2)
+    assert "there is no key" in ended.stderr
+    tiny.environment |= {"COSIGN_KEY": str(tmp_path / "release.key"), "COSIGN_PASSWORD": "wrong"}
+    assert "does not open" in tiny.dsci("release", "--json", *elsewhere, code=2).stderr
+    assert tiny.tags() == set() and registry.tags(f"{tiny.prefix}/ml", public=False) == set()
+
+    tiny.environment["COSIGN_PASSWORD"] = password
+    ended = tiny.dsci("release", "--json", *elsewhere)
+    assert "attached provenance, lists of packages, a signature to 2 images" in ended.stderr
+    assert password not in ended.stderr + ended.stdout
+    for prefix in (tiny.prefix, f"{tiny.prefix}-elsewhere"):
+        repository = f"{prefix}/ml"
+        digest = registry.digest(repository, "latest")
+        platform = registry.manifest(repository, "latest")["manifests"][0]["digest"]
+        at = f"{registry.address}/{repository}@"
+        key = ("--key", str(tmp_path / "release.pub"), "--insecure-ignore-tlog")
+        for command in (
+            ("verify", *key, f"{at}{digest}"),
+            ("verify-attestation", *key, "--type", "slsaprovenance1", f"{at}{digest}"),
+            ("verify-attestation", *key, "--type", "spdxjson", f"{at}{platform}"),
+        ):
+            verified = subprocess.run(["cosign", *command], capture_output=True, text=True, check=False)
+            assert verified.returncode == 0, verified.stderr
+        assert subprocess.run(["cosign", "verify", *key, f"{at}{platform}"], capture_output=True).returncode != 0
+    before = registry.writes()
+    tiny.dsci("release", "--json", *elsewhere)
+    assert registry.writes() == before

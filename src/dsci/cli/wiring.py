@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dsci.drivers.registry import HttpRegistry
     from dsci.drivers.runs import Run
     from dsci.model.caches import Means
-    from dsci.model.config import CacheType
+    from dsci.model.config import AttestSettings, CacheType
     from dsci.model.facts import Request
     from dsci.model.oci import Digest, Platform
     from dsci.model.plan import Plan
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from dsci.pipeline.remote import Remote
     from dsci.pipeline.snapshot import Source
     from dsci.pipeline.world import Hands, World
-    from dsci.ports import Console, Forge
+    from dsci.ports import Console, Forge, Signer
 
 
 class Session(msgspec.Struct, kw_only=True, dict=True):
@@ -269,9 +269,15 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             forge=self.forge,
             nonce=self.run.nonce,
             place=ci.builder(os.environ),
+            signer=self._signer,
             # What a fork's own dsci.yaml allows is nothing that anybody here has looked at.
             host=None if self.event.foreign else os.environ,
         )
+
+    def _signer(self, settings: AttestSettings) -> Signer:
+        from dsci.drivers.cosign import Cosign
+
+        return Cosign(settings, os.environ, root=self.git.head().root, scratch=self.run.scratch)
 
     def forge(self, kind: str) -> Forge | None:
         """The forge where release pages are. Raises ConfigError and AuthError where one is named and cannot be had."""

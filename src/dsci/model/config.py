@@ -247,10 +247,20 @@ class AttestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     sbom: tuple[Literal["spdx", "cyclonedx"], ...] = ()
     """In which forms the packages in each platform's image are listed: SPDX 2.3, CycloneDX 1.6, both or none."""
 
+    sign: Literal["none", "key", "keyless", "auto"] = "none"
+    """Whether cosign signs the index and all of the above: with a key, or with the CI system's token; `auto` takes the
+    key that is named, else the token."""
+    key: str | None = None
+    """The private key: a file (from the repository's root, not in Git) or a KMS address; `COSIGN_KEY` by default."""
+    password_file: str | None = None
+    """A file whose first line is the key's password; `COSIGN_PASSWORD` by default."""
+    transparency: bool = False
+    """Whether signatures with a key are entered in the public log; those without one always are."""
+
     @property
     def wanted(self) -> bool:
         """Whether anything is attached at all."""
-        return self.provenance or bool(self.sbom)
+        return self.provenance or bool(self.sbom) or self.sign != "none"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

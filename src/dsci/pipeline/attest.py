@@ -30,7 +30,7 @@ from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.stock import read_receipt
 from dsci.pipeline.transfer import RegistrySource
 from dsci.pipeline.world import Hands
-from dsci.ports import Registry
+from dsci.ports import Registry, Signer
 
 #: How many releases are attested at once.
 _AT_ONCE = 8
@@ -56,26 +56,45 @@ def attest(hands: Hands, now: Snapshot, facts: Facts, releases: Sequence[Release
     settings = now.settings.attest
     if not settings.wanted or not releases:
         return
-    inventories = Inventories()
+    inventories, signer = Inventories(), _signer(hands, settings)
 
-    def one(release: Release) -> list[_Attached]:
+    def one(release: Release) -> None:
         parts = _parts(hands.registry, now, facts, release)
         wanted = [_provenance(hands, now, release, parts, source)] if settings.provenance else []
         if settings.sbom:
             wanted += [each for part in parts for each in _sboms(hands.registry, inventories, release, part, settings)]
         _attach(hands.registry, wanted)
-        return wanted
+        if signer is not None:
+            repository = release.image.repository
+            signer.sign(repository, release.descriptor.digest)
+            for each in wanted:
+                signer.attest(repository, each.subject, each.predicate_type, each.predicate)
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(one, releases))
     what = ["provenance"] * settings.provenance + ["lists of packages"] * bool(settings.sbom)
+    what += ["a signature"] * (signer is not None)
     hands.console.say(f"attached {', '.join(what)} to {len(releases)} image{'s' if len(releases) > 1 else ''}")
 
 
-class _Attached(msgspec.Struct, frozen=True):
+def check(hands: Hands, settings: AttestSettings, repositories: Sequence[Repository]) -> None:
+    """Prove, before any work, that what is to be signed can be. Raises ConfigError."""
+    signer = _signer(hands, settings)
+    if signer is not None:
+        signer.check(repositories)
+
+
+def _signer(hands: Hands, settings: AttestSettings) -> Signer | None:
+    return hands.signer(settings) if hands.signer is not None and settings.sign != "none" else None
+
+
+class _Attached(msgspec.Struct, frozen=True, kw_only=True):
     repository: Repository
     subject: Digest
     artifact: Artifact
+    predicate_type: str
+    predicate: bytes
+    """What is signed as a statement about the subject."""
 
 
 def _attach(registry: Registry, wanted: Iterable[_Attached]) -> None:
@@ -123,8 +142,14 @@ def _provenance(hands: Hands, now: Snapshot, release: Release, parts: Sequence[P
         builder=hands.place or provenance.LOCAL,
         dsci=__version__,
     )
+    content = provenance.statement(made)
     return _attached(
-        image.repository, index, provenance.MEDIA_TYPE, provenance.statement(made), provenance.PREDICATE_TYPE
+        repository=image.repository,
+        subject=index,
+        kind=provenance.MEDIA_TYPE,
+        content=content,
+        predicate_type=provenance.PREDICATE_TYPE,
+        predicate=provenance.predicate(content),
     )
 
 
@@ -143,12 +168,32 @@ def _sboms(
     )
     for form in dict.fromkeys(settings.sbom):
         content = sbom.document(form, described)
-        yield _attached(repository, part.manifest, sbom.MEDIA_TYPES[form], content, sbom.PREDICATE_TYPES[form])
+        yield _attached(
+            repository=repository,
+            subject=part.manifest,
+            kind=sbom.MEDIA_TYPES[form],
+            content=content,
+            predicate_type=sbom.PREDICATE_TYPES[form],
+            predicate=content,
+        )
 
 
-def _attached(repository: Repository, subject: Descriptor, kind: str, content: bytes, predicate_type: str) -> _Attached:
-    made = artifact(subject, kind, content, annotations={PREDICATE: predicate_type})
-    return _Attached(repository, subject.digest, made)
+def _attached(
+    *,
+    repository: Repository,
+    subject: Descriptor,
+    kind: str,
+    content: bytes,
+    predicate_type: str,
+    predicate: bytes,
+) -> _Attached:
+    return _Attached(
+        repository=repository,
+        subject=subject.digest,
+        artifact=artifact(subject, kind, content, annotations={PREDICATE: predicate_type}),
+        predicate_type=predicate_type,
+        predicate=predicate,
+    )
 
 
 def _parts(registry: Registry, now: Snapshot, facts: Facts, release: Release) -> tuple[Part, ...]:

@@ -22,7 +22,7 @@ from dsci.model.plan import Plan, PlannedRef, PlannedRelease
 from dsci.model.reference import Repository
 from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
 from dsci.model.text import clean
-from dsci.pipeline import follow, pages, publish, standing, whole
+from dsci.pipeline import attest, follow, pages, publish, standing, whole
 from dsci.pipeline import observe as observing
 from dsci.pipeline.claim import claims_of, common_base, push, recorded, refreshed, source_of, synchronise
 from dsci.pipeline.run import Work
@@ -233,6 +233,9 @@ def _preflight(world: World, hands: Hands, now: Snapshot, plan: Plan) -> None:
         check.result()
     if plan.releases and now.settings.forge != "none":
         hands.forge(now.settings.forge)
+    if wanted:
+        named = {name for item in wanted for name in item.members}
+        attest.check(hands, now.settings.attest, [now.family.images[name].repository for name in sorted(named)])
 
 
 def _held(now: Snapshot, work: Work) -> frozenset[str]:

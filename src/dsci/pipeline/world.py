@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from dsci.model.config import AttestSettings
 from dsci.model.oci import Digest, Platform
 from dsci.model.reference import Reference
 from dsci.pipeline.remote import Remote
 from dsci.pipeline.snapshot import Source
-from dsci.ports import Builder, Console, Engine, Forge, Handed, HostSide, KnownBuilders, Machine, Registry
+from dsci.ports import Builder, Console, Engine, Forge, Handed, HostSide, KnownBuilders, Machine, Registry, Signer
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,5 +47,7 @@ class Hands(msgspec.Struct, frozen=True, kw_only=True):
     """The part of this run's id that goes into names."""
     place: str = ""
     """Whose machines build here, as provenance names them; "" where no CI system says."""
+    signer: Callable[[AttestSettings], Signer] | None = None
+    """Who signs, as the settings say; None where nobody can."""
     host: Mapping[str, str] | None = None
     """This machine's environment, for suites that are allowed to reach it; None where nothing is allowed."""
