@@ -63,8 +63,31 @@ def test_provenance_stands_before_the_claim_and_a_rerun_writes_nothing(tiny: Pro
     tiny.release()
     assert registry.writes() == before
 
+    # What it is, is shown without a pull, and one of the things printed; what is not of this release is told.
+    printed = tiny.dsci("attest", "ml", "--provenance").json
+    assert printed == content(registry, f"{tiny.prefix}/ml", listed["digest"])
+    forged = json.loads(json.dumps(statement).replace(commit, "12" * 20)) | {"forged": True}
+    layer = json.dumps(forged).encode()
+    manifest = registry.manifest(f"{tiny.prefix}/ml", listed["digest"])
+    blob = registry.put_blob(f"{tiny.prefix}/ml", layer)
+    manifest["layers"] = [{"mediaType": manifest["layers"][0]["mediaType"], "digest": blob, "size": len(layer)}]
+    fake = registry.put(f"{tiny.prefix}/ml", "fake", manifest)
+    size = len(json.dumps(manifest))
+    index = registry.manifest(f"{tiny.prefix}/ml", digest.replace(":", "-"))
+    index["manifests"].insert(0, {**listed, "digest": fake, "size": size})
+    registry.put(f"{tiny.prefix}/ml", digest.replace(":", "-"), index)
+    shown = tiny.dsci("attest", "ml:latest", "--json").json
+    assert {item["digest"]: item["note"] for item in shown["attached"] if item["kind"] == "provenance"} == {
+        listed["digest"]: "",
+        fake: "it names the commit 121212121212",
+    }
+    assert tiny.dsci("attest", "ml", "--provenance").json == printed
+    assert "not of this release" in tiny.dsci("attest", "ml").stdout
+    assert "no sbom spdx" in tiny.dsci("attest", "ml", "--sbom", "spdx", code=2).stderr
 
-@pytest.mark.parametrize("status", [403, pytest.param(429, marks=pytest.mark.slow)])
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [403, 429])
 def test_a_release_that_cannot_be_attested_is_not_claimed(tiny: Project, status: int) -> None:
     """The list of what is attached cannot be written, or not now (F34): no name moves, and the next run does it all."""
     registry = tiny.registry
@@ -121,6 +144,7 @@ def test_the_list_of_packages_is_what_the_image_says_itself(tiny: Project) -> No
         libraries = [item for item in cyclonedx["components"] if item["type"] == "library"]
         assert {f"{item['name']}={item['version']}" for item in libraries} == lists[name]
         when = int(tiny.git("log", "-1", "--format=%ct"))
+        assert tiny.dsci("attest", name, "--sbom", "spdx").json == spdx
         assert spdx["creationInfo"]["created"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
     assert lists["base"] == lists["ml"] == installed | {"one=1"}
 

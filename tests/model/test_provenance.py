@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from packageurl import PackageURL
 
 from dsci.model.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
-from dsci.model.provenance import BUILD_TYPE, LOCAL, Made, Part, looks_secret, predicate, statement
+from dsci.model.provenance import BUILD_TYPE, LOCAL, Made, Part, disagreement, looks_secret, predicate, statement
 from dsci.model.purl import image_purl, purl
 from dsci.model.receipt import BaseUsed, Receipt
 from dsci.model.reference import Reference, Repository
@@ -148,3 +148,15 @@ def test_what_does_not(name: str, value: str) -> None:
 def test_package_urls_are_read_back_by_the_reference_library(written: str, parts: tuple[object, ...]) -> None:
     found = PackageURL.from_string(written)
     assert (found.type, found.namespace, found.name, found.version, found.qualifiers) == parts
+
+
+def test_a_statement_is_held_against_the_release_and_its_commit() -> None:
+    text, index, commit = statement(MADE), MADE.index.digest, MADE.commit
+    assert disagreement(text, index, commit) == ""
+    assert disagreement(text, Digest.of(b"another"), commit) == "it is about another image"
+    assert disagreement(text, index, "34" * 20) == "it names the commit 121212121212"
+    value = json.loads(text)
+    value["predicate"]["buildDefinition"]["resolvedDependencies"] = []
+    assert disagreement(json.dumps(value).encode(), index, commit) == "it names no commit"
+    for junk in (b"junk", b"[]", b"{}", b'{"subject":[1]}', b"[" * 100_000):
+        assert disagreement(junk, index, commit) == "it cannot be read"

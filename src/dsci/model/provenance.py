@@ -23,6 +23,9 @@ from dsci.model.reference import Reference, Repository
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+#: The annotation of an artifact that says what kind of statement it is.
+#: Source: https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md
+PREDICATE = "in-toto.io/predicate-type"
 #: The media type of an in-toto statement that nobody has signed.
 MEDIA_TYPE = "application/vnd.in-toto+json"
 BUILD_TYPE = "urn:dsci:release:v1"
@@ -118,6 +121,22 @@ def predicate(statement: bytes) -> bytes:
     """A statement's predicate alone, for programs that make the statement themselves."""
     value: dict[str, Any] = msgspec.json.decode(statement)
     return canonical_json(value["predicate"])
+
+
+def disagreement(statement: bytes, index: Digest, commit: str) -> str:
+    """Why a statement is not about this release of this commit, or "". Anybody who may push could have attached it."""
+    try:
+        value: dict[str, Any] = msgspec.json.decode(statement)
+        subjects = [item["digest"].get(index.algorithm) for item in value["subject"]]
+        sources = value["predicate"]["buildDefinition"]["resolvedDependencies"]
+        commits = [item["digest"]["gitCommit"] for item in sources if "gitCommit" in item.get("digest", ())]
+    except (msgspec.DecodeError, RecursionError, KeyError, TypeError, AttributeError):
+        return "it cannot be read"
+    if index.hex not in subjects:
+        return "it is about another image"
+    if not commits:
+        return "it names no commit"
+    return "" if commits == [commit] else f"it names the commit {str(commits[0])[:12]}"
 
 
 def looks_secret(name: str, value: str) -> bool:

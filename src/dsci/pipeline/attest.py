@@ -34,8 +34,6 @@ from dsci.ports import Registry, Signer
 
 #: How many releases are attested at once.
 _AT_ONCE = 8
-#: The annotation that says what an in-toto statement is about. Source: cosign, specs/BUNDLE_SPEC.md
-PREDICATE = "in-toto.io/predicate-type"
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +188,7 @@ def _attached(
     return _Attached(
         repository=repository,
         subject=subject.digest,
-        artifact=artifact(subject, kind, content, annotations={PREDICATE: predicate_type}),
+        artifact=artifact(subject, kind, content, annotations={provenance.PREDICATE: predicate_type}),
         predicate_type=predicate_type,
         predicate=predicate,
     )
