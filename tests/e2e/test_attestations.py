@@ -191,3 +191,24 @@ def test_a_signed_release_in_two_registries_is_verified_by_cosign(tiny: Project,
     before = registry.writes()
     tiny.dsci("release", "--json", *elsewhere)
     assert registry.writes() == before
+
+
+@pytest.mark.slow
+def test_a_promoted_prerelease_has_its_own_provenance(tiny: Project) -> None:
+    registry = tiny.registry
+    assert registry is not None
+    tiny.push("feat: a channel", {"dsci.yaml": "versioning: {prereleases: {next: rc}}\nattest: {provenance: true}\n"})
+    tiny.git("switch", "--quiet", "--create", "next")
+    tiny.git("push", "--quiet", "origin", "next")
+    candidate = released(tiny.release())["ml"]
+    assert "rc" in candidate
+    stable = tiny.dsci("promote", "ml", candidate, "--json").json["version"]
+    digest = tiny.digest("ml", stable)
+    assert digest is not None and digest != tiny.digest("ml", candidate)
+    (listed,) = referrers(tiny, "ml", digest)
+    statement = content(registry, f"{tiny.prefix}/ml", listed["digest"])
+    parameters = statement["predicate"]["buildDefinition"]["externalParameters"]
+    assert parameters["version"] == stable and parameters["source"]["digest"]["gitCommit"] == tiny.git(
+        "rev-parse", "HEAD"
+    )
+    assert tiny.dsci("attest", f"ml:{stable}", "--provenance").json == statement

@@ -8,20 +8,18 @@ moves. All of it can be repeated; what is attached already is not written again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from dsci import __version__
-from dsci.errors import RegistryError
+from dsci.errors import ConfigError, RegistryError
 from dsci.model import keys, provenance, sbom
 from dsci.model.artifact import Artifact, artifact
 from dsci.model.config import AttestSettings
-from dsci.model.facts import Facts
 from dsci.model.family import Image, TargetId
 from dsci.model.oci import OCI_INDEX, Descriptor, Digest, Index
-from dsci.model.plan import PlannedRelease
 from dsci.model.provenance import Made, Part
 from dsci.model.reference import Repository
 from dsci.model.sbom import Described
@@ -36,11 +34,25 @@ from dsci.ports import Registry, Signer
 _AT_ONCE = 8
 
 
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
+    """What releases were made of: a commit, and the keys of its targets."""
+
+    at: Snapshot
+    keys: Mapping[TargetId, str | None]
+    suites: Mapping[TargetId, str]
+    """The hash of what the suites of each target run."""
+    source: str | None
+    """The address of the source code."""
+
+
 class Release(msgspec.Struct, frozen=True, kw_only=True):
     """A release whose index stands."""
 
-    plan: PlannedRelease
     image: Image
+    version: str
+    git_tag: str
+    """The tag that is to claim it."""
+    commit: str
     index: Index
 
     @property
@@ -49,16 +61,15 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
         return Descriptor.of(OCI_INDEX, self.index.to_bytes())
 
 
-def attest(hands: Hands, now: Snapshot, facts: Facts, releases: Sequence[Release], source: str | None) -> None:
+def attest(hands: Hands, settings: AttestSettings, basis: Basis, releases: Sequence[Release]) -> None:
     """Attach to releases what the settings ask for, and see that it is there. Raises RegistryError."""
-    settings = now.settings.attest
     if not settings.wanted or not releases:
         return
     inventories, signer = Inventories(), _signer(hands, settings)
 
     def one(release: Release) -> None:
-        parts = _parts(hands.registry, now, facts, release)
-        wanted = [_provenance(hands, now, release, parts, source)] if settings.provenance else []
+        parts = tuple(_part(hands.registry, basis, release, target) for target in release.image.targets)
+        wanted = [_provenance(hands, basis, release, parts)] if settings.provenance else []
         if settings.sbom:
             wanted += [each for part in parts for each in _sboms(hands.registry, inventories, release, part, settings)]
         _attach(hands.registry, wanted)
@@ -83,7 +94,11 @@ def check(hands: Hands, settings: AttestSettings, repositories: Sequence[Reposit
 
 
 def _signer(hands: Hands, settings: AttestSettings) -> Signer | None:
-    return hands.signer(settings) if hands.signer is not None and settings.sign != "none" else None
+    if settings.sign == "none":
+        return None
+    if hands.signer is None:
+        raise ConfigError(f"`sign: {settings.sign}`, and nobody here can sign", hint="take it out of `attest:`")
+    return hands.signer(settings)
 
 
 class _Attached(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,28 +134,29 @@ def _listed(registry: Registry, each: _Attached) -> bool:
     return any(item.digest == digest for item in found)
 
 
-def _provenance(hands: Hands, now: Snapshot, release: Release, parts: Sequence[Part], source: str | None) -> _Attached:
+def _provenance(hands: Hands, basis: Basis, release: Release, parts: Sequence[Part]) -> _Attached:
     image, index = release.image, release.descriptor
-    args = {name for target in image.targets for name in now.family.nodes[target].recipe.args}
-    made = Made(
-        image=image.name,
-        version=release.plan.version,
-        git_tag=release.plan.claim or release.plan.git_tag,
-        repository=image.repository,
-        index=index,
-        parts=tuple(parts),
-        source=source,
-        commit=release.plan.commit,
-        dockerfile=image.dockerfile,
-        context=image.context,
-        stage=image.stage,
-        args={name: image.args[name] for name in sorted(args) if name in image.args},
-        secrets=[secret.id for secret in image.secrets],
-        reproducible=image.reproducible,
-        builder=hands.place or provenance.LOCAL,
-        dsci=__version__,
+    args = {name for target in image.targets for name in basis.at.family.nodes[target].recipe.args}
+    content = provenance.statement(
+        Made(
+            image=image.name,
+            version=release.version,
+            git_tag=release.git_tag,
+            repository=image.repository,
+            index=index,
+            parts=tuple(parts),
+            source=basis.source,
+            commit=release.commit,
+            dockerfile=image.dockerfile,
+            context=image.context,
+            stage=image.stage,
+            args={name: image.args[name] for name in sorted(args) if name in image.args},
+            secrets=[secret.id for secret in image.secrets],
+            reproducible=image.reproducible,
+            builder=hands.place or provenance.LOCAL,
+            dsci=__version__,
+        )
     )
-    content = provenance.statement(made)
     return _attached(
         repository=image.repository,
         subject=index,
@@ -194,20 +210,16 @@ def _attached(
     )
 
 
-def _parts(registry: Registry, now: Snapshot, facts: Facts, release: Release) -> tuple[Part, ...]:
-    """Each platform's image and the receipt that says what it was built of. Raises RegistryError where one is gone."""
-    return tuple(_part(registry, now, facts, release, target) for target in release.image.targets)
-
-
-def _part(registry: Registry, now: Snapshot, facts: Facts, release: Release, target: TargetId) -> Part:
-    repository, key = release.image.repository, facts.keys[target]
+def _part(registry: Registry, basis: Basis, release: Release, target: TargetId) -> Part:
+    """A platform's image and the receipt that says what it was built of. Raises RegistryError where one is gone."""
+    repository, key = release.image.repository, basis.keys[target]
     manifest = release.index.select(target.platform)
     assert manifest is not None and key is not None
-    for suites in (facts.suites[target], keys.NO_SUITES):
+    for suites in (basis.suites[target], keys.NO_SUITES):
         receipt = read_receipt(registry, repository, key, suites)
         if receipt is not None and receipt.image == str(manifest.digest):
-            needs = now.family.nodes[target].needs
-            parents = {str(need): now.family.images[need.image].repository for need in needs}
+            needs = basis.at.family.nodes[target].needs
+            parents = {str(need): basis.at.family.images[need.image].repository for need in needs}
             return Part(platform=target.platform, manifest=manifest, receipt=receipt, parents=parents)
     raise RegistryError(
         f"{repository} has no receipt of {target} at {manifest.digest}: what it was built of is not known",

@@ -19,7 +19,7 @@ from dsci.model.links import Links
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Plan, PlannedRelease
 from dsci.pipeline import marks, publish, remote
-from dsci.pipeline.attest import Release, attest
+from dsci.pipeline.attest import Basis, Release, attest
 from dsci.pipeline.order import base_of
 from dsci.pipeline.run import Work
 from dsci.pipeline.snapshot import Snapshot, snapshot
@@ -122,8 +122,10 @@ def claims_of(
     source = source_of(world)
     releases = [
         Release(
-            plan=item,
             image=image,
+            version=item.version,
+            git_tag=item.claim or item.git_tag,
+            commit=item.commit,
             index=publish.release_index(
                 image, item, work.images, when=facts.when, source=source, base=common_base(shop, image, work)
             ),
@@ -132,7 +134,8 @@ def claims_of(
         for image in (now.family.images[name] for name in item.members)
     ]
     standing = publish.stand_all(hands.registry, [(each.image, each.index) for each in releases])
-    attest(hands, now, facts, releases, source)
+    basis = Basis(at=now, keys=facts.keys, suites=facts.suites, source=source)
+    attest(hands, now.settings.attest, basis, releases)
     made: list[Released] = []
     told = {release.tag: notes.message(release) for release in notes.planned(plan.releases)}
     for item in ready:
