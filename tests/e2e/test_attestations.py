@@ -212,3 +212,19 @@ def test_a_promoted_prerelease_has_its_own_provenance(tiny: Project) -> None:
         "rev-parse", "HEAD"
     )
     assert tiny.dsci("attest", f"ml:{stable}", "--provenance").json == statement
+
+
+@pytest.mark.slow
+def test_on_this_machine_alone(tiny: Project) -> None:
+    """The embedded registry lists what is attached, too; it cannot be signed there, and that is said first."""
+    alone = replace(tiny, registry=None)
+    alone.push("feat: attested", {"dsci.yaml": "attest: {provenance: true, sbom: [cyclonedx]}\n"})
+    alone.release()
+    shown = alone.dsci("attest", "ml", "--json").json
+    assert [item["kind"] for item in shown["attached"]].count("provenance") == 1
+    assert {item["kind"] for item in shown["attached"] if item["platform"]} >= {"receipt", "sbom cyclonedx"}
+    statement = alone.dsci("attest", "ml", "--provenance").json
+    assert statement["subject"][0]["digest"]["sha256"] == shown["digest"].removeprefix("sha256:")
+    assert alone.dsci("attest", "ml", "--sbom", "cyclonedx").json["bomFormat"] == "CycloneDX"
+    alone.push("fix: signed", {"dsci.yaml": "attest: {sign: keyless}\n", "images/ml/model.txt": "v2\n"})
+    assert "on this machine alone" in alone.dsci("release", code=2).stderr
