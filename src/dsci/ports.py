@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dsci.model.builders import Builder as BuilderAbout
     from dsci.model.caches import Cache
     from dsci.model.room import Room
+    from dsci.model.scan import Scanned
 
 # ---------------------------------------------------------------------------------------------------------- registry
 
@@ -113,6 +114,16 @@ class Registry(Protocol):
 
         What a push at the same time may count on is let alone, and goes another time.
         """
+
+
+class Scanner(Protocol):
+    """Looks for known vulnerabilities in an image."""
+
+    def check(self) -> None:
+        """Raises ConfigError where it cannot look at all."""
+
+    def scan(self, source: ImageSource) -> Scanned:
+        """What is known of an image, or why that could not be told. Raises RegistryError where it cannot be read."""
 
 
 class Signer(Protocol):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dsci.drivers.registry import HttpRegistry
     from dsci.drivers.runs import Run
     from dsci.model.caches import Means
-    from dsci.model.config import AttestSettings, CacheType
+    from dsci.model.config import AttestSettings, CacheType, ScanSettings
     from dsci.model.facts import Request
     from dsci.model.oci import Digest, Platform
     from dsci.model.plan import Plan
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from dsci.pipeline.remote import Remote
     from dsci.pipeline.snapshot import Source
     from dsci.pipeline.world import Hands, World
-    from dsci.ports import Console, Forge, Signer
+    from dsci.ports import Console, Forge, Scanner, Signer
 
 
 class Session(msgspec.Struct, kw_only=True, dict=True):
@@ -269,10 +269,16 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             forge=self.forge,
             nonce=self.run.nonce,
             place=ci.builder(os.environ),
+            scanner=self._scanner,
             signer=self._signer,
             # What a fork's own dsci.yaml allows is nothing that anybody here has looked at.
             host=None if self.event.foreign else os.environ,
         )
+
+    def _scanner(self, settings: ScanSettings) -> Scanner:
+        from dsci.drivers.scanner import Scanner
+
+        return Scanner(settings, os.environ, root=self.git.head().root, scratch=self.run.scratch)
 
     def _signer(self, settings: AttestSettings) -> Signer:
         from dsci.drivers.cosign import Cosign

@@ -238,6 +238,20 @@ class BuilderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """What must be free for a build to begin, on the engine's disk and on dsci's own; `0` looks at no disk."""
 
 
+class ScanSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whether images are scanned for known vulnerabilities before they are released, and what holds them back."""
+
+    policy: Literal["off", "warn", "fail"] = "off"
+    tool: Literal["auto", "trivy", "grype"] = "auto"
+    """What scans; `auto` takes what is on PATH, trivy first."""
+    severity: Literal["low", "medium", "high", "critical"] = "high"
+    """The least that counts."""
+    unfixed: bool = False
+    """Whether vulnerabilities count that no version of the package has fixed."""
+    unknown: Literal["warn", "fail"] = "warn"
+    """What it is under `policy: fail` that nobody could tell: no scanner, no database, nothing it knows."""
+
+
 class AttestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is attached to a release before anybody sees it; nothing, unless it is asked for."""
 
@@ -284,6 +298,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     builder: BuilderSettings = BuilderSettings()
     cache: CacheType | CacheSettings = "none"
     """Where build steps are kept from one machine to the next; `auto` takes what there is."""
+    scan: ScanSettings = ScanSettings()
+    """Whether images are scanned before they are released."""
     attest: AttestSettings = AttestSettings()
     """What is attached to every release: provenance, lists of packages, a signature."""
     gate: Literal["family", "lineage"] = "family"

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from dsci import __version__
-from dsci.errors import ConfigError, RegistryError
+from dsci.errors import RegistryError
 from dsci.model import keys, provenance, sbom
 from dsci.model.artifact import Artifact, artifact
 from dsci.model.config import AttestSettings
@@ -94,11 +94,7 @@ def check(hands: Hands, settings: AttestSettings, repositories: Sequence[Reposit
 
 
 def _signer(hands: Hands, settings: AttestSettings) -> Signer | None:
-    if settings.sign == "none":
-        return None
-    if hands.signer is None:
-        raise ConfigError(f"`sign: {settings.sign}`, and nobody here can sign", hint="take it out of `attest:`")
-    return hands.signer(settings)
+    return hands.signer(settings) if settings.sign != "none" else None
 
 
 class _Attached(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,8 @@ from dsci.pipeline import attest, follow, pages, publish, standing, whole
 from dsci.pipeline import observe as observing
 from dsci.pipeline.claim import claims_of, common_base, push, recorded, refreshed, source_of, synchronise
 from dsci.pipeline.run import Work
+from dsci.pipeline.scans import check as check_scanner
+from dsci.pipeline.scans import scans
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.work import How, all_work, prepare, work_on, workshop
 from dsci.pipeline.world import Hands, World
@@ -160,6 +162,7 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
         _converge(hands, now, pending, facts.claims, tally)
     shop = shop or prepare(world, hands, now, facts, plan, how=how)
     work = work_on(world, hands, shop, facts, plan, how=how)
+    work.outcomes += scans(hands, now.settings.scan, now.family, wanted, work)
     tally.outcomes += work.outcomes
     tally.suites += work.suites
     tally.errors += work.errors
@@ -234,6 +237,7 @@ def _preflight(world: World, hands: Hands, now: Snapshot, plan: Plan) -> None:
     if plan.releases and now.settings.forge != "none":
         hands.forge(now.settings.forge)
     if wanted:
+        check_scanner(hands, now.settings.scan)
         named = {name for item in wanted for name in item.members}
         attest.check(hands, now.settings.attest, [now.family.images[name].repository for name in sorted(named)])
 
