@@ -134,7 +134,11 @@ def test_r() -> None:
     assert found.purl(None) == "pkg:cran/data.table@1.15.0"
     (other,) = inventory.r(DESCRIPTION + "biocViews: Infrastructure\n")
     assert other.purl(None) == "pkg:generic/bioconductor/data.table@1.15.0"
-    assert not list(inventory.r(DESCRIPTION.replace("Built:", "Was:")))
+    sources = DESCRIPTION.replace("Built:", "Was:")
+    assert not list(inventory.r(sources))
+    assert [each.name for each in inventory.r(sources.replace("MPL-2.0", "Part of R 4"))] == ["data.table"], (
+        "R's own translations"
+    )
 
 
 def test_systems() -> None:

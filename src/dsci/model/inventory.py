@@ -234,7 +234,7 @@ def conda(text: str) -> Iterator[Package]:
 def r(text: str) -> Iterator[Package]:
     """The package of an R library's DESCRIPTION file; one of sources that were never installed is none."""
     fields = _headers(text)
-    if "Built" in fields:
+    if "Built" in fields or fields.get("License", "").startswith("Part of R "):
         yield from _package(
             "bioconductor" if "biocViews" in fields else "cran",
             fields.get("Package", ""),
