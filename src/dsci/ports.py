@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dsci.model.builders import Builder as BuilderAbout
     from dsci.model.caches import Cache
     from dsci.model.room import Room
+    from dsci.model.sbom import Form
     from dsci.model.scan import Scanned
 
 # ---------------------------------------------------------------------------------------------------------- registry
@@ -114,6 +115,16 @@ class Registry(Protocol):
 
         What a push at the same time may count on is let alone, and goes another time.
         """
+
+
+class Lister(Protocol):
+    """A program that lists the packages in images."""
+
+    def check(self) -> None:
+        """Raises ConfigError where there is none."""
+
+    def packages(self, source: ImageSource, form: Form, name: str) -> bytes:
+        """The list of an image's packages, under this name. Raises RegistryError."""
 
 
 class Scanner(Protocol):

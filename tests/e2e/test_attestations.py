@@ -228,3 +228,15 @@ def test_on_this_machine_alone(tiny: Project) -> None:
     assert alone.dsci("attest", "ml", "--sbom", "cyclonedx").json["bomFormat"] == "CycloneDX"
     alone.push("fix: signed", {"dsci.yaml": "attest: {sign: keyless}\n", "images/ml/model.txt": "v2\n"})
     assert "on this machine alone" in alone.dsci("release", code=2).stderr
+
+
+@pytest.mark.slow
+def test_syft_lists_packages_where_it_is_asked_to(tiny: Project) -> None:
+    tiny.push("feat: listed", {"dsci.yaml": "attest: {sbom: [spdx], sbom_by: syft}\n"})
+    tiny.release()
+    found = tiny.dsci("attest", "ml", "--sbom", "spdx").json
+    assert any(creator.startswith("Tool: syft-") for creator in found["creationInfo"]["creators"])
+    assert {"adduser", "libc6"} <= {item["name"] for item in found["packages"]}
+    when = int(tiny.git("log", "-1", "--format=%ct"))
+    assert found["creationInfo"]["created"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
+    assert str(tiny.state) not in json.dumps(found)

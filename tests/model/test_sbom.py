@@ -13,9 +13,9 @@ from spdx_tools.spdx.parser.parse_anything import parse_file
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from dsci.model.inventory import Inventory, Package, System
-from dsci.model.oci import Digest, Platform
+from dsci.model.oci import Digest, OciError, Platform
 from dsci.model.reference import Repository
-from dsci.model.sbom import Described, Form, document
+from dsci.model.sbom import Described, Form, document, settled
 
 PACKAGES = (
     Package(kind="cran", name="data.table", version="1.15.0", license="MPL-2.0 | file LICENSE", paths=("/r",)),
@@ -81,3 +81,15 @@ def test_what_was_not_read_is_said() -> None:
     value = json.loads(document("cyclonedx", PARTIAL))
     assert value["metadata"]["properties"] == [{"name": "dsci:unread", "value": "/var/lib/rpm/rpmdb.sqlite"}]
     assert value["compositions"][0]["aggregate"] == "incomplete"
+
+
+@pytest.mark.parametrize("form", ["spdx", "cyclonedx"])
+def test_another_programs_document_is_settled(form: Form) -> None:
+    theirs = json.loads(document(form, IMAGE))
+    for text in ("2001-01-01T00:00:00Z", "2002-02-02T00:00:00Z"):
+        theirs["creationInfo" if form == "spdx" else "metadata"]["created" if form == "spdx" else "timestamp"] = text
+        theirs["documentNamespace" if form == "spdx" else "serialNumber"] = text
+        assert settled(form, json.dumps(theirs).encode(), IMAGE.created) == document(form, IMAGE)
+    for junk in (b"", b"[]", b"{}", b'{"metadata": 1, "creationInfo": 1}'):
+        with pytest.raises(OciError, match="no list of packages"):
+            settled(form, junk, IMAGE.created)

@@ -255,6 +255,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         """Whom effects are had through."""
         from dsci.drivers.hostside import HostSide
         from dsci.drivers.machine import ThisMachine
+        from dsci.drivers.syft import Syft
         from dsci.pipeline.world import Hands
 
         return Hands(
@@ -269,6 +270,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             forge=self.forge,
             nonce=self.run.nonce,
             place=ci.builder(os.environ),
+            lister=Syft(os.environ, self.run.scratch),
             scanner=self._scanner,
             signer=self._signer,
             # What a fork's own dsci.yaml allows is nothing that anybody here has looked at.

@@ -10,31 +10,20 @@ https://github.com/anchore/grype#supported-sources (oci-dir)
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Literal
 
-from dsci.drivers import process
-from dsci.drivers.verify import chunks, verified
+from dsci.drivers import outside, process
 from dsci.errors import ConfigError, DsciError
 from dsci.model import scan
 from dsci.model.config import ScanSettings
-from dsci.model.oci import Descriptor, Index, Manifest
 from dsci.model.scan import Scanned
 from dsci.ports import ImageSource
 
 _TIMEOUT = 1800.0
 _SAID = 400
-#: What of this machine's environment a scanner sees.
-_SEEN = re.compile(
-    r"(?i)\A(PATH|HOME|LANG|TMPDIR|XDG_CACHE_HOME|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY|(TRIVY|GRYPE|SYFT)_\w+)\Z"
-)
-#: … and what of that it does not, since it is for registries.
-_UNSEEN = re.compile(r"(?i)PASSWORD|USERNAME|TOKEN|AUTH")
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 class Scanner:
@@ -49,9 +38,7 @@ class Scanner:
         self._wanted = " or ".join(names)
         there = (name for name in names if shutil.which(name, path=environment.get("PATH")))
         self._tool: Literal["trivy", "grype"] | None = next(there, None)
-        self._environment = {
-            name: text for name, text in environment.items() if _SEEN.match(name) and not _UNSEEN.search(name)
-        }
+        self._environment = environment
 
     def check(self) -> None:
         """Raises ConfigError where there is no scanner at all."""
@@ -65,20 +52,15 @@ class Scanner:
         """What is known of an image. Raises RegistryError where the image cannot be read."""
         if self._tool is None:
             return Scanned(tool=self._wanted, problem=f"{self._wanted} is not on PATH")
-        folder = Path(mkdtemp(dir=self._scratch, prefix="scan-"))
-        try:
-            layout = folder / "image"
-            _lay(source, layout)
-            return self._run(self._tool, layout, folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with outside.laid_out(source, self._scratch) as layout:
+            return self._run(self._tool, layout)
 
-    def _run(self, tool: Literal["trivy", "grype"], layout: Path, folder: Path) -> Scanned:
+    def _run(self, tool: Literal["trivy", "grype"], layout: Path) -> Scanned:
         argv = {
             "trivy": ["trivy", "image", "--format=json", "--scanners=vuln", "--exit-code=0", f"--input={layout}"],
             "grype": ["grype", f"oci-dir:{layout}", "--output=json"],
         }[tool]
-        seen = {**self._environment, "DOCKER_CONFIG": str(folder)}
+        seen = outside.seen(self._environment, layout)
         try:
             ended = process.run([*argv, "--quiet"], timeout=_TIMEOUT, env=seen, cwd=self._root, kind=DsciError)
         except DsciError as error:
@@ -89,20 +71,3 @@ class Scanner:
             said = lines[-1][:_SAID] if lines else "it says nothing"
             return Scanned(tool=tool, problem=f"{tool} ended with {ended.returncode}: {said}")
         return found
-
-
-def _lay(source: ImageSource, folder: Path) -> None:
-    """Write an image as an OCI layout. Source: image-spec, image-layout.md"""
-    manifest = Manifest.from_bytes(source.manifest)
-    place = folder / "blobs"
-    for blob in {item.digest: item for item in (manifest.config, *manifest.layers)}.values():
-        path = place / blob.digest.algorithm / blob.digest.hex
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with source.open(blob) as stream, path.open("wb") as file:
-            for piece in verified(chunks(stream), blob, "the image"):
-                file.write(piece)
-    own = source.descriptor
-    (place / own.digest.algorithm / own.digest.hex).write_bytes(source.manifest)
-    named = Descriptor(media_type=own.media_type, digest=own.digest, size=own.size)
-    (folder / "index.json").write_bytes(Index(manifests=(named,)).to_bytes())
-    (folder / "oci-layout").write_bytes(_LAYOUT)

@@ -261,6 +261,8 @@ class AttestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     sbom: tuple[Literal["spdx", "cyclonedx"], ...] = ()
     """In which forms the packages in each platform's image are listed: SPDX 2.3, CycloneDX 1.6, both or none."""
 
+    sbom_by: Literal["dsci", "syft"] = "dsci"
+    """Who lists them: syft knows more kinds (rpm, npm, Go …), and has to be on PATH."""
     sign: Literal["none", "key", "keyless", "auto"] = "none"
     """Whether cosign signs the index and all of the above: with a key, or with the CI system's token; `auto` takes the
     key that is named, else the token."""

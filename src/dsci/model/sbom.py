@@ -16,7 +16,7 @@ import msgspec
 
 from dsci.model.hashing import sha256
 from dsci.model.inventory import Inventory, Package, System
-from dsci.model.oci import Digest, Platform, canonical_json
+from dsci.model.oci import Digest, OciError, Platform, canonical_json
 from dsci.model.purl import purl
 from dsci.model.reference import Repository
 
@@ -52,6 +52,21 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
 def document(form: Form, described: Described) -> bytes:
     """The bill of materials in this form."""
     return canonical_json(_spdx(described) if form == "spdx" else _cyclonedx(described))
+
+
+def settled(form: Form, document: bytes, created: str) -> bytes:
+    """Another program's document with the time of the image's commit, and an id that is made of its content.
+
+    Raises OciError for what is no such document.
+    """
+    try:
+        value = msgspec.json.decode(document, type=dict[str, Any])
+        where, id = ("creationInfo", "documentNamespace") if form == "spdx" else ("metadata", "serialNumber")
+        value[where]["created" if form == "spdx" else "timestamp"] = created
+        value[id] = ""
+        return canonical_json(value | {id: _urn(value)})
+    except (msgspec.DecodeError, RecursionError, KeyError, TypeError, UnicodeEncodeError):
+        raise OciError(f"that is no list of packages in the form {form}") from None
 
 
 def _spdx(described: Described) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def attest(hands: Hands, settings: AttestSettings, basis: Basis, releases: Seque
         parts = tuple(_part(hands.registry, basis, release, target) for target in release.image.targets)
         wanted = [_provenance(hands, basis, release, parts)] if settings.provenance else []
         if settings.sbom:
-            wanted += [each for part in parts for each in _sboms(hands.registry, inventories, release, part, settings)]
+            wanted += [each for part in parts for each in _sboms(hands, inventories, release, part, settings)]
         _attach(hands.registry, wanted)
         if signer is not None:
             repository = release.image.repository
@@ -87,7 +87,9 @@ def attest(hands: Hands, settings: AttestSettings, basis: Basis, releases: Seque
 
 
 def check(hands: Hands, settings: AttestSettings, repositories: Sequence[Repository]) -> None:
-    """Prove, before any work, that what is to be signed can be. Raises ConfigError."""
+    """Prove, before any work, that what is to be listed and signed can be. Raises ConfigError."""
+    if settings.sbom and settings.sbom_by == "syft":
+        hands.lister.check()
     signer = _signer(hands, settings)
     if signer is not None:
         signer.check(repositories)
@@ -164,20 +166,25 @@ def _provenance(hands: Hands, basis: Basis, release: Release, parts: Sequence[Pa
 
 
 def _sboms(
-    registry: Registry, inventories: Inventories, release: Release, part: Part, settings: AttestSettings
+    hands: Hands, inventories: Inventories, release: Release, part: Part, settings: AttestSettings
 ) -> Iterator[_Attached]:
     """The lists of packages of one platform, read from its layers in the primary registry."""
     repository, digest = release.image.repository, part.manifest.digest
-    described = Described(
-        repository=repository,
-        digest=digest,
-        platform=part.platform,
-        inventory=inventories.of(RegistrySource(registry, repository, digest)),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(part.receipt.epoch)),
-        dsci=__version__,
-    )
+    source = RegistrySource(hands.registry, repository, digest)
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(part.receipt.epoch))
     for form in dict.fromkeys(settings.sbom):
-        content = sbom.document(form, described)
+        if settings.sbom_by == "syft":
+            content = sbom.settled(form, hands.lister.packages(source, form, str(repository)), created)
+        else:
+            described = Described(
+                repository=repository,
+                digest=digest,
+                platform=part.platform,
+                inventory=inventories.of(source),
+                created=created,
+                dsci=__version__,
+            )
+            content = sbom.document(form, described)
         yield _attached(
             repository=repository,
             subject=part.manifest,

@@ -19,6 +19,7 @@ from dsci.ports import (
     Handed,
     HostSide,
     KnownBuilders,
+    Lister,
     Machine,
     Registry,
     Scanner,
@@ -55,6 +56,8 @@ class Hands(msgspec.Struct, frozen=True, kw_only=True):
     console: Console
     forge: Callable[[str], Forge | None]
     """The forge of this kind (`auto`, `github`, `gitlab`); None where `auto` finds none that it may write to."""
+    lister: Lister
+    """Who lists packages where dsci does not do so itself."""
     scanner: Callable[[ScanSettings], Scanner]
     """Who scans images, as the settings say."""
     signer: Callable[[AttestSettings], Signer]
