@@ -98,7 +98,7 @@ class RealRegistry:
         return len(re.findall(r'"(?:PUT|POST|PATCH|DELETE) /v2/', self._log.read_text(errors="replace")))
 
     def tags(self, repository: str, *, public: bool = True) -> set[str]:
-        """The tags of a repository; those that dsci keeps for itself only if asked for."""
+        """The tags of a repository; those that dsci keeps for itself, and lists of referrers, only if asked for."""
         try:
             with _OPENER.open(f"http://{self.address}/v2/{repository}/tags/list", timeout=10) as answer:
                 tags = set(json.load(answer)["tags"] or ())
@@ -106,7 +106,7 @@ class RealRegistry:
             if error.code == 404:
                 return set()
             raise
-        return {tag for tag in tags if not (public and tag.startswith("dsci-"))}
+        return {tag for tag in tags if not (public and tag.startswith(("dsci-", "sha256-")))}
 
     def manifest(self, repository: str, reference: str) -> dict:
         """A manifest or an index."""

@@ -21,7 +21,7 @@ mkdir -p "$DEV" "$LOG" "$RUN"
 
 BASE_SUITE=bookworm                # what the examples' debian:bookworm-slim is made of when no hub answers
 ENGINE_SUITE=trixie                # the oldest Debian whose packages hold an engine with BuildKit and buildx
-PACKAGES=(docker.io docker-cli docker-buildx docker-compose docker-registry iptables mmdebstrap)
+PACKAGES=(docker.io docker-cli docker-buildx docker-compose docker-registry iptables mmdebstrap cosign)
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
@@ -200,7 +200,7 @@ buildx_works() { at_least "$("$1" buildx version 2>/dev/null | grep -oE '[0-9]+\
 engine_installed() {
   [ -x /usr/bin/docker ] && [ -x /usr/sbin/dockerd ] && buildx_works /usr/bin/docker &&
     at_least "$(/usr/sbin/dockerd --version | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1)" 24.0.0 &&
-    have docker-registry && have mmdebstrap && have iptables
+    have docker-registry && have mmdebstrap && have iptables && have cosign
 }
 
 # A lone docker client may stand earlier on PATH than the one that came with this engine.

@@ -42,6 +42,19 @@ def event(environment: Mapping[str, str], *, now: int = 0, payload: object = Non
     return Event(now=now)
 
 
+def builder(environment: Mapping[str, str]) -> str:
+    """An address that stands for the CI system's machines that build here; "" where there is no such system.
+
+    It is the same for every run and every such machine. Sources: `RUNNER_ENVIRONMENT` (GitHub), `CI_PROJECT_URL`.
+    """
+    if environment.get("GITHUB_ACTIONS") == "true":
+        server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
+        return f"{server}/actions/runner/{environment.get('RUNNER_ENVIRONMENT') or 'self-hosted'}"
+    if environment.get("GITLAB_CI") == "true" and (project := environment.get("CI_PROJECT_URL")):
+        return f"{project}/-/runners"
+    return ""
+
+
 def _github(environment: Mapping[str, str], now: int) -> Event:
     reference = environment.get("GITHUB_REF", "")
     pull = _PULL.match(reference)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dsci.model.builders import Builder as BuilderAbout
     from dsci.model.caches import Cache
     from dsci.model.room import Room
+    from dsci.model.sbom import Form
+    from dsci.model.scan import Scanned
 
 # ---------------------------------------------------------------------------------------------------------- registry
 
@@ -83,6 +85,16 @@ class Registry(Protocol):
     def mount(self, source: Repository, blob: Descriptor, repository: Repository) -> bool:
         """Have a blob of another repository of this registry without sending it; False when the registry will not."""
 
+    def attach(self, repository: Repository, content: bytes, tag: str | None = None) -> Descriptor:
+        """Write an artifact's manifest, and have it listed with what it is about.
+
+        Its blobs are there already; it stands by its digest, and under `tag` where there is one. Raises OciError where
+        it is about nothing.
+        """
+
+    def referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...]:
+        """What is attached to an image or an index: each artifact with its type. "Cannot tell" is a RegistryError."""
+
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Every tag of the repository, sorted; empty when the repository does not exist."""
 
@@ -103,6 +115,39 @@ class Registry(Protocol):
 
         What a push at the same time may count on is let alone, and goes another time.
         """
+
+
+class Lister(Protocol):
+    """A program that lists the packages in images."""
+
+    def check(self) -> None:
+        """Raises ConfigError where there is none."""
+
+    def packages(self, source: ImageSource, form: Form, name: str) -> bytes:
+        """The list of an image's packages, under this name. Raises RegistryError."""
+
+
+class Scanner(Protocol):
+    """Looks for known vulnerabilities in an image."""
+
+    def check(self) -> None:
+        """Raises ConfigError where it cannot look at all."""
+
+    def scan(self, source: ImageSource) -> Scanned:
+        """What is known of an image, or why that could not be told. Raises RegistryError where it cannot be read."""
+
+
+class Signer(Protocol):
+    """Signs images and statements about them: by digest, so nobody can move what is signed meanwhile."""
+
+    def check(self, repositories: Sequence[Repository]) -> None:
+        """Prove, before any work, that it can sign there. Raises ConfigError."""
+
+    def sign(self, repository: Repository, digest: Digest) -> None:
+        """Have an image signed, unless it is, and prove it. Raises RegistryError."""
+
+    def attest(self, repository: Repository, digest: Digest, predicate_type: str, predicate: bytes) -> None:
+        """Have a statement about an image signed and attached, unless it is, and prove it. Raises RegistryError."""
 
 
 # ----------------------------------------------------------------------------------------------------------- builder

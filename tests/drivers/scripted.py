@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from dsci.model.oci import Digest
+from dsci.model.oci import OCI_INDEX, Digest
 
 
 class FastClock:
@@ -84,13 +84,14 @@ class Rule:
 class ScriptedRegistry:
     """Start with `with`; `host` is its name. `tokens` makes it ask for bearer tokens, `basic` for user and password."""
 
-    def __init__(self, *, tokens: bool = False, basic: str = "", realm: str = "") -> None:
+    def __init__(self, *, tokens: bool = False, basic: str = "", realm: str = "", referrers: bool = False) -> None:
         self.rules: list[Rule] = []
         self.seen: list[Seen] = []
         self.blobs: dict[tuple[str, str], bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.uploads = self.issued = 0
         self.tokens, self.basic, self.realm = tokens, basic, realm
+        self.lists_referrers = referrers
         self.valid: dict[str, set[str]] = {}
         self.denied: set[str] = set()
         self.lock = threading.Lock()
@@ -146,7 +147,7 @@ class ScriptedRegistry:
         if seen.path == "/v2/":
             return Answer(200)
         match = re.fullmatch(
-            r"/v2/(.+)/(blobs|manifests|tags)/(.+)", seen.path.replace("/blobs/uploads/", "/blobs/uploads:")
+            r"/v2/(.+)/(blobs|manifests|tags|referrers)/(.+)", seen.path.replace("/blobs/uploads/", "/blobs/uploads:")
         )
         if not match:
             return error(404, "NAME_UNKNOWN")
@@ -182,7 +183,9 @@ class ScriptedRegistry:
         if seen.method == "PUT":
             digest = str(Digest.of(seen.body))
             self.manifests[name, rest] = self.manifests[name, digest] = (seen.headers["Content-Type"], seen.body)
-            return Answer(201, {"Docker-Content-Digest": digest})
+            subject = json.loads(seen.body).get("subject") if self.lists_referrers else None
+            told = {"OCI-Subject": subject["digest"]} if subject else {}
+            return Answer(201, {"Docker-Content-Digest": digest, **told})
         if (name, rest) not in self.manifests:
             return error(404, "MANIFEST_UNKNOWN")
         if seen.method == "DELETE":
@@ -195,6 +198,21 @@ class ScriptedRegistry:
             return Answer(202)
         kind, content = self.manifests[name, rest]
         return Answer(200, {"Content-Type": kind, "Docker-Content-Digest": str(Digest.of(content))}, content)
+
+    def act_referrers(self, seen: Seen, name: str, rest: str) -> Answer:
+        if not self.lists_referrers:
+            return Answer(404, {"Content-Type": "text/plain"}, b"404 page not found\n")
+        found = []
+        for (repository, digest), (kind, content) in sorted(self.manifests.items()):
+            value = json.loads(content)
+            if repository == name and ":" in digest and (value.get("subject") or {}).get("digest") == rest:
+                about = {key: value[key] for key in ("artifactType", "annotations") if key in value}
+                found.append({"mediaType": kind, "digest": digest, "size": len(content), **about})
+        after = int(seen.query.get("after", ["0"])[0])
+        more = after + 2 < len(found)
+        link = {"Link": f'</v2/{name}/referrers/{rest}?after={after + 2}>; rel="next"'} if more else {}
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found[after : after + 2]}
+        return Answer(200, {"Content-Type": OCI_INDEX, **link}, json.dumps(index).encode())
 
     def act_tags(self, seen: Seen, name: str, rest: str) -> Answer:
         tags = sorted(tag for repository, tag in self.manifests if repository == name and ":" not in tag)
@@ -216,7 +234,7 @@ class ScriptedRegistry:
         if not self.tokens:
             return None
         held = self.valid.get(seen.authorization.removeprefix("Bearer "))
-        match = re.match(r"/v2/(.+)/(?:blobs|manifests|tags)/", seen.path)
+        match = re.match(r"/v2/(.+)/(?:blobs|manifests|tags|referrers)/", seen.path)
         need = {f"repository:{match[1]}:{action(seen)}"} if match else set()
         if "mount" in seen.query:
             need.add(f"repository:{seen.query['from'][0]}:pull")

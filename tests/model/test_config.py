@@ -287,3 +287,9 @@ def test_what_moved_dependencies_are_worth() -> None:
     assert rules == PinRules(packages={"jupyter*": "strict"}, added=Bump.NONE, removed=Bump.PATCH)
     with pytest.raises(ConfigError, match=r"dsci.yaml:1: versioning.content.packages.a: .*did you mean 'semver'"):
         config.parse("versioning: {content: {packages: {a: semvr}}}")
+
+
+@pytest.mark.parametrize("text", ["provenance: true", "sbom: [spdx]", "sign: auto"])
+def test_something_is_attached_where_anything_is_asked_for(text: str) -> None:
+    assert config.parse(f"attest: {{{text}}}\n")[0].attest.wanted
+    assert not config.parse("{}\n")[0].attest.wanted

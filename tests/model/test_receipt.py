@@ -13,8 +13,9 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from sampling import examples
 
+from dsci.model.artifact import EMPTY
 from dsci.model.oci import OCI_EMPTY, OCI_MANIFEST, Descriptor, Digest, OciError, Platform, canonical_json
-from dsci.model.receipt import ARTIFACT_TYPE, EMPTY, BaseUsed, Receipt, SuiteResult, from_manifest, to_artifact
+from dsci.model.receipt import ARTIFACT_TYPE, BaseUsed, Receipt, SuiteResult, from_manifest, to_artifact
 
 IMAGE = Descriptor.of(OCI_MANIFEST, b"image", Platform("linux", "amd64"))
 RECEIPT = Receipt(

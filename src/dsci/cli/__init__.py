@@ -20,6 +20,7 @@ from dsci import __version__
 from dsci.errors import DsciError
 
 _COMMANDS = {
+    "attest": "dsci.cli.attest:attest",
     "build": "dsci.cli.work:build",
     "cache": "dsci.cli.cache:cache",
     "changelog": "dsci.cli.changelog:changelog",

@@ -71,6 +71,14 @@ class Registries:
             return False
         return self._of(repository).mount(source, blob, repository)
 
+    def attach(self, repository: Repository, content: bytes, tag: str | None = None) -> Descriptor:
+        """See `ports.Registry`."""
+        return self._of(repository).attach(repository, content, tag)
+
+    def referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...]:
+        """See `ports.Registry`."""
+        return self._of(repository).referrers(repository, subject)
+
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """See `ports.Registry`."""
         return self._of(repository).tags(repository)

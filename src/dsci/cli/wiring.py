@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dsci.drivers.runs import Run
     from dsci.drivers.tokenvariables import CommandLine
     from dsci.model.caches import Means
-    from dsci.model.config import CacheType
+    from dsci.model.config import AttestSettings, CacheType, ScanSettings
     from dsci.model.facts import Request
     from dsci.model.oci import Digest, Platform
     from dsci.model.plan import Plan
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from dsci.pipeline.remote import Remote
     from dsci.pipeline.snapshot import Source
     from dsci.pipeline.world import Hands, World
-    from dsci.ports import Console, Forge
+    from dsci.ports import Console, Forge, Scanner, Signer
 
 
 class Session(msgspec.Struct, kw_only=True, dict=True):
@@ -281,6 +281,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         """Whom effects are had through."""
         from dsci.drivers.hostside import HostSide
         from dsci.drivers.machine import ThisMachine
+        from dsci.drivers.syft import Syft
         from dsci.pipeline.world import Hands
 
         return Hands(
@@ -294,9 +295,23 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             console=self.console,
             forge=self.forge,
             nonce=self.run.nonce,
+            place=ci.builder(os.environ),
+            lister=Syft(os.environ, self.run.scratch),
+            scanner=self._scanner,
+            signer=self._signer,
             # What a fork's own dsci.yaml allows is nothing that anybody here has looked at.
             host=None if self.event.foreign else os.environ,
         )
+
+    def _scanner(self, settings: ScanSettings) -> Scanner:
+        from dsci.drivers.scanner import Scanner
+
+        return Scanner(settings, os.environ, root=self.git.head().root, scratch=self.run.scratch)
+
+    def _signer(self, settings: AttestSettings) -> Signer:
+        from dsci.drivers.cosign import Cosign
+
+        return Cosign(settings, os.environ, root=self.git.head().root, scratch=self.run.scratch)
 
     def forge(self, kind: str) -> Forge | None:
         """The forge where release pages are. Raises ConfigError and AuthError where one is named and cannot be had."""

@@ -31,6 +31,7 @@ from dsci.drivers.files import locked, sweep, sync_folder, write_whole
 from dsci.drivers.ocitar import IMAGE_NAME, LAYOUT_FILE, REF_NAME, write_oci_tar
 from dsci.drivers.verify import chunks, verified
 from dsci.errors import AuthError, ConfigError, RegistryError
+from dsci.model.artifact import as_referrer, subject_of
 from dsci.model.oci import (
     INDEX_TYPES,
     MANIFEST_LIMIT,
@@ -72,6 +73,8 @@ class LayoutRegistry:
         self._lock = threading.Lock()
         self._swept: set[Repository] = set()
         self._turns: dict[tuple[Repository, Digest], threading.Lock] = {}
+        self._about: dict[tuple[Repository, Digest], tuple[Digest | None, Descriptor]] = {}
+        """What manifests are about, and how they are listed; their content never changes."""
         self.writes = 0
         """Files written or linked so far: blobs, manifests and changes of an index."""
 
@@ -116,6 +119,20 @@ class LayoutRegistry:
     def lacks(self, repository: Repository, blob: Descriptor) -> bool:
         """Whether a blob is not there, or not whole."""
         return not self._has(repository, blob)
+
+    def referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...]:
+        """What is attached to an image: whatever index.json names that has it as its subject."""
+        found: dict[Digest, Descriptor] = {}
+        for item in self._index(repository).manifests:
+            if item.media_type not in INDEX_TYPES | MANIFEST_TYPES or item.digest in found:
+                continue
+            if (repository, item.digest) not in self._about:
+                content = self.blob(repository, item)
+                self._about[repository, item.digest] = (subject_of(content), as_referrer(content, item.media_type))
+            about, listed = self._about[repository, item.digest]
+            if about == subject:
+                found[item.digest] = listed
+        return tuple(found.values())
 
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Every tag of the repository."""
@@ -173,6 +190,14 @@ class LayoutRegistry:
             self._write_blob(repository, manifest, iter((content,)), str(reference))
         self._name(reference, manifest, (*below, manifest))
         return manifest
+
+    def attach(self, repository: Repository, content: bytes, tag: str | None = None) -> Descriptor:
+        """Write an artifact about an image; that index.json names it is all that it takes to be listed."""
+        found = as_referrer(content)
+        if subject_of(content) is None:
+            raise OciError(f"{repository}@{found.digest} is about no image")
+        self.push_manifest(repository, content, found.media_type, tag)
+        return found
 
     def push_blob(self, repository: Repository, content: bytes, media_type: str) -> Descriptor:
         """Write a small blob, unless it is there."""

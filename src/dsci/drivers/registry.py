@@ -6,8 +6,8 @@ never a piece of it. 404 is a value; 401 and 403 on a read are "absent" only aft
 there (registries hide what does not exist); anything else that is no answer is an error that names verb, URL and the
 server's code. What a server says is believed only as far as the digest goes.
 
-The way down: `uploads` brings blobs, `wire` authorizes a request, `tokens` and `keychain` know who we are, `transport`
-speaks HTTP, `routes` says where it may go.
+The way down: `uploads` brings blobs, `referrers` lists what is attached, `wire` authorizes a request, `tokens` and
+`keychain` know who we are, `transport` speaks HTTP, `routes` says where it may go.
 
 Source: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md, section names in the methods.
 """
@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -27,6 +26,7 @@ from itertools import count
 from typing import TypeVar
 
 from dsci.drivers.pace import Clock
+from dsci.drivers.referrers import NEXT, Referrers
 from dsci.drivers.routes import Network, origin
 from dsci.drivers.tokens import Authorizer, KeyHolder, pull, push, remove
 from dsci.drivers.transport import Answer, Body, HttpError, Transport, is_trouble
@@ -34,10 +34,12 @@ from dsci.drivers.uploads import Uploads
 from dsci.drivers.verify import verified
 from dsci.drivers.wire import DAMAGED, PORTAL, Wire, length, media_type, said_digest
 from dsci.errors import AuthError, ConfigError, ConflictError, DsciError, RegistryError, UnsupportedError
+from dsci.model.artifact import as_referrer, subject_of
 from dsci.model.oci import (
     INDEX_TYPES,
     MANIFEST_LIMIT,
     MANIFEST_TYPES,
+    OCI_INDEX,
     Descriptor,
     Digest,
     Manifest,
@@ -53,7 +55,6 @@ _PAGE_LIMIT = 8 * 1024 * 1024
 _PAGES = 10_000
 _TYPES = MANIFEST_TYPES | INDEX_TYPES
 _ACCEPT = {"Accept": ", ".join(sorted(_TYPES))}
-_NEXT = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next"?', re.IGNORECASE)
 #: How registries refuse to move an immutable tag, there being no rule. 403 may also mean what it says.
 _IMMUTABLE = frozenset({400, 403, 409, 412})
 
@@ -91,6 +92,15 @@ class HttpRegistry:
         self._uploads = Uploads(self._wire)
         self._lock = threading.Lock()
         self._proven: set[Repository] = set()
+        self._enlisted: set[tuple[Repository, Digest]] = set()
+        """Artifacts of which a registry said that it lists them."""
+        self._referrers = Referrers(
+            self._wire,
+            read=self._read,
+            write=self._write,
+            proven=self._proven.__contains__,
+            clock=clock,
+        )
 
     @property
     def writes(self) -> int:
@@ -132,6 +142,10 @@ class HttpRegistry:
         """Whether a blob is surely not there ("Checking if content exists in the registry")."""
         return self._uploads.lacks(repository, blob)
 
+    def referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...]:
+        """What is attached to an image ("Listing Referrers"). Raises RegistryError where that cannot be known."""
+        return self._referrers.of(repository, subject)
+
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Every legal tag, over all pages ("Listing tags")."""
         found: set[str] = set()
@@ -152,7 +166,7 @@ class HttpRegistry:
             return None
         if response.status != 200:
             raise self._wire.failure(response, repository)
-        where, link = self._transport.name(response), _NEXT.search(response.headers.get("Link", ""))
+        where, link = self._transport.name(response), NEXT.search(response.headers.get("Link", ""))
         try:
             names = [str(name) for name in json.loads(self._transport.read(response, _PAGE_LIMIT)).get("tags") or []]
         except (ValueError, AttributeError, TypeError, RecursionError):
@@ -272,6 +286,27 @@ class HttpRegistry:
         self._transport.retrying(lambda: self._put(reference, manifest, content, look=next(tries) > 0 or look))
         return manifest
 
+    def attach(self, repository: Repository, content: bytes, tag: str | None = None) -> Descriptor:
+        """Write an artifact, and have it listed with what it is about ("Pushing Manifests with Subject")."""
+        found, subject = as_referrer(content), subject_of(content)
+        if subject is None:
+            raise OciError(f"{repository}@{found.digest} is about no image")
+        self.push_manifest(repository, content, found.media_type, tag)
+        if (repository, found.digest) not in self._enlisted:
+            self._referrers.enlist(repository, subject, found)
+        return found
+
+    def _read(self, reference: Reference) -> tuple[Descriptor, bytes] | None:
+        try:
+            return self._get(reference)
+        except AuthError:
+            if reference.repository in self._proven:
+                return None
+            raise
+
+    def _write(self, reference: Reference, content: bytes) -> None:
+        self._put(reference, Descriptor.of(OCI_INDEX, content), content, look=False)
+
     def push_blob(self, repository: Repository, content: bytes, media_type: str) -> Descriptor:
         """Upload a small blob ("Pushing blobs")."""
         blob = Descriptor.of(media_type, content)
@@ -355,6 +390,8 @@ class HttpRegistry:
         self._transport.done(response)
         with self._lock:
             self._proven.add(repository)
+            if response.headers.get("OCI-Subject"):
+                self._enlisted.add((repository, manifest.digest))
         if said is not None and said.algorithm == manifest.digest.algorithm and said != manifest.digest:
             raise RegistryError(f"{where}: we sent {manifest.digest}, the registry stored {said}", hint=DAMAGED)
         found = self._head(reference)

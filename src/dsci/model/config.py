@@ -240,6 +240,47 @@ class BuilderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """What must be free for a build to begin, on the engine's disk and on dsci's own; `0` looks at no disk."""
 
 
+class ScanSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whether images are scanned for known vulnerabilities before they are released, and what holds them back."""
+
+    policy: Literal["off", "warn", "fail"] = "off"
+    tool: Literal["auto", "trivy", "grype"] = "auto"
+    """What scans; `auto` takes what is on PATH, trivy first."""
+    severity: Literal["low", "medium", "high", "critical"] = "high"
+    """The least that counts."""
+    unfixed: bool = False
+    """Whether vulnerabilities count that no version of the package has fixed."""
+    unknown: Literal["warn", "fail"] = "warn"
+    """What it is under `policy: fail` that nobody could tell: no scanner, no database, nothing it knows."""
+
+
+class AttestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is attached to a release before anybody sees it; nothing, unless it is asked for."""
+
+    provenance: bool = False
+    """Whether a statement says what it was built of, and by whom (SLSA v1)."""
+
+    sbom: tuple[Literal["spdx", "cyclonedx"], ...] = ()
+    """In which forms the packages in each platform's image are listed: SPDX 2.3, CycloneDX 1.6, both or none."""
+
+    sbom_by: Literal["dsci", "syft"] = "dsci"
+    """Who lists them: syft knows more kinds (rpm, npm, Go …), and has to be on PATH."""
+    sign: Literal["none", "key", "keyless", "auto"] = "none"
+    """Whether cosign signs the index and all of the above: with a key, or with the CI system's token; `auto` takes the
+    key that is named, else the token."""
+    key: str | None = None
+    """The private key: a file (from the repository's root, not in Git) or a KMS address; `COSIGN_KEY` by default."""
+    password_file: str | None = None
+    """A file whose first line is the key's password; `COSIGN_PASSWORD` by default."""
+    transparency: bool = False
+    """Whether signatures with a key are entered in the public log; those without one always are."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is attached at all."""
+        return self.provenance or bool(self.sbom) or self.sign != "none"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `dsci.yaml`."""
 
@@ -261,6 +302,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     builder: BuilderSettings = BuilderSettings()
     cache: CacheType | CacheSettings = "none"
     """Where build steps are kept from one machine to the next; `auto` takes what there is."""
+    scan: ScanSettings = ScanSettings()
+    """Whether images are scanned before they are released."""
+    attest: AttestSettings = AttestSettings()
+    """What is attached to every release: provenance, lists of packages, a signature."""
     gate: Literal["family", "lineage"] = "family"
     """What a failure holds back: every release, or those of the images connected with it."""
     forge: Literal["none", "auto", "github", "gitlab"] = "none"

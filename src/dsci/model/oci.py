@@ -163,6 +163,8 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     platform: Platform | None = None
     annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
+    artifact_type: str = ""
+    """What kind of artifact it is, where it is one."""
 
     @classmethod
     def of(cls, media_type: str, content: bytes, platform: Platform | None = None) -> Descriptor:
@@ -182,12 +184,16 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(annotations, Mapping) or not (platform is None or isinstance(platform, Mapping)):
             raise OciError("a descriptor's annotations and platform must be objects")
         known = platform is not None and platform.get("os") not in (None, "unknown")
+        artifact_type = value.get("artifactType") or ""
+        if not isinstance(artifact_type, str):
+            raise OciError("a descriptor's artifactType must be text")
         return cls(
             media_type=media_type,
             digest=Digest.parse(str(value.get("digest", ""))),
             size=size,
             platform=Platform.from_json(platform) if known and platform is not None else None,
             annotations={str(key): str(text) for key, text in annotations.items()},
+            artifact_type=artifact_type,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -195,6 +201,8 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
         value: dict[str, Any] = {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
         if self.platform is not None:
             value["platform"] = self.platform.to_json()
+        if self.artifact_type:
+            value["artifactType"] = self.artifact_type
         if self.annotations:
             value["annotations"] = dict(sorted(self.annotations.items()))
         return value

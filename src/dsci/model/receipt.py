@@ -10,14 +10,13 @@ Source of the artifact's shape: https://github.com/opencontainers/image-spec/blo
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 import msgspec
 
-from dsci.model.oci import OCI_EMPTY, OCI_MANIFEST, Descriptor, Digest, OciError, canonical_json, load_manifest
+from dsci.model.artifact import Artifact, artifact
+from dsci.model.oci import Descriptor, Digest, OciError, load_manifest
 
 ARTIFACT_TYPE = "application/vnd.dsci.receipt.v1+json"
-EMPTY = b"{}"
 
 
 class SuiteResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,27 +64,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 _DECODER = msgspec.json.Decoder(Receipt)
 
 
-class ReceiptArtifact(msgspec.Struct, frozen=True):
-    """A receipt as the blobs and the manifest to be written."""
-
-    manifest: bytes
-    blobs: tuple[tuple[str, bytes], ...]
-    """Media types and contents that must stand before the manifest."""
-
-
-def to_artifact(receipt: Receipt, subject: Descriptor) -> ReceiptArtifact:
+def to_artifact(receipt: Receipt, subject: Descriptor) -> Artifact:
     """The artifact of a receipt. Its content is embedded, so that reading it takes one request."""
-    content = msgspec.json.encode(receipt, order="deterministic")
-    layer = Descriptor.of(ARTIFACT_TYPE, content).to_json() | {"data": base64.b64encode(content).decode()}
-    value: dict[str, Any] = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "artifactType": ARTIFACT_TYPE,
-        "config": Descriptor.of(OCI_EMPTY, EMPTY).to_json() | {"data": base64.b64encode(EMPTY).decode()},
-        "layers": [layer],
-        "subject": {"mediaType": subject.media_type, "digest": str(subject.digest), "size": subject.size},
-    }
-    return ReceiptArtifact(canonical_json(value), ((OCI_EMPTY, EMPTY), (ARTIFACT_TYPE, content)))
+    return artifact(subject, ARTIFACT_TYPE, msgspec.json.encode(receipt, order="deterministic"), embedded=True)
 
 
 def from_manifest(manifest: bytes) -> Receipt:

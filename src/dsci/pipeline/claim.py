@@ -19,6 +19,7 @@ from dsci.model.links import Links
 from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Plan, PlannedRelease
 from dsci.pipeline import marks, publish, remote
+from dsci.pipeline.attest import Basis, Release, attest
 from dsci.pipeline.order import base_of
 from dsci.pipeline.run import Work
 from dsci.pipeline.snapshot import Snapshot, snapshot
@@ -118,24 +119,23 @@ def claims_of(
     """Let every release's index stand, and write the tag objects that would claim them."""
     git = world.source.git
     shop = workshop(world, hands, now, facts)
-    standing = publish.stand_all(
-        hands.registry,
-        [
-            (
-                image,
-                publish.release_index(
-                    image,
-                    item,
-                    work.images,
-                    when=facts.when,
-                    source=source_of(world),
-                    base=common_base(shop, image, work),
-                ),
-            )
-            for item in ready
-            for image in (now.family.images[name] for name in item.members)
-        ],
-    )
+    source = source_of(world)
+    releases = [
+        Release(
+            image=image,
+            version=item.version,
+            git_tag=item.claim or item.git_tag,
+            commit=item.commit,
+            index=publish.release_index(
+                image, item, work.images, when=facts.when, source=source, base=common_base(shop, image, work)
+            ),
+        )
+        for item in ready
+        for image in (now.family.images[name] for name in item.members)
+    ]
+    standing = publish.stand_all(hands.registry, [(each.image, each.index) for each in releases])
+    basis = Basis(at=now, keys=facts.keys, suites=facts.suites, source=source)
+    attest(hands, now.settings.attest, basis, releases)
     made: list[Released] = []
     told = {release.tag: notes.message(release) for release in notes.planned(plan.releases)}
     for item in ready:

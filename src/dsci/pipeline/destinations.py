@@ -18,7 +18,7 @@ from dsci.model.family import Family
 from dsci.model.plan import Plan
 from dsci.model.reference import Repository
 from dsci.model.report import Publication
-from dsci.pipeline import publish
+from dsci.pipeline import attest, publish, scans
 from dsci.pipeline.claim import refreshed
 from dsci.pipeline.publish import Converged
 from dsci.pipeline.snapshot import Snapshot
@@ -80,6 +80,10 @@ def prove(world: World, hands: Hands, now: Snapshot, plan: Plan) -> Mapping[str,
         pushing.result()
     if plan.releases and now.settings.forge != "none":
         hands.forge(now.settings.forge)
+    if wanted:
+        scans.check(hands, now.settings.scan)
+        named = {name for item in wanted for name in item.members}
+        attest.check(hands, now.settings.attest, [now.family.images[name].repository for name in sorted(named)])
     return lost
 
 

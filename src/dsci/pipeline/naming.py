@@ -19,7 +19,7 @@ from dsci.model.keys import index_tag
 from dsci.model.oci import Descriptor, Digest
 from dsci.model.reference import Reference, Repository
 from dsci.model.report import Publication
-from dsci.pipeline.transfer import copy_image
+from dsci.pipeline.transfer import copy_attached, copy_image
 from dsci.ports import Console, Registry
 
 #: How many names of a registry are looked at and written at once.
@@ -39,12 +39,16 @@ class Name(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def copy(registry: Registry, primary: Repository, repository: Repository, digest: Digest) -> None:
-    """Have an index's content in a repository that is not the primary one, under its unique tag."""
+    """Have an index's content in a repository that is not the primary one, under its unique tag.
+
+    What is attached to it comes along, and before any name that people use.
+    """
     if repository == primary:
         return
     unique = index_tag(digest)
     if registry.resolve(repository.tag(unique)) is None:
         copy_image(registry, primary.at(digest), registry, repository, unique)
+    copy_attached(registry, primary, digest, registry, repository)
 
 
 class Way:

@@ -15,15 +15,16 @@ from msgspec.structs import replace
 
 from dsci.errors import ConfigError, ConflictError, RegistryError
 from dsci.model import claims as claiming
+from dsci.model import keys
 from dsci.model import marks as marks_model
 from dsci.model.claims import Released, Tag
-from dsci.model.family import Image
+from dsci.model.family import Image, TargetId
 from dsci.model.members import check_names
 from dsci.model.oci import Digest, Index, OciError
 from dsci.model.releases import release_tags
 from dsci.model.report import Publication
-from dsci.pipeline import destinations, publish
-from dsci.pipeline.claim import form_of, push, refreshed, synchronise
+from dsci.pipeline import attest, destinations, publish
+from dsci.pipeline.claim import form_of, push, refreshed, source_of, synchronise
 from dsci.pipeline.snapshot import Snapshot, snapshot
 from dsci.pipeline.world import Hands, World
 from dsci.ports import TagObject
@@ -93,7 +94,10 @@ def promote(world: World, hands: Hands, name: str, version: str, *, dry_run: boo
         return done
     for repository in sorted({each for image, _ in indexes for each in image.repositories}, key=str):
         hands.registry.check_push(repository)
+    attest.check(hands, now.settings.attest, [image.repository for image, _ in indexes])
     publish.stand_all(hands.registry, indexes)
+    if now.settings.attest.wanted:
+        _attest(world, hands, now, claim, indexes)
     if known is None:
         claimed = push(world, hands, now, [claim])
         if not claimed.won:
@@ -104,6 +108,32 @@ def promote(world: World, hands: Hands, name: str, version: str, *, dry_run: boo
         hands.console.say(f"claimed {git_tag}: {source.version} is {target} now")
     shown = destinations.show(world, hands, now, [claim], refreshed(world, now))
     return replace(done, publications=shown.whole())
+
+
+def _attest(world: World, hands: Hands, now: Snapshot, claim: Released, indexes: Sequence[tuple[Image, Index]]) -> None:
+    """Attach to the stable version what was attached to its prerelease: that was about another index."""
+    then = snapshot(world.source, claim.tag.commit)
+    releases: list[attest.Release] = []
+    for image, index in indexes:
+        names = [each for each in (image.name, *image.previous_names) if each in then.family.images]
+        if not names:
+            raise ConfigError(f"{claim.tag.commit[:7]} has no image {image.name}", hint="release a new version")
+        releases.append(
+            attest.Release(
+                image=replace(then.family.images[names[0]], repositories=image.repositories),
+                version=str(claim.version),
+                git_tag=claim.tag.name,
+                commit=claim.tag.commit,
+                index=index,
+            )
+        )
+    basis = attest.Basis(
+        at=then,
+        keys={TargetId.parse(target): key for target, key in claim.keys.items()},
+        suites={target: keys.suites_digest(then.family.suites(target), then.tree) for target in then.family.nodes},
+        source=source_of(world),
+    )
+    attest.attest(hands, now.settings.attest, basis, releases)
 
 
 def _indexes(hands: Hands, now: Snapshot, source: Released, *, version: str) -> list[tuple[Image, Index]]:

