@@ -8,10 +8,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from tests.claiming import claim
+from tests.claiming import AMD64, claim
 from tests.e2e.conftest import Project
+
+from dsci.drivers.git import GitRepository
+from dsci.drivers.registry import HttpRegistry
+from dsci.pipeline import destinations
+from dsci.pipeline.claim import refreshed
+from dsci.pipeline.snapshot import Source, snapshot
+from dsci.pipeline.world import World
 
 
 @pytest.fixture
@@ -219,6 +228,41 @@ def stack_digest(project: Project, version: str) -> str:
     """What the Git tag of a version claims."""
     message = project.git("tag", "--list", f"ml-v{version}", "--format=%(contents)")
     return next(line.split()[1] for line in message.splitlines() if line.startswith("Dsci-Digest:"))
+
+
+def test_a_release_that_is_under_way_sees_what_was_held_meanwhile(stack: Project) -> None:
+    stack.push("feat: 2.1.0", {"images/ml/model.txt": "2.1.0"})
+    claim(stack, "ml 2.1.0", cut=True)
+    git, registry = GitRepository(stack.folder), HttpRegistry()
+    assert stack.registry is not None
+    prefix = f"{stack.registry.address}/{stack.prefix}"
+    source = Source(git=git, project="family", platform=AMD64, registries=(prefix,), branch="main")
+    world = World(source=source, registry=registry, resolve=None, lenient=False)
+
+    class Slow:
+        """The registry, at which somebody rolls back between a look at `latest` and the PUT that follows it."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(registry, name)
+
+        def push_manifest(self, *given: Any, **more: Any) -> Any:
+            if given[3] == "latest" and not told:
+                told.append(stack.dsci("rollback", "ml", "1.1.0", "--why", "the last ones are bad").stdout)
+                assert stack.digest("ml", "latest") == stack.digest("ml", "1.1.0")
+            return registry.push_manifest(*given, **more)
+
+    told: list[str] = []
+    hands: Any = SimpleNamespace(registry=Slow(), console=SimpleNamespace(say=lambda _: None, warn=lambda _: None))
+    try:
+        now = snapshot(source, git.head().commit)
+        observed = refreshed(world, now)
+        newest = next(each for each in observed["ml"] if str(each.version) == "2.1.0")
+        destinations.show(world, hands, now, [newest], observed).whole()
+    finally:
+        registry.close()
+        git.close()
+    assert told and stack.digest("ml", "2.1.0")
+    assert floats(stack)["latest"] == "1.1.0", "nothing passes over a hold, whoever wrote last"
 
 
 @pytest.mark.engine

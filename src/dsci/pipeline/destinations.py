@@ -17,6 +17,7 @@ from dsci.model.claims import Released
 from dsci.model.family import Family
 from dsci.model.plan import Plan
 from dsci.model.reference import Repository
+from dsci.model.releases import floats
 from dsci.model.report import Publication
 from dsci.pipeline import attest, publish, scans
 from dsci.pipeline.claim import refreshed
@@ -97,7 +98,8 @@ def show(
     """Have every registry show these claims, and those of the same images that were made since `observed`.
 
     No registry writes a tag on a condition, so floating tags are written as the claims are at that moment, and then
-    the claims are looked at again: who wrote over a newer release sees it now, and writes that one (rule 15).
+    the claims are looked at again: who wrote over a newer release, or over what somebody went back to, sees it now, and
+    writes that one (rule 15).
     """
     groups = {claim.group for claim in claims}
     wanted = {claim.tag.name: claim for claim in claims}
@@ -109,6 +111,10 @@ def show(
         for claim in (claim for group in sorted(groups) for claim in latest[group] if claim.by_dsci):
             if claim not in known[claim.group]:
                 wanted.setdefault(claim.tag.name, claim)
+        for group in groups:
+            if _held(latest[group]) != _held(known[group]):
+                owners = (floats(image, latest[group]).values() for image in now.family.groups[group])
+                wanted |= {claim.tag.name: claim for each in owners for claim in each if claim.by_dsci}
         known = latest
         left = now.family.without(failed)
         as_now = {claim.tag.name: claim for group in groups for claim in known[group]}
@@ -130,3 +136,8 @@ def show(
                 hands.console.warn(error.message)
             else:
                 failed[place] = error
+
+
+def _held(claims: Sequence[Released]) -> frozenset[str]:
+    """The releases that are passed over."""
+    return frozenset(claim.tag.name for claim in claims if claim.held)
