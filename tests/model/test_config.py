@@ -211,6 +211,7 @@ def test_as_many_jobs_as_may_be(jobs: int) -> None:
         ("versioning: {propagate: minor}", "dsci.yaml:1: versioning.propagate: expected one of"),
         ("gate: [family]", "dsci.yaml:1: gate: expected one of family, lineage"),
         ("registries: ghcr.io/acme", "dsci.yaml:1: registries: expected a list"),
+        ("promote:\n  production: [ghcr.io/Acme]\n", "dsci.yaml:2: promote.production.0: "),
         ("images: [ml]", "dsci.yaml:1: images: expected keys and values"),
         ("images: {ml: {release: 1}}", "dsci.yaml:1: images.ml.release: expected true or false"),
     ],

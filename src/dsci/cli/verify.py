@@ -17,6 +17,7 @@ from dsci.model.members import check_names
 from dsci.model.oci import Platform
 from dsci.model.verification import Verification, Verified
 from dsci.pipeline import audit as auditing
+from dsci.pipeline import places
 from dsci.pipeline import verify as verifying
 from dsci.pipeline.audit import Finding
 from dsci.pipeline.claim import refreshed
@@ -79,7 +80,9 @@ def _audit(session: Session, names: tuple[str, ...], *, json: bool) -> None:
     now = snapshot(session.source, session.git.head().commit)
     chosen = check_names(names, now.family)
     groups = ({now.family.images[name].group for name in chosen} or set(now.family.groups)) & now.family.released_groups
-    found = auditing.audit(session.registry, now.family, refreshed(session.world, now), groups)
+    claims = refreshed(session.world, now)
+    promoted = places.expected(session.registry, now, claims)
+    found = auditing.audit(session.registry, now.family, claims, groups, promoted)
     if json:
         print_json(found)
     else:

@@ -312,6 +312,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Whether claimed versions get a release page, and on which forge; `auto` asks the CI system and the remote."""
     ledger: Literal["branch", "none"] = "branch"
     """Whether every claim is recorded on the branch `dsci-ledger`; the lock is the Git tag either way."""
+    promote: dict[str, tuple[str, ...]] = {}
+    """Places that releases are promoted to (`dsci promote --to NAME`), as prefixes: `{production: [ghcr.io/prod]}`."""
 
 
 def parse(text: str, *, file: str = FILE_NAME) -> tuple[Settings, Location]:
@@ -367,6 +369,9 @@ def _check(settings: Settings, location: Location) -> None:
     """The checks that types cannot express; the first one that fails is raised."""
     for n, registry in enumerate(settings.registries):
         _at(location, ("registries", str(n)), lambda registry=registry: Repository.parse(f"{registry}/x"))
+    for place, prefixes in settings.promote.items():
+        for n, prefix in enumerate(prefixes):
+            _at(location, ("promote", place, str(n)), lambda prefix=prefix: Repository.parse(f"{prefix}/x"))
     _platforms(settings.platforms, location, ("platforms",))
     _tags(settings.tags, settings.flavor, location)
     check_limits(settings.suites, location, ("suites",))

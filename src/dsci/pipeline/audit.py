@@ -7,7 +7,7 @@ changed: `dsci release` puts right what can be, and what was written by somebody
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from dsci.model.claims import Released
 from dsci.model.family import Family
-from dsci.model.oci import Digest
 from dsci.model.reference import Reference, Repository
 from dsci.model.releases import fixed, floats
 from dsci.model.tagname import RESERVED
+from dsci.pipeline.naming import Name
 from dsci.ports import Registry
 
 _AT_ONCE = 8
@@ -61,21 +61,19 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         return all(each.state in ("held", "unknown") for each in self.findings)
 
 
-class _Expected(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag that a release should have."""
-
-    image: str
-    reference: Reference
-    claim: Released
-    digest: Digest
-    moving: bool
-
-
 def audit(
-    registry: Registry, family: Family, claims: Mapping[str, Sequence[Released]], groups: Collection[str]
+    registry: Registry,
+    family: Family,
+    claims: Mapping[str, Sequence[Released]],
+    groups: Collection[str],
+    promoted: Iterable[Name] = (),
 ) -> Audit:
-    """Compare the tags of these groups in every registry. Raises RegistryError where one cannot be asked."""
+    """Compare the tags of these groups in every registry, and those that places which releases are `promoted` to have.
+
+    Raises RegistryError where one cannot be asked.
+    """
     expected = [each for group in sorted(groups) for each in _expected(family, claims[group], group)]
+    expected += [each for each in promoted if each.claim.group in groups]
     images: dict[Repository, list[str]] = {}
     for group in sorted(groups):
         for image in family.groups[group]:
@@ -94,7 +92,7 @@ def audit(
             Finding(
                 state="moved" if there else "missing",
                 reference=str(each.reference),
-                image=each.image,
+                image=each.claim.group,
                 version=str(each.claim.version),
                 expected=str(each.digest),
                 found=str(there.digest) if there else "",
@@ -117,14 +115,16 @@ def audit(
                 elif name not in asked:
                     findings.append(Finding(state="unknown", reference=str(name), image=images[repository][0]))
     return Audit(
-        repositories=tuple(sorted(map(str, images))),
+        repositories=tuple(
+            sorted({str(each) for each in images} | {str(each.reference.repository) for each in expected})
+        ),
         releases=sum(claim.by_dsci for group in groups for claim in claims[group]),
         tags=len(expected),
         findings=tuple(sorted(findings, key=lambda each: each.reference)),
     )
 
 
-def _expected(family: Family, claims: Sequence[Released], group: str) -> Iterator[_Expected]:
+def _expected(family: Family, claims: Sequence[Released], group: str) -> Iterator[Name]:
     for image in family.groups[group]:
         names = (image.name, *image.previous_names)
         for moving, tags in ((False, fixed(image, claims)), (True, floats(image, claims))):
@@ -133,8 +133,13 @@ def _expected(family: Family, claims: Sequence[Released], group: str) -> Iterato
                 if digest is None:
                     continue
                 for repository in image.repositories:
-                    reference = repository.tag(tag)
-                    yield _Expected(image=image.name, reference=reference, claim=claim, digest=digest, moving=moving)
+                    yield Name(
+                        claim=claim,
+                        reference=repository.tag(tag),
+                        digest=digest,
+                        primary=image.repository,
+                        moving=moving,
+                    )
 
 
 def _stuck(family: Family, claims: Sequence[Released], group: str) -> Iterator[Finding]:

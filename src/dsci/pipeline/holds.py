@@ -22,7 +22,7 @@ from dsci.model.marks import Mark, Marks, Said
 from dsci.model.members import check_names
 from dsci.model.releases import floats
 from dsci.model.report import Publication
-from dsci.pipeline import destinations, marks
+from dsci.pipeline import destinations, marks, places
 from dsci.pipeline.claim import form_of, refreshed, synchronise
 from dsci.pipeline.snapshot import Snapshot, snapshot
 from dsci.pipeline.stock import unconverged_of
@@ -245,4 +245,5 @@ def _converge(world: World, hands: Hands, now: Snapshot) -> tuple[Publication, .
     said, _ = marks.read(world.source.git, now.settings, form_of(now))
     pending = unconverged_of(world, now.family, claims, said, [], Event())
     wanted = [each.claim for each in pending]
-    return destinations.show(world, hands, now, wanted, claims).whole()
+    shown = destinations.show(world, hands, now, wanted, claims).whole()
+    return (*shown, *places.settle(hands, now, refreshed(world, now))) if now.settings.promote else shown
