@@ -157,13 +157,14 @@ def test_f18_a_token_service_that_is_out_of_order(lab: Lab, action: Reply, said:
 def test_f18_a_token_that_trickles(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     from dsci.drivers import transport
 
-    monkeypatch.setattr(transport, "ANSWER_DEADLINE", 0.5)
+    monkeypatch.setattr(transport, "ANSWER_DEADLINE", 1.0)
     body = {"Content-Length": "4000"}
     lab.proxy.rule("GET", "^/token", Reply(200, body, _trickle), last=FOREVER)
     began = time.monotonic()
     result = lab.run(client=lab.client(attempts=2))
     assert time.monotonic() - began < 10
     assert isinstance(result.error, RegistryError) and "/token" in result.text and "took over" in result.text
+    monkeypatch.undo()
     lab.check(result)
 
 

@@ -123,33 +123,35 @@ def test_f19_a_digest_that_is_always_wrong_ends(lab: Lab) -> None:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client whose every limit is half a second, as the real ones are a minute."""
+def impatient(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Clients whose every limit is a second, as the real ones are a minute; until it is undone."""
     for module, limit in (
         (pools, "CONNECT_TIMEOUT"),
         (pools, "READ_TIMEOUT"),
         (transport, "ANSWER_DEADLINE"),
         (transport, "STALL"),
     ):
-        monkeypatch.setattr(module, limit, 0.5)
+        monkeypatch.setattr(module, limit, 1.0)
+    return monkeypatch
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("action", "method"), some([(act, method) for method in ("HEAD", "PUT") for act in (Silent(), Loris(0.02))], 2)
 )
-def test_f20_a_server_that_never_says_a_word(lab: Lab, action: Silent | Loris, method: str) -> None:
+def test_f20_a_server_that_never_says_a_word(
+    lab: Lab, impatient: pytest.MonkeyPatch, action: Silent | Loris, method: str
+) -> None:
     rule = lab.proxy.rule(method, "/manifests/2.0", action, last=FOREVER)
     began = time.monotonic()
     result = lab.run(client=lab.client(attempts=2))
     assert time.monotonic() - began < 10
     assert isinstance(result.error, RegistryError) and rule.fired in (2, 3)
     assert f"{method} http://{lab.host}/v2/{lab.path}/manifests/2.0: no answer in time" in result.text
+    impatient.undo()
     lab.check(result)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_f20_a_server_that_takes_a_byte_a_second(lab: Lab) -> None:
+def test_f20_a_server_that_takes_a_byte_a_second(lab: Lab, impatient: pytest.MonkeyPatch) -> None:
     """The buffers between fill up, and then nothing is taken any more."""
     rule = lab.proxy.rule("PUT", f"/blobs/uploads/.*{lab.new.layers[1].digest.hex}", Slow(up=100), last=FOREVER)
     lab.new = MemoryImage(noise(24 << 20, 1))
@@ -159,11 +161,11 @@ def test_f20_a_server_that_takes_a_byte_a_second(lab: Lab) -> None:
     assert time.monotonic() - began < 15
     assert isinstance(result.error, RegistryError) and rule.fired == 2
     assert "PUT" in result.text and "no answer in time" in result.text
+    impatient.undo()
     lab.check(result)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_f20_a_server_that_gives_a_byte_at_a_time(lab: Lab) -> None:
+def test_f20_a_server_that_gives_a_byte_at_a_time(lab: Lab, impatient: pytest.MonkeyPatch) -> None:
     lab.past.push_image(lab.new, lab.behind, "2.0")
     lab.proxy.rule("GET", f"/blobs/sha256:{lab.new.layers[0].digest.hex}", Slow(down=200), last=FOREVER)
     lab.proxy.rule("GET", "/manifests/2.0", Slow(down=20), last=FOREVER)
@@ -179,6 +181,7 @@ def test_f20_a_server_that_gives_a_byte_at_a_time(lab: Lab) -> None:
         assert time.monotonic() - began < 10
         assert isinstance(result.error, RegistryError) and result.error.temporary
         assert "GET" in result.text and ("too slow" in result.text or "took over" in result.text), result.text
+    impatient.undo()
     lab.check(result)
 
 
