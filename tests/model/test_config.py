@@ -51,12 +51,14 @@ tags: [latest]
 suites: {timeout: 90s}
 builder: {jobs: 4, network: none}
 gate: lineage
+promote: {production: [ghcr.io/prod, quay.io/prod], eu: [eu.example.com/prod]}
 """
 
 
 def test_everything_can_be_said() -> None:
     settings, location = config.parse(FULL)
     assert settings.registries == ("ghcr.io/acme", "localhost:5000")
+    assert settings.promote == {"production": ("ghcr.io/prod", "quay.io/prod"), "eu": ("eu.example.com/prod",)}
     assert settings.images["ml"] == ImageSettings(
         context="images/ml",
         dockerfile="images/ml/Dockerfile",
