@@ -66,6 +66,8 @@ class Gate:
         self.judge: Callable[[Write, bool], None] = lambda write, acted: None
         self._lock = threading.Lock()
         self._taken: set[int] = set()
+        self.passing = 0
+        """How many requests are on their way now."""
         handler = type("Handler", (_Handler,), {"gate": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -103,6 +105,25 @@ class Gate:
         self.judge = lambda write, acted: None
         self.seen.clear()
         self.runs.clear()
+
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[None]:
+        """A request is on its way."""
+        with self._lock:
+            self.passing += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.passing -= 1
+
+    def rest(self) -> None:
+        """Wait until nothing is on its way: whoever was killed may have had more than one write there."""
+        for _ in range(500):
+            if not self.passing:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{self.passing} requests do not end")
 
     def kill_at(
         self, count: int, *, acted: bool, kill: int = signal.SIGKILL, only: str = "", whole: bool = False
@@ -169,6 +190,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_one(self) -> None:
         body = body_of(self)
+        with self.gate.counting():
+            self._judged(body)
+
+    def _judged(self, body: bytes | None) -> None:
         write = Write(f"{self.command} {self.path}", owner(self.client_address[1], self.gate.runs))
         writes = self.command in WRITES
         try:
