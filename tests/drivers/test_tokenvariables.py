@@ -253,8 +253,19 @@ class TestLent:
         assert "set DSCI_REGISTRY_TOKEN_GHCR_IO;" in caught.value.hint
         assert list((tmp_path / "run").iterdir()) == []
 
-    def test_githubs_token_is_for_no_whole_registry(self, tmp_path: Path) -> None:
-        assert asks(self.lend(tmp_path, {}, CommandLine(), **GITHUB), "ghcr.io")[0] == 1
+    @pytest.mark.parametrize("kept", [False, True])
+    def test_githubs_token_is_for_the_registry_only_where_the_job_publishes_there(
+        self, tmp_path: Path, kept: bool
+    ) -> None:
+        """Programs ask for whole registries; and what a person logged in with comes before it."""
+        config = {"auths": {"ghcr.io": {"username": "me", "password": "mine"}}} if kept else {}
+        lent = self.lend(tmp_path, config, CommandLine(hosts=frozenset({"ghcr.io", "quay.io"})), **GITHUB)
+        who = json.loads(asks(lent, "ghcr.io")[1])
+        assert (who["Username"], who["Secret"]) == (("me", "mine") if kept else ("octocat", "ghs"))
+        assert asks(lent, "quay.io")[0] == 1
+
+    def test_githubs_token_is_for_no_whole_registry_otherwise(self, tmp_path: Path) -> None:
+        assert asks(self.lend(tmp_path, {}, CommandLine(hosts=frozenset({"quay.io"})), **GITHUB), "ghcr.io")[0] == 1
 
     def test_what_is_wrong_is_told_without_being_shown(self, tmp_path: Path) -> None:
         lent = self.lend(tmp_path, {"auths": {"ghcr.io": {"auth": "CANARY"}}}, CommandLine())
@@ -279,6 +290,7 @@ class TestLent:
             ).beyond_docker
 
         assert not needed({}) and not needed(GITHUB)
+        assert needed(GITHUB, CommandLine(hosts=frozenset({"ghcr.io"})))
         (tmp_path / ".docker").mkdir()
         (tmp_path / ".docker" / "config.json").write_text("{}")
         assert not needed({}), "the docker command reads that itself"

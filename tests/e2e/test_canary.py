@@ -1,15 +1,14 @@
 """A canary in every place where secrets lie: after all that dsci does, well or badly, it sings nowhere else.
 
 What is searched: all that commands print (with --debug, which shows tracebacks and every request), reports in all
-forms, every blob of the registry (layers unpacked, configs, histories, receipts), every Git object here and on the
-remote (claims, ledger), dsci's state folder, and the arguments of every process of this machine meanwhile.
+forms, every blob of the registry (layers unpacked, configs, histories, receipts, attestations), every Git object here
+and on the remote (claims, ledger), dsci's state folder, and the arguments of every process of this machine meanwhile.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import gzip
 import http.client
 import json
 import os
@@ -18,6 +17,7 @@ import signal
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,7 +35,14 @@ CANARY = "c4n4ry-7f3a9b1e"
 PASSWORD = f"{CANARY}-config"
 #: `alice` and the password, in bcrypt.
 USERS = "alice:$2b$05$aaaaaaaaaaaaaaaaaaaaaOJPBq7cHHDPSxsGwPdIbde3im95bJILe\n"
-SECRETS = "images:\n  ml:\n    secrets:\n      - {id: token, env: PIP_TOKEN}\n      - {id: pem, file: %s}\n"
+SECRETS = """\
+attest: {provenance: true, sbom: [spdx, cyclonedx]}
+images:
+  ml:
+    secrets:
+      - {id: token, env: PIP_TOKEN}
+      - {id: pem, file: %s}
+"""
 USE = "RUN --mount=type=secret,id=token --mount=type=secret,id=pem cat /run/secrets/* | wc -c > /opt/length\n"
 
 
@@ -245,12 +252,22 @@ def helper(programs: Path, script: str) -> None:
     program.chmod(0o755)
 
 
+def unpacked(content: bytes) -> bytes:
+    """What was compressed, as far as it is there: of an upload that was cut off only a part is."""
+    found = b""
+    while content[:2] == b"\x1f\x8b":
+        member = zlib.decompressobj(31)
+        found += member.decompress(content)
+        content = member.unused_data
+    return found + content
+
+
 def stored(project: Project) -> Iterator[tuple[str, bytes]]:
     """Everything that dsci wrote anywhere, with its place."""
     assert project.registry is not None and project.remote is not None
     for path in (project.registry._folder / "storage").rglob("data"):
         content = path.read_bytes()
-        yield str(path), gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        yield str(path), unpacked(content)
     for folder in (project.folder, project.remote):
         objects = subprocess.run(
             ["git", "cat-file", "--batch-all-objects", "--batch"], cwd=folder, capture_output=True, check=True

@@ -235,3 +235,18 @@ def test_builds_and_pushes_see_the_same(private: Project, tmp_path: Path, way: s
     assert PASSWORD not in ended.stdout + ended.stderr
     again = private.dsci("release", "--json", *options)
     assert again.json["released"] == []
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_cosign_is_let_in_too(private: Project, tmp_path: Path) -> None:
+    """It asks as the docker command does, and there is nothing that docker would find."""
+    assert private.registry is not None
+    made = ["cosign", "generate-key-pair", "--output-key-prefix", "release"]
+    environment = {**private.env(), "COSIGN_PASSWORD": "x"}
+    subprocess.run(made, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    private.push("feat: signed", {"dsci.yaml": "attest: {sign: auto}\n"})
+    private.environment |= {"COSIGN_KEY": str(tmp_path / "release.key"), "COSIGN_PASSWORD": "x"}
+    private.environment |= {"DSCI_REGISTRY_USER": USER, "DSCI_REGISTRY_PASSWORD": PASSWORD}
+    ended = private.dsci("release", "--json")
+    assert released(ended) == {"base": "0.1.0", "ml": "0.1.0"} and "a signature to 2 images" in ended.stderr

@@ -311,7 +311,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     def _signer(self, settings: AttestSettings) -> Signer:
         from dsci.drivers.cosign import Cosign
 
-        return Cosign(settings, os.environ, root=self.git.head().root, scratch=self.run.scratch)
+        return Cosign(settings, self.docker_environment, root=self.git.head().root, scratch=self.run.scratch)
 
     def forge(self, kind: str) -> Forge | None:
         """The forge where release pages are. Raises ConfigError and AuthError where one is named and cannot be had."""

@@ -29,12 +29,15 @@ def answer(command: str, asked: str) -> tuple[int, str]:
         return 0, "{}"
     if command != "get":
         return 1, "dsci keeps no credentials: docker login does"
-    registry = DOCKER_HUB if asked == HUB_KEY else asked.partition("://")[2] or asked
+    host = DOCKER_HUB if asked == HUB_KEY else asked.partition("://")[2] or asked
+    registry = Repository(host.rstrip("/"), "")
     environment = tokenvariables.named(os.environ)
     try:
-        found = Keychain.from_environment(environment, Path.home()).credentials(Repository(registry.rstrip("/"), ""))
+        found = Keychain.from_environment(environment, Path.home()).credentials(registry)
     except DsciError as error:
         return 1, error.message
+    if found is None and registry.registry in environment.get(tokenvariables.HOSTS, "").split():
+        found = tokenvariables.of_ci(registry, environment, whole=True)
     if found is None or not (found.identity_token or found.password):
         return 1, _NOTHING
     user = "<token>" if found.identity_token else found.username

@@ -23,6 +23,8 @@ from dsci.errors import ConfigError
 from dsci.model.reference import Repository
 
 _PREFIX = "DSCI_REGISTRY_"
+#: Where a program of ours is told which registries the command line names: the job's own token may write there.
+HOSTS = "DSCI_LENT_HOSTS"
 #: Registries where a token says by itself whose it is, and the name that they want to see beside it.
 _USERS = (
     (re.compile(r"ghcr\.io"), "token"),
@@ -82,8 +84,8 @@ def given(registry: str, environment: Mapping[str, str], said: CommandLine) -> C
     return Credentials(username=user, password=secret, source=source)
 
 
-def of_ci(repository: Repository, environment: Mapping[str, str]) -> Credentials | None:
-    """What the CI system gives its jobs for its own registry; for a job on GitHub, its owner's packages alone."""
+def of_ci(repository: Repository, environment: Mapping[str, str], *, whole: bool = False) -> Credentials | None:
+    """What the CI system gives its jobs for its own registry; on GitHub for the owner's packages, or the `whole`."""
     user, password = environment.get("CI_REGISTRY_USER"), environment.get("CI_REGISTRY_PASSWORD")
     if environment.get("GITLAB_CI") == "true" and repository.registry == environment.get("CI_REGISTRY"):
         if user and password:
@@ -94,7 +96,7 @@ def of_ci(repository: Repository, environment: Mapping[str, str]) -> Credentials
     if environment.get("GITHUB_ACTIONS") == "true" and repository.registry == "ghcr.io" and token:
         # A package of somebody else that is public is read by a stranger, and may not be by a token without the right.
         owner = environment.get("GITHUB_REPOSITORY_OWNER", "").lower()
-        if owner and repository.path.startswith(f"{owner}/"):
+        if whole or (owner and repository.path.startswith(f"{owner}/")):
             return Credentials(
                 username=environment.get("GITHUB_ACTOR") or "token", password=token, source="$GITHUB_TOKEN"
             )
@@ -104,20 +106,21 @@ def of_ci(repository: Repository, environment: Mapping[str, str]) -> Credentials
 def anything(environment: Mapping[str, str], said: CommandLine) -> bool:
     """Whether there may be credentials for a whole registry here, whichever it is."""
     own = any(text and name.startswith(_PREFIX) for name, text in environment.items())
-    return bool(said.token) or own or environment.get("GITLAB_CI") == "true"
+    job = environment.get("GITLAB_CI") == "true" or (
+        "ghcr.io" in said.hosts and of_ci(Repository("ghcr.io", ""), environment, whole=True) is not None
+    )
+    return bool(said.token) or own or job
 
 
 def lent(environment: Mapping[str, str], said: CommandLine) -> dict[str, str]:
     """The environment for a program of ours that sees no command line. Raises ConfigError as `given` does."""
     registry = next(iter(said.hosts)) if len(said.hosts) == 1 else ""
     found = given(registry, environment, said)
-    if found is None:
-        return dict(environment)
-    names = {
-        f"{_PREFIX}USER_{spelled(registry)}": found.username,
-        f"{_PREFIX}TOKEN_{spelled(registry)}": found.password,
-    }
-    return {**environment, f"{_PREFIX}PASSWORD_{spelled(registry)}": "", **names}
+    lent = {**environment, HOSTS: " ".join(sorted(said.hosts))}
+    if found is not None:
+        own = {"USER": found.username, "TOKEN": found.password, "PASSWORD": ""}
+        lent |= {f"{_PREFIX}{kind}_{spelled(registry)}": text for kind, text in own.items()}
+    return lent
 
 
 def named(environment: Mapping[str, str]) -> dict[str, str]:
