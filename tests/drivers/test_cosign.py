@@ -243,6 +243,16 @@ def test_keyless_signs_with_the_token_and_proves_who_it_was(
     assert place.told == ["version", proof, f"sign --yes {WHERE}", proof]
 
 
+def test_plain_http_is_spoken_where_this_machine_says_so(place: Place) -> None:
+    settings = AttestSettings(sign="keyless")
+    given = {**place.given, **GITLAB}
+    mine = Cosign(
+        settings, given, root=str(place.folder), scratch=place.folder, clock=place.clock, insecure=["registry.example"]
+    )
+    mine.sign(REPOSITORY, DIGEST)
+    assert len(place.told) == 3 and all(" --allow-http-registry " in line for line in place.told)
+
+
 def test_a_busy_registry_is_asked_again_and_then_it_is_an_error(place: Place) -> None:
     (place.folder / "log.busy").write_text("2")
     place.signer(**GITLAB).sign(REPOSITORY, DIGEST)

@@ -240,3 +240,27 @@ def test_syft_lists_packages_where_it_is_asked_to(tiny: Project) -> None:
     when = int(tiny.git("log", "-1", "--format=%ct"))
     assert found["creationInfo"]["created"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
     assert str(tiny.state) not in json.dumps(found)
+
+
+@pytest.mark.slow
+def test_no_build_argument_that_looks_like_a_secret_is_told(tiny: Project) -> None:
+    """BuildKit writes it into the image's history, which nobody can take back; dsci writes it nowhere else."""
+    registry = tiny.registry
+    assert registry is not None
+    settings = "attest: {provenance: true, sbom: [spdx]}\n"
+    settings += "images: {ml: {args: {INDEX: 'https://me:CANARY@host/x', MODEL: small}}}\n"
+    dockerfile = "FROM base\nARG INDEX MODEL\nCOPY model.txt /opt/model.txt\n"
+    tiny.push("feat: attested", {"dsci.yaml": settings, "images/ml/Dockerfile": dockerfile})
+    ended = tiny.release()
+    assert "CANARY" not in ended.stderr + ended.stdout
+    repository, receipts = f"{tiny.prefix}/ml", 0
+    for tag in registry.tags(repository, public=False):
+        manifest = registry.manifest(repository, tag)
+        receipts += "receipt" in manifest.get("artifactType", "")
+        listed = manifest["manifests"] if tag.startswith("sha256-") else []
+        if manifest.get("artifactType"):
+            listed.append({"digest": registry.digest(repository, tag)})
+        for item in listed:
+            assert "CANARY" not in json.dumps(found := content(registry, repository, item["digest"]))
+            assert "withheld" in json.dumps(found).lower() or "spdxVersion" in found
+    assert receipts

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from packageurl import PackageURL
 
 from dsci.model.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
-from dsci.model.provenance import BUILD_TYPE, LOCAL, Made, Part, disagreement, looks_secret, predicate, statement
+from dsci.model.provenance import BUILD_TYPE, LOCAL, Made, Part, disagreement, predicate, statement
 from dsci.model.purl import image_purl, purl
 from dsci.model.receipt import BaseUsed, Receipt
 from dsci.model.reference import Reference, Repository
+from dsci.model.secretname import looks_secret
 
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
 REPOSITORY = Repository.parse("ghcr.io/acme/ml")

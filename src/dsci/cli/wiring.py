@@ -216,6 +216,11 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         """Registries over HTTP."""
         return self._http(())
 
+    @property
+    def _insecure(self) -> tuple[str, ...]:
+        """Who is spoken to by plain HTTP, which shows a password to the whole network: not for dsci.yaml to choose."""
+        return tuple(os.environ.get("DSCI_INSECURE_REGISTRIES", "").replace(",", " ").split())
+
     def _http(self, insecure: tuple[str, ...]) -> HttpRegistry:
         from dsci.drivers.registry import HttpRegistry
         from dsci.drivers.routes import Network
@@ -223,8 +228,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         registry = HttpRegistry(
             keychain=self.keychain,
             network=Network.from_environment(os.environ),
-            # Plain HTTP shows a password to the whole network: that is not for a repository's dsci.yaml to choose.
-            insecure=(*insecure, *os.environ.get("DSCI_INSECURE_REGISTRIES", "").replace(",", " ").split()),
+            insecure=(*insecure, *self._insecure),
             attempts=1 if self.lenient else 5,
             trace=(lambda text: click.echo(text, err=True)) if self.debug else None,
             waits=self.console.say,
@@ -311,7 +315,13 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     def _signer(self, settings: AttestSettings) -> Signer:
         from dsci.drivers.cosign import Cosign
 
-        return Cosign(settings, self.docker_environment, root=self.git.head().root, scratch=self.run.scratch)
+        return Cosign(
+            settings,
+            self.docker_environment,
+            root=self.git.head().root,
+            scratch=self.run.scratch,
+            insecure=self._insecure,
+        )
 
     def forge(self, kind: str) -> Forge | None:
         """The forge where release pages are. Raises ConfigError and AuthError where one is named and cannot be had."""

@@ -17,7 +17,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from dsci.drivers import process
@@ -52,11 +52,15 @@ class Cosign:
         *,
         root: str,
         scratch: Path,
+        insecure: Collection[str] = (),
         clock: Clock = time,
     ) -> None:
-        """`root` is what a key's relative path begins at; `scratch` is a folder for what cosign is to read."""
+        """`root` is what a key's relative path begins at; `scratch` is a folder for what cosign is to read.
+
+        `insecure` names hosts (or host:port) that are spoken to by plain HTTP.
+        """
         self._settings, self._given, self._root, self._scratch = settings, environment, root, scratch
-        self._clock = clock
+        self._insecure, self._clock = frozenset(insecure), clock
         self._lock = threading.Lock()
         self._count = 0
         self._proof: tuple[str, ...] | None = None
@@ -76,17 +80,18 @@ class Cosign:
 
     def sign(self, repository: Repository, digest: Digest) -> None:
         """Have an image signed, and the signature proven. Raises RegistryError."""
-        where = str(repository.at(digest))
-        if self._proves(where, "verify"):
+        where, how = str(repository.at(digest)), self._speaking(repository)
+        if self._proves(where, "verify", *how):
             return
-        self._run(["cosign", "sign", "--yes", *self._signing, where], f"{where} cannot be signed")
-        self._expect(where, "verify")
+        self._run(["cosign", "sign", "--yes", *how, *self._signing, where], f"{where} cannot be signed")
+        self._expect(where, "verify", *how)
 
     def attest(self, repository: Repository, digest: Digest, predicate_type: str, predicate: bytes) -> None:
         """Have a statement about an image signed and attached, and that proven. Raises RegistryError."""
         # By a type's own address cosign takes a predicate as it is; by a name of its own it writes it anew.
         where, wanted = str(repository.at(digest)), json.loads(predicate)
-        proof = ("verify-attestation", "--type", predicate_type)
+        how = self._speaking(repository)
+        proof = ("verify-attestation", *how, "--type", predicate_type)
         if any(each == wanted for each in _predicates(self._proves(where, *proof))):
             return
         file = self._file(predicate)
@@ -140,6 +145,10 @@ class Cosign:
         if self._keyless:
             return ()
         return ("--key", self._key, f"--tlog-upload={str(self._settings.transparency).lower()}")
+
+    def _speaking(self, repository: Repository) -> tuple[str, ...]:
+        host = repository.registry
+        return ("--allow-http-registry",) if {host, host.partition(":")[0]} & self._insecure else ()
 
     def _proven_by(self) -> tuple[str, ...]:
         """What proves a signature of ours. Raises ConfigError where we cannot sign at all."""

@@ -10,7 +10,6 @@ https://github.com/in-toto/attestation/blob/main/spec/v1/{statement,resource_des
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from dsci.model.oci import Descriptor, Digest, Platform, canonical_json
 from dsci.model.purl import image_purl
 from dsci.model.receipt import Receipt
 from dsci.model.reference import Reference, Repository
+from dsci.model.secretname import looks_secret
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -31,16 +31,6 @@ MEDIA_TYPE = "application/vnd.in-toto+json"
 BUILD_TYPE = "urn:dsci:release:v1"
 #: Who builds where no CI system says that it does.
 LOCAL = "urn:dsci:builder:local"
-
-_SECRET_NAME = re.compile(
-    r"(?i)(\A|[_-])(auth|credentials?|pass|passwd|password|pat|secret|token|key)([_-]|\Z)|api_?key|apikey"
-)
-_SECRET_VALUE = re.compile(
-    r"://[^/\s@]+@"  # user and password in an address
-    r"|(?i:[?&](?:token|sig|signature|key|password|secret|x-amz-[a-z-]+)=)"
-    r"|-----BEGIN|\b(?:ghp|gho|ghs|ghu|github_pat|glpat|glrt|xox[abp]|sk|pypi|npm|hf|dckr_pat)[_-][A-Za-z0-9_-]{8}"
-    r"|\bAKIA[0-9A-Z]{12}|\beyJ[A-Za-z0-9_-]{10,}\."
-)
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,11 +127,6 @@ def disagreement(statement: bytes, index: Digest, commit: str) -> str:
     if not commits:
         return "it names no commit"
     return "" if commits == [commit] else f"it names the commit {str(commits[0])[:12]}"
-
-
-def looks_secret(name: str, value: str) -> bool:
-    """Whether a build argument's name or value is like that of a secret."""
-    return bool(value) and bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
 
 
 def _git(made: Made) -> dict[str, Any]:

@@ -9,9 +9,13 @@ from dsci.model import keys
 from dsci.model.family import TargetId
 from dsci.model.oci import OCI_MANIFEST, Descriptor, Digest
 from dsci.model.receipt import BaseUsed, Receipt, to_artifact
+from dsci.model.secretname import looks_secret
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.stock import read_receipt
 from dsci.pipeline.workshop import Workshop
+
+#: What stands in a receipt for a build argument that looks like a secret: everybody who may pull can read it.
+_WITHHELD = "withheld"
 
 
 def receipt(shop: Workshop, target: TargetId, image: Digest, digests: Mapping[TargetId, Digest], epoch: int) -> Receipt:
@@ -47,7 +51,10 @@ def inputs_record(now: Snapshot, target: TargetId) -> dict[str, str]:
     record = {f"file {file.source}": f"{file.entry.mode} {file.entry.oid}" for file in now.files[target]}
     record |= {f"generated {file.path}": file.entry.oid for file in now.generated[target]}
     record[f"dockerfile {image.dockerfile}"] = now.tree[image.dockerfile].oid
-    record |= {f"argument {name}": image.args[name] for name in node.recipe.args if name in image.args}
+    for name in node.recipe.args:
+        if name in image.args:
+            value = image.args[name]
+            record[f"argument {name}"] = _WITHHELD if looks_secret(name, value) else value
     return record | ({"stage": image.stage} if image.stage else {})
 
 
