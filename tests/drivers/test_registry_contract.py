@@ -292,8 +292,27 @@ class TestContract:
         assert registry.delete(repository, image.descriptor.digest) is False
         assert registry.resolve(repository.tag("other")) is not None
 
+    def test_a_tag_goes_alone_or_not_at_all(self, registry: Registry, repository: Repository) -> None:
+        """What docker-registry 2.8 does not do (it answers 400) it does not do by halves."""
+        image = MemoryImage(b"two names")
+        for tag in ("one", "two"):
+            registry.push_image(image, repository, tag)
+        left = ("two",)
+        try:
+            assert registry.untag(repository, "one") is True and registry.untag(repository, "one") is False
+        except UnsupportedError as error:
+            assert not isinstance(registry, LayoutRegistry)
+            assert "deletes no tags alone" in error.message and "retention: keep:" in error.hint
+            left = ("one", "two")
+        assert registry.tags(repository) == left
+        for reference in (repository.tag("two"), repository.at(image.descriptor.digest)):
+            found = registry.manifest(reference)
+            assert found is not None and found[1] == image.manifest
+
     def test_deleting_where_there_is_nothing(self, registry: Registry, repository: Repository) -> None:
         assert registry.delete(repository, Digest.of(b"absent")) is False
+        if isinstance(registry, LayoutRegistry):
+            assert registry.untag(repository, "absent") is False
         assert registry.sweep(repository) == 0
         assert registry.written(repository.tag("absent")) is None
 
