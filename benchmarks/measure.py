@@ -38,7 +38,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**given, "GIT_CONFIG_GLOBAL": os.devnull, "TERM": "dumb", **more}
 
 
-def _quiet(limit: float = 20.0) -> None:
+def _quiet(limit: float) -> None:
     """Wait until what ran before has no work going on behind it (an engine cleans up), at most `limit` seconds."""
     place = Path("/proc/stat")
     if not place.exists():
@@ -63,13 +63,19 @@ def _idle(place: Path) -> tuple[int, int]:
 
 
 def run(
-    argv: Sequence[str], folder: Path, *, limit: float = 600.0, env: Mapping[str, str] | None = None, check: bool = True
+    argv: Sequence[str],
+    folder: Path,
+    *,
+    limit: float = 600.0,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+    patience: float = 20.0,
 ) -> tuple[float, float] | None:
     """Seconds by the clock and of the processor that a command takes; None when it takes longer than `limit`.
 
-    It begins when the machine is quiet.
+    It begins when the machine is quiet, or after `patience` seconds.
     """
-    _quiet()
+    _quiet(patience)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
     try:

@@ -20,6 +20,7 @@ PEERS = os.environ.get("DSCI_TEST_PEERS", "")
 BENCHMARKS: dict[str, list[list[str]]] = {
     "builds": [["builds.py"]],
     "plans": [["plans.py"]],
+    "publish": [["publish.py"]],
     "suites": [["suites.py"]],
     "versions": [
         ["versions.py", "--commits", "5000", "--tags", "1000", "--images", "30"],
@@ -53,7 +54,7 @@ def _given(name: str) -> list[str]:
     match name:
         case "versions" if PEERS:
             return ["--peers", PEERS]
-        case "builds":
+        case "builds" | "publish":
             return ["--registry", os.environ["DSCI_BENCH_REGISTRY"]]
         case "suites":
             return ["--oracle", f"{PEERS}/container-structure-test"]

@@ -158,6 +158,7 @@ write_private_apt() {
   local dir=$DEV/apt codename uri
   codename=$(debian_codename)
   uri=$(mirror_of "$codename")
+  [ -n "$uri" ] || uri=$(mirror_of '[a-z]*')   # a machine half way from one release to the next
   [ -n "$uri" ] || die "no apt source on this machine serves Debian $codename"
   mkdir -p "$dir/none" "$dir/lists/partial" "$dir/cache/archives/partial"
   { source_line "$uri" "$codename"
@@ -183,13 +184,25 @@ install_packages() {
     die "no working 'docker info' and 'docker buildx version': install Docker Engine with buildx, or run this as root on Debian"
   fi
   say "engine: installing ${PACKAGES[*]}"
-  write_private_apt
   have curl || PACKAGES+=(curl)
+  install_debian "${PACKAGES[@]}"
+}
+
+install_debian() {  # PACKAGE…
+  write_private_apt
   private_apt update >"$LOG/apt.log" 2>&1 || { tail -n 20 "$LOG/apt.log" >&2; die "apt-get update failed"; }
   DEBIAN_FRONTEND=noninteractive without_services private_apt install -y --no-install-recommends \
-    -t "$ENGINE_SUITE" "${PACKAGES[@]}" </dev/null >>"$LOG/apt.log" 2>&1 ||
+    -t "$ENGINE_SUITE" "$@" </dev/null >>"$LOG/apt.log" 2>&1 ||
     { tail -n 20 "$LOG/apt.log" >&2; die "apt-get install failed"; }
   rm -rf "$DEV/apt"
+}
+
+# What copies images between registries, to be measured beside dsci.
+ensure_skopeo() {
+  have skopeo && return
+  [ "$(id -u)" = 0 ] && [ -n "$(debian_codename)" ] || die "skopeo is not on PATH: install it, or run this as root on Debian"
+  say "skopeo: installing"
+  with_lock setup install_debian skopeo
 }
 
 # ---------------------------------------------------------------- Docker Engine

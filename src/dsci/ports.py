@@ -110,6 +110,12 @@ class Registry(Protocol):
         Raises UnsupportedError where the registry does not do this.
         """
 
+    def untag(self, repository: Repository, tag: str) -> bool:
+        """Take a tag away and nothing else; False when there is none. What it named stays, by its digest.
+
+        Raises UnsupportedError where the registry does not do this.
+        """
+
     def sweep(self, repository: Repository) -> int:
         """Remove blobs that no manifest of the repository needs; gives their bytes. Remote registries do that alone: 0.
 

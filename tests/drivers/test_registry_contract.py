@@ -20,7 +20,7 @@ from dsci.drivers.registry import HttpRegistry
 from dsci.errors import RegistryError, UnsupportedError
 from dsci.model.oci import MANIFEST_LIMIT, OCI_EMPTY, OCI_MANIFEST, Descriptor, Digest, canonical_json
 from dsci.model.reference import EMBEDDED, Repository
-from dsci.pipeline.transfer import RegistrySource, copy_image
+from dsci.pipeline.transfer import RegistrySource, copy_image, share
 from dsci.ports import ImageSource, Registry
 
 AnyRegistry = HttpRegistry | LayoutRegistry
@@ -292,8 +292,27 @@ class TestContract:
         assert registry.delete(repository, image.descriptor.digest) is False
         assert registry.resolve(repository.tag("other")) is not None
 
+    def test_a_tag_goes_alone_or_not_at_all(self, registry: Registry, repository: Repository) -> None:
+        """What docker-registry 2.8 does not do (it answers 400) it does not do by halves."""
+        image = MemoryImage(b"two names")
+        for tag in ("one", "two"):
+            registry.push_image(image, repository, tag)
+        left = ("two",)
+        try:
+            assert registry.untag(repository, "one") is True and registry.untag(repository, "one") is False
+        except UnsupportedError as error:
+            assert not isinstance(registry, LayoutRegistry)
+            assert "deletes no tags alone" in error.message and "retention: keep:" in error.hint
+            left = ("one", "two")
+        assert registry.tags(repository) == left
+        for reference in (repository.tag("two"), repository.at(image.descriptor.digest)):
+            found = registry.manifest(reference)
+            assert found is not None and found[1] == image.manifest
+
     def test_deleting_where_there_is_nothing(self, registry: Registry, repository: Repository) -> None:
         assert registry.delete(repository, Digest.of(b"absent")) is False
+        if isinstance(registry, LayoutRegistry):
+            assert registry.untag(repository, "absent") is False
         assert registry.sweep(repository) == 0
         assert registry.written(repository.tag("absent")) is None
 
@@ -362,6 +381,24 @@ class TestContract:
         assert [worker.exitcode for worker in workers] == [0, 0, 0, 0]
         expected = sorted([f"w{number}-{turn}" for number in range(4) for turn in range(8)] + ["common"])
         assert list(registry.tags(repository)) == expected
+
+    def test_a_child_takes_its_parents_layers_from_where_they_are(
+        self, kind: str, place: str, registry: Registry, new_repository: Callable[[], Repository]
+    ) -> None:
+        above, below = new_repository(), new_repository()
+        parent, child = MemoryImage(big(23), b"parent"), MemoryImage(big(23), b"parent", b"own")
+        registry.push_image(parent, above, "1")
+        other = make(kind, place)  # of a later run
+        for name in (above.at(parent.descriptor.digest), above.tag("absent")):
+            share(other, name, child.manifest, below)
+        other.push_image(child, below, "1")
+        assert set(child.opened) == {child.layers[-1].digest, child.config.digest}, "only what is its own is read"
+        found = other.manifest(below.tag("1"))
+        assert found is not None and found[1] == child.manifest
+        assert other.blob(below, child.layers[0]) == child.blobs[child.layers[0].digest]
+        share(other, above.tag("1"), child.manifest, Repository("ghcr.io", "acme/elsewhere"))  # nothing to be had so
+        if isinstance(other, HttpRegistry):
+            other.close()
 
     def test_copying_an_index_between_repositories_keeps_every_byte(
         self, registry: AnyRegistry, new_repository: Callable[[], Repository], tmp_path: Path

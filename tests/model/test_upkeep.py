@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from dsci.model.followed import Names
+from dsci.model.keys import dated_index_tag, index_tag
 from dsci.model.oci import (
     OCI_CONFIG,
     OCI_INDEX,
@@ -23,7 +25,9 @@ from dsci.model.oci import (
     canonical_json,
 )
 from dsci.model.receipt import Receipt, to_artifact
-from dsci.model.upkeep import Item, Kind, Owners, Verdict, freed, judge, judge_cache, names_in, needed, read_item
+from dsci.model.retention import Ages, RetentionSettings, Rule
+from dsci.model.stored import Item, Kind, names_in, needed, read_item
+from dsci.model.upkeep import Owners, Verdict, freed, judge, judge_cache, spare
 
 NOW = 1_800_000_000
 DAY = 86400
@@ -74,13 +78,19 @@ def read(media_type: str, content: bytes, *tags: str) -> Item:
 
 
 def verdicts(
-    items: Iterable[Item], owners: Owners | None = None, older_than: int = 7 * DAY
+    items: Iterable[Item], owners: Owners | None = None, older_than: int | None = 7 * DAY, **how: Any
 ) -> Mapping[Digest, Verdict]:
-    return {each.item.digest: each for each in judge(items, owners or Owners(), now=NOW, older_than=older_than)}
+    ages = Ages.of(RetentionSettings(keep=("demo-*",)), older_than)
+    found = judge(items, owners or Owners(), **({"ages": ages, "now": NOW} | how))
+    return {each.item.digest: each for each in found}
 
 
 def gone(items: Iterable[Item], owners: Owners | None = None, **how: Any) -> set[Digest]:
     return {digest for digest, each in verdicts(items, owners, **how).items() if not each.keep}
+
+
+def within(seconds: int) -> Ages:
+    return Ages.of(RetentionSettings(), seconds)
 
 
 def test_what_nobody_names_goes_with_its_receipt() -> None:
@@ -126,7 +136,7 @@ def test_a_branch_that_cannot_be_read_keeps_what_it_may_have() -> None:
     one, steps = keyed("one"), cache("old-linux-amd64", "2020-01-01T00:00:00.5Z")
     found = verdicts([one, steps], Owners(unread=("the branch wip",)))
     assert [each.reason for each in found.values()] == ["perhaps of the branch wip, which cannot be read"] * 2
-    assert judge_cache("old-linux-amd64", 0, Owners(unread=("the branch wip",)), now=NOW, older_than=0)[0]
+    assert judge_cache("old-linux-amd64", 0, Owners(unread=("the branch wip",)), now=NOW, ages=within(0))[0]
 
 
 def test_a_tag_that_is_not_dscis_keeps_its_manifest_whatever_else_names_it() -> None:
@@ -222,19 +232,25 @@ def test_something_else_in_a_receipts_place_is_not_ours() -> None:
 def test_caches(name: str, dates: list[str], reason: str) -> None:
     steps = cache(name, *dates)
     found = verdicts([steps], Owners(images=frozenset({"ml", "r"})))[steps.digest]
-    assert (found.keep, found.reason) == (bool(reason), reason)
+    assert (found.keep, found.reason) == (bool(reason), reason or "caches: older than 7d")
 
 
 def test_caches_in_folders() -> None:
     owners = Owners(images=frozenset({"ml"}))
-    assert judge_cache("ml-linux-amd64", 0, owners, now=NOW, older_than=0) == (True, "the image ml", "the image ml")
-    assert judge_cache("old-linux-amd64", NOW - 9, owners, now=NOW, older_than=10) == (True, "", "it is young")
-    assert judge_cache("old-linux-amd64", NOW - 11, owners, now=NOW, older_than=10) == (False, "", "")
+    assert judge_cache("ml-linux-amd64", 0, owners, now=NOW, ages=within(0)) == (True, "the image ml", "the image ml")
+    assert judge_cache("old-linux-amd64", NOW - 9, owners, now=NOW, ages=within(10)) == (True, "", "it is young")
+    assert judge_cache("old-linux-amd64", NOW - 11, owners, now=NOW, ages=within(7200)) == (
+        True,
+        "",
+        "it is young",
+    )
+    found = judge_cache("old-linux-amd64", NOW - 7201, owners, now=NOW, ages=within(7200))
+    assert found == (False, "", "caches: older than 2h")
 
 
 def test_room_is_what_only_goes() -> None:
     one, two = keyed("one", layers=["shared", "own"]), image("two", "stable", layers=["shared"])
-    found = judge([one, two], Owners(), now=NOW, older_than=DAY)
+    found = judge([one, two], Owners(), now=NOW, ages=within(DAY))
     assert freed(found) == one.blobs[one.digest] + len("one") + len("own")
     assert one.size == one.blobs[one.digest] + len("one") + len("own") + len("shared")
 
@@ -282,3 +298,117 @@ def test_nothing_that_something_kept_names_ever_goes(
         else:
             assert not any(tag.startswith("v") for tag in each.item.tags) and not each.owner
     assert all(found[made[name].digest].keep for name in owned & images)
+
+
+# ------------------------------------------------------------------------------------------- names that follow runs
+
+NAMES = Names(
+    live={"main": "the branch main"},
+    shapes=((Rule.COMMITS, "sha-.+"), (Rule.REQUESTS, "pr-[0-9]+"), (Rule.BRANCHES, ".+")),
+    releases=frozenset({("[0-9.]+", ""), ("latest", "")}),
+)
+
+
+def followed(*tags: str, of: Iterable[Item] = (), age: int | None = 60 * DAY, number: str = "") -> Item:
+    """An index as a run leaves it, under its unique tag, its dated one, and these."""
+    bare = index(*of, number=number)
+    own = [index_tag(bare.digest)] + ([dated_index_tag(bare.digest, nonce(age))] if age is not None else [])
+    return index(*of, number=number, tags=[*own, *tags])
+
+
+@pytest.mark.parametrize(
+    ("tags", "age", "keep", "reason"),
+    [
+        (["pr-12"], 60 * DAY, False, "requests: older than 14d"),
+        (["pr-12"], 10 * DAY, True, "it is young"),
+        (["pr-12"], None, True, "its age is unknown"),
+        (["gone"], 60 * DAY, False, "branches: older than 30d"),
+        (["gone"], 20 * DAY, True, "it is young"),
+        (["main"], 400 * DAY, True, "the branch main"),
+        (["main", "pr-12"], 400 * DAY, True, "the branch main"),
+        (["latest"], 400 * DAY, True, "tag latest"),
+        (["1.4"], 400 * DAY, True, "tag 1.4"),
+        (["sha-1"], 400 * DAY, True, "retention.commits is never"),
+        (["demo-gone"], 400 * DAY, True, "tag demo-gone"),
+        (["pr-12", "gone"], 20 * DAY, True, "it is young"),
+        ([], 29 * DAY, True, "it is young"),
+        ([], 31 * DAY, False, "indexes: older than 30d"),
+    ],
+)
+def test_names_of_runs_go_by_their_ages(tags: list[str], age: int | None, keep: bool, reason: str) -> None:
+    one = followed(*tags, age=age)
+    found = verdicts([one], names=NAMES, older_than=None)[one.digest]
+    assert (found.keep, found.reason) == (keep, reason)
+    assert found.untag == (("pr-12",) if tags == ["main", "pr-12"] else ())
+
+
+def test_what_only_a_name_of_a_run_has_goes_with_it() -> None:
+    one, two = keyed("one"), keyed("two", "12" * 32)
+    request, branch = followed("pr-12", of=[one, two]), followed("main", of=[two])
+    assert gone([one, two, request, branch], names=NAMES, older_than=None) == {one.digest, request.digest}
+
+
+def test_a_name_goes_alone_where_git_or_another_name_needs_its_content() -> None:
+    one = followed("gone", "pr-3", "sha-1")
+    owners = Owners(named={one.digest.hex: "Git tag ml-v1.0.0"})
+    found = verdicts([one], owners, names=NAMES, older_than=None)[one.digest]
+    assert (found.keep, found.owner, found.untag) == (True, "Git tag ml-v1.0.0", ("gone", "pr-3"))
+    young = followed("gone", "pr-3", age=DAY)
+    owners = Owners(named={young.digest.hex: "Git tag ml-v1.0.0"})
+    assert verdicts([young], owners, names=NAMES, older_than=None)[young.digest].untag == ()
+
+
+def test_a_name_that_reads_so_on_what_no_run_wrote_is_somebody_elses() -> None:
+    plain, pushed = index(tags=["pr-12"]), image("one", "gone")
+    half = index(tags=["pr-12", f"dsci-release-{'0' * 40}"])  # under the unique tag of something else
+    odd = replace(followed("pr-12"), tags=(*followed("pr-12").tags, "dsci-cache-x"))
+    for item in (plain, pushed, half, odd):
+        found = verdicts([item], names=NAMES, older_than=0)[item.digest]
+        assert found.keep and found.owner.startswith("tag "), item.tags
+
+
+def test_whose_age_decides() -> None:
+    dated = [keyed("one"), followed("pr-12"), followed(), cache("x")]
+    others = [receipt(dated[0]), index(tags=["1.0.0"]), image("one", "stable")]
+    assert [item.dated for item in (*dated, *others)] == [True] * 4 + [False] * 3
+
+
+def test_a_branch_that_cannot_be_read_keeps_every_name_that_may_be_its_own() -> None:
+    one = followed("gone")
+    found = verdicts([one], Owners(unread=("the branch wip",)), names=NAMES, older_than=None)[one.digest]
+    assert found.keep and found.reason == "perhaps of the branch wip, which cannot be read"
+
+
+def test_a_digest_that_was_named_until_lately_is_kept_for_who_pinned_it() -> None:
+    """`main` was quiet for months and has just moved on: the age of what it had begins now."""
+    before, after = followed(age=90 * DAY, number="1"), followed("main", age=5 * DAY, number="2")
+    assert gone([before, after], names=NAMES, older_than=None) == set()
+    later = replace(after, written=NOW - 31 * DAY)
+    assert gone([before, later], names=NAMES, older_than=None) == {before.digest}
+
+
+@pytest.mark.parametrize("rule", list(Rule))
+def test_never(rule: Rule) -> None:
+    ages = Ages.of(RetentionSettings(**{"commits": "1d", str(rule): "never"}), 0)
+    items = [
+        keyed("one"),
+        followed("pr-1"),
+        followed("gone", number="1"),
+        followed(number="2"),
+        followed("sha-1", number="3"),
+        cache("x", "2020-01-01"),
+    ]
+    found = judge(items, Owners(), ages=ages, now=NOW, names=NAMES)
+    kept = [each for each in found if each.keep]
+    assert [each.reason for each in kept] == [f"retention.{rule} is never"]
+
+
+def test_what_was_named_after_it_was_judged_stays_with_all_that_it_needs() -> None:
+    one, two = keyed("one"), keyed("two", "12" * 32)
+    request = followed("pr-12", of=[one])
+    items = [one, two, request, receipt(one), receipt(two, key="12" * 32)]
+    judged = judge(items, Owners(), ages=Ages.of(RetentionSettings()), now=NOW, names=NAMES)
+    assert not any(each.keep for each in judged)
+    found = spare(judged, {request.digest: "stable"})
+    assert {each.item.digest for each in found if not each.keep} == {two.digest, items[4].digest}
+    assert {each.owner for each in found if each.keep} == {"tag stable", "named by tag stable"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,126 +9,25 @@ import pytest
 from msgspec.structs import replace
 from tests.drivers.images import MemoryImage
 from tests.drivers.repository import Repo
+from tests.pipeline.stocked import DAY, KEY, NOW, WEEK, Meddling, Stock, project, registry, world_of
 from tests.realregistry import RealRegistry
 
 from dsci.drivers.git import GitRepository
-from dsci.drivers.layout import LayoutRegistry
 from dsci.drivers.registry import HttpRegistry
 from dsci.errors import HistoryError, RegistryError
-from dsci.model import keys, upkeep
-from dsci.model.family import Image
-from dsci.model.oci import OCI_MANIFEST, Descriptor, Digest, Index, Platform
+from dsci.model import keys, stored, upkeep
+from dsci.model.oci import OCI_MANIFEST, Descriptor, Digest, Platform
 from dsci.model.receipt import Receipt, to_artifact
-from dsci.model.reference import EMBEDDED, Repository
+from dsci.model.reference import Repository
 from dsci.model.upkeep import Owners
 from dsci.pipeline import publish
-from dsci.pipeline.snapshot import Source, snapshot
+from dsci.pipeline.snapshot import snapshot
 from dsci.pipeline.upkeep import Pruned, git_names, owners, prune, read_tips, survey
 from dsci.pipeline.world import World
-from dsci.ports import Registry
 
-NOW = int(time.time())
-DAY = 86400
-KEY = "ab" * 32
+__all__ = ["project", "registry"]  # fixtures
+
 CACHE = "cache: {type: registry, repository: quay.io/acme/steps}\n"
-
-
-@pytest.fixture(params=["docker-registry", "layout"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Any, Repository]]:
-    if request.param == "layout":
-        yield LayoutRegistry(tmp_path / "layout"), Repository(EMBEDDED, "acme/ml")
-        return
-    server = RealRegistry(tmp_path / "registry")
-    client = HttpRegistry()
-    yield client, Repository(server.address, "acme/ml")
-    client.close()
-    server.stop()
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[tuple[Repo, World]]:
-    """A clone with one image, pushed to a remote."""
-    remote = Repo(tmp_path / "remote", bare=True)
-    repo = Repo.clone(remote, tmp_path / "clone")
-    repo.git("checkout", "--quiet", "-B", "main")
-    repo.commit("feat: one", {"images/ml/Dockerfile": "FROM debian:12\nCOPY f /\n", "images/ml/f": "1"})
-    repo.git("push", "--quiet", "origin", "main")
-    git = GitRepository(repo.folder)
-    yield repo, world_of(git)
-    git.close()
-
-
-def world_of(git: GitRepository) -> World:
-    source = Source(git=git, project="p", platform=Platform("linux", "amd64"), registries=("ghcr.io/acme",))
-    return World(source=source, registry=None, resolve=None, lenient=False)
-
-
-class Stock:
-    """Keyed images as runs leave them."""
-
-    def __init__(self, registry: Registry, repository: Repository) -> None:
-        self.registry, self.repository = registry, repository
-
-    def push(self, text: str, key: str = KEY, *, age: int = 30 * DAY, source_key: str = "cd" * 32) -> MemoryImage:
-        image = MemoryImage(text.encode() * 50)
-        for tag in (f"{keys.key_tag(key)}-{NOW - age:08x}00000000", keys.key_tag(key)):
-            self.registry.push_image(image, self.repository, tag)
-        record = Receipt(target="ml@linux/amd64", key=key, source_key=source_key, image=str(image.descriptor.digest))
-        artifact = to_artifact(record, image.descriptor)
-        for kind, content in artifact.blobs:
-            self.registry.push_blob(self.repository, content, kind)
-        self.registry.push_manifest(self.repository, artifact.manifest, OCI_MANIFEST, keys.receipt_tag(key, ""))
-        return image
-
-    def has(self, digest: Digest) -> bool:
-        return self.registry.resolve(self.repository.at(digest)) is not None
-
-    def prune(self, world: World, names: Owners | None = None, through: Registry | None = None) -> Pruned:
-        shelf = survey(self.registry, self.repository, NOW)
-        assert shelf.problem is None
-        found = upkeep.judge(shelf.items, names or Owners(), now=NOW, older_than=7 * DAY)
-        return prune(world, through or self.registry, self.repository, found, now=NOW)
-
-    def index(self, *images: MemoryImage) -> Index:
-        return Index(manifests=tuple(image.descriptor for image in images), annotations={"a": "b"})
-
-    @property
-    def image(self) -> Image:
-        return Image(
-            name="ml",
-            group="ml",
-            context="",
-            dockerfile="Dockerfile",
-            platforms=(Platform("linux", "amd64"),),
-            repositories=(self.repository,),
-            tag_rules=(),
-        )
-
-
-class Meddling:
-    """A registry at which something happens right before or right after one kind of call, once."""
-
-    def __init__(
-        self, registry: Any, call: str, *, before: Callable[[], None] | None = None, after: Any = None
-    ) -> None:
-        self._registry, self._call, self._before, self._after = registry, call, before, after
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._registry, name)
-        if name != self._call:
-            return method
-
-        def meddled(*arguments: Any, **named: Any) -> Any:
-            before, self._before = self._before, None
-            if before:
-                before()
-            result = method(*arguments, **named)
-            after, self._after = self._after, None
-            if after:
-                after()
-            return result
-
-        return meddled
 
 
 def test_what_nobody_names_goes_and_what_somebody_names_stays(
@@ -184,7 +81,7 @@ def test_whichever_comes_second_sees_the_other(registry: tuple[Any, Repository],
     stock = Stock(*registry)
     old = stock.push("old")
     shelf = survey(stock.registry, stock.repository, NOW)
-    found = upkeep.judge(shelf.items, Owners(), now=NOW, older_than=7 * DAY)
+    found = upkeep.judge(shelf.items, Owners(), now=NOW, ages=WEEK)
     done: list[Pruned] = []
     through = Meddling(
         stock.registry,
@@ -224,7 +121,7 @@ def test_an_index_that_is_claimed_while_it_is_removed_is_put_back(
 
     shelf = survey(stock.registry, stock.repository, NOW)
     items = [_aged(item) for item in shelf.items]
-    found = upkeep.judge(items, Owners(), now=NOW, older_than=7 * DAY)
+    found = upkeep.judge(items, Owners(), now=NOW, ages=WEEK)
     assert not any(each.keep for each in found)
     through = Meddling(stock.registry, "delete", before=claim)
     done = prune(world, through, stock.repository, found, now=NOW)  # type: ignore[arg-type]
@@ -234,7 +131,7 @@ def test_an_index_that_is_claimed_while_it_is_removed_is_put_back(
     assert "ml-v1.0.0" in repo.git("tag")
 
 
-def _aged(item: upkeep.Item) -> upkeep.Item:
+def _aged(item: stored.Item) -> stored.Item:
     return replace(item, written=NOW - 30 * DAY)
 
 
@@ -376,6 +273,6 @@ def test_images_of_other_machines_have_their_owners(
     shelf = survey(stock.registry, stock.repository, NOW)
     ledger = git_names(world, fetch=False)
     found = owners(world, ledger, *read_tips(world, ledger.tips), [shelf])
-    judged = upkeep.judge(shelf.items, found, now=NOW, older_than=7 * DAY)
+    judged = upkeep.judge(shelf.items, found, now=NOW, ages=WEEK)
     assert all(each.keep for each in judged)
     assert {each.owner for each in judged} == {"main (ml@linux/arm64)"}

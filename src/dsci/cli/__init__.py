@@ -25,6 +25,7 @@ _COMMANDS = {
     "cache": "dsci.cli.cache:cache",
     "changelog": "dsci.cli.changelog:changelog",
     "export": "dsci.cli.export:export",
+    "gc": "dsci.cli.gc:gc",
     "ledger": "dsci.cli.ledger:ledger",
     "lint": "dsci.cli.lint:lint",
     "lock": "dsci.cli.lock:lock",

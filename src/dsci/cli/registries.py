@@ -95,6 +95,10 @@ class Registries:
         """See `ports.Registry`."""
         return self._of(repository).delete(repository, digest)
 
+    def untag(self, repository: Repository, tag: str) -> bool:
+        """See `ports.Registry`."""
+        return self._of(repository).untag(repository, tag)
+
     def sweep(self, repository: Repository) -> int:
         """See `ports.Registry`."""
         return self._of(repository).sweep(repository)

@@ -20,7 +20,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import mkstemp
 from typing import NoReturn
@@ -252,19 +252,30 @@ class LayoutRegistry:
 
     def delete(self, repository: Repository, digest: Digest) -> bool:
         """Take a manifest out of index.json, by every name it has."""
+        return self._change(repository, repository.at(digest), lambda item: None)
+
+    def untag(self, repository: Repository, tag: str) -> bool:
+        """Take a name out of index.json; the manifest stays reachable by its digest."""
+        return self._change(repository, repository.tag(tag), _unnamed)
+
+    def _change(
+        self, repository: Repository, named: Reference, change: Callable[[Descriptor], Descriptor | None]
+    ) -> bool:
+        """Change whatever has a name in index.json, or take it out; False where nothing has it."""
         path = self._folder(repository) / "index.json"
-        if self.resolve(repository.at(digest)) is None:
+        if self.resolve(named) is None:
             return False
         try:
             with locked(path.with_name(_LOCK)):
                 before = self._index(repository).manifests
-                after = [item for item in before if item.digest != digest]
-                if len(after) < len(before):
-                    write_whole(path, (Index(manifests=_tidy(after)).to_bytes(),), path.with_name(_WORKSHOP))
+                changed = [change(item) if _is_named(item, named) else item for item in before]
+                if there := any(_is_named(item, named) for item in before):
+                    after = Index(manifests=_tidy(item for item in changed if item is not None))
+                    write_whole(path, (after.to_bytes(),), path.with_name(_WORKSHOP))
         except OSError as error:
             _fail(path, error)
         self._count()
-        return len(after) < len(before)
+        return there
 
     def sweep(self, repository: Repository) -> int:
         """Remove the blobs that nothing in index.json needs and that no push has touched for an hour."""

@@ -60,7 +60,11 @@ _IMMUTABLE = frozenset({400, 403, 409, 412})
 
 _HOW_ELSE = (
     "allow it there (docker-registry: storage.delete.enabled), or delete by the registry's own interface: packages on "
-    "GitHub, tags on Docker Hub; `dsci cache ls --json` names what may go"
+    "GitHub, tags on Docker Hub; `dsci gc --dry-run --json` names what may go"
+)
+_TAGS_ELSE = (
+    "its content is needed under another name and must stay: delete the tag by the registry's own interface, or say "
+    "under `retention: keep:` in dsci.yaml that it stays (docker-registry deletes tags since 3.0)"
 )
 
 T = TypeVar("T")
@@ -347,18 +351,26 @@ class HttpRegistry:
         """Remove a manifest by its digest, so with all its tags ("Deleting manifests")."""
         return self._transport.retrying(lambda: self._delete(repository, digest))
 
-    def _delete(self, repository: Repository, digest: Digest) -> bool:
-        url = self._wire.url(repository, f"manifests/{digest}")
+    def untag(self, repository: Repository, tag: str) -> bool:
+        """Remove a tag alone ("Deleting tags"), which since 1.1.0 of the specification is a registry's to do or not."""
+        return self._transport.retrying(lambda: self._delete(repository, tag))
+
+    def _delete(self, repository: Repository, what: Digest | str) -> bool:
+        url = self._wire.url(repository, f"manifests/{what}")
         response = self._wire.request("DELETE", url, repository, (remove(repository),))
         if response.status in (200, 202, 204, 404):
             self._transport.done(response)
             return response.status != 404
         failure = self._wire.failure(response, repository)
         codes = failure.codes if isinstance(failure, HttpError) else frozenset()
-        if response.status in (405, 501) or "UNSUPPORTED" in codes:
-            raise UnsupportedError(
-                f"{repository}: the registry deletes no manifests: {failure.message}", hint=_HOW_ELSE
-            )
+        # Those that know no deletion of tags may take the tag for a digest that is none.
+        if (
+            response.status in (405, 501)
+            or "UNSUPPORTED" in codes
+            or (isinstance(what, str) and response.status == 400)
+        ):
+            things, hint = ("manifests", _HOW_ELSE) if isinstance(what, Digest) else ("tags alone", _TAGS_ELSE)
+            raise UnsupportedError(f"{repository}: the registry deletes no {things}: {failure.message}", hint=hint)
         raise failure
 
     def sweep(self, repository: Repository) -> int:  # noqa: ARG002  (its garbage collection is the registry's own)

@@ -24,8 +24,8 @@ from dsci.model.oci import Descriptor, Digest
 from dsci.model.reference import Repository
 from dsci.ports import ImageSource
 
-#: Blobs of one image that travel at the same time.
-_JOBS = 4
+#: Blobs of one image that travel at the same time; as many as skopeo sends.
+_JOBS = 6
 #: Answers to a PUT after which the upload must begin anew, though other requests would take them for final.
 _RESTART = (
     "BLOB_UPLOAD_UNKNOWN",

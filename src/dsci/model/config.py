@@ -15,11 +15,12 @@ import msgspec
 import semver
 
 from dsci.errors import ConfigError
-from dsci.model import builders, commits, pins, tags, variants
+from dsci.model import builders, commits, pins, retention, tags, variants
 from dsci.model.location import Location
 from dsci.model.numbers import calendar
 from dsci.model.oci import OciError, Platform
 from dsci.model.reference import Repository
+from dsci.model.retention import RetentionSettings, Rule
 from dsci.model.secretname import is_secret
 from dsci.model.tagrule import Flavor
 from dsci.model.variants import VariantSettings
@@ -314,6 +315,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Whether every claim is recorded on the branch `dsci-ledger`; the lock is the Git tag either way."""
     promote: dict[str, tuple[str, ...]] = {}
     """Places that releases are promoted to (`dsci promote --to NAME`), as prefixes: `{production: [ghcr.io/prod]}`."""
+    retention: RetentionSettings = RetentionSettings()
+    """How long `dsci gc` leaves alone what nobody needs any more."""
 
 
 def parse(text: str, *, file: str = FILE_NAME) -> tuple[Settings, Location]:
@@ -411,6 +414,8 @@ def _check(settings: Settings, location: Location) -> None:
     _at(location, ("builder", "name"), lambda: builders.settled(settings.builder.name))
     _cache(settings.cache, location, ("cache",))
     _duration(settings.builder.inactivity, location, ("builder", "inactivity"))
+    for rule in Rule:
+        _age(getattr(settings.retention, rule), location, ("retention", rule))
     for name, text in (("memory", settings.builder.memory), ("min_free_disk", settings.builder.min_free_disk)):
         _size(text, location, ("builder", name))
     for name, image in settings.images.items():
@@ -501,6 +506,13 @@ def _duration(text: str, location: Location, path: tuple[str, ...]) -> None:
         raise ConfigError(
             f"{location.at(*path)}: {'.'.join(path)}: {text!r} is no duration", hint="such as 90s, 10m or 1h"
         ) from None
+
+
+def _age(text: str, location: Location, path: tuple[str, ...]) -> None:
+    try:
+        retention.seconds(text)
+    except ValueError:
+        raise ConfigError(f"{location.at(*path)}: {'.'.join(path)}: {text!r} is no age", hint=retention.HINT) from None
 
 
 def _size(text: str, location: Location, path: tuple[str, ...], *, least: int = 0) -> None:

@@ -141,6 +141,11 @@ def index_tag(digest: Digest) -> str:
     return f"dsci-release-{digest.hex[:_TAG_LENGTH]}"
 
 
+def dated_index_tag(digest: Digest, nonce: str) -> str:
+    """Beside it, of an index that only names of a run stand for: the run's nonce says how old they are."""
+    return f"{index_tag(digest)}-{nonce}"
+
+
 def _hash(value: Mapping[str, Any]) -> str:
     # JSON with no spare byte, its keys in the order given.
     return sha256(msgspec.json.encode({"schema": SCHEMA, **value}))

@@ -26,6 +26,7 @@ from dsci.pipeline.context import write_context
 from dsci.pipeline.order import BASE_DIGEST, order_of
 from dsci.pipeline.receipts import ground, receipt, write_receipt
 from dsci.pipeline.stock import read_receipt
+from dsci.pipeline.transfer import share
 from dsci.pipeline.whole import gone
 from dsci.pipeline.workshop import Workshop
 from dsci.ports import (
@@ -94,7 +95,7 @@ def _keep(
     assert key is not None
     keyed = repository.tag(keys.key_tag(key))
     shop.console.step(str(target), f"push {source.descriptor.digest.short}")
-    manifest = _send(shop, target, source, repository.tag(f"{keyed.tag}-{shop.nonce}"))
+    manifest = _send(shop, target, source, digests, repository.tag(f"{keyed.tag}-{shop.nonce}"))
     present = shop.registry.resolve(keyed)
     if present is None:
         try:
@@ -131,11 +132,14 @@ def _keep(
     return Built(descriptor=own)
 
 
-def _send(shop: Workshop, target: TargetId, source: ImageSource, to: Reference) -> bytes:
+def _send(
+    shop: Workshop, target: TargetId, source: ImageSource, digests: Mapping[TargetId, Digest], to: Reference
+) -> bytes:
     """Push an image under this run's own tag; gives its manifest.
 
     The engine sends what the registry lacks straight from its store. Where it cannot, or the registry then names
-    something else, dsci sends all of it; and what a builder elsewhere made.
+    something else, dsci sends what its parent, whose digest is among `digests`, does not have; and what a builder
+    elsewhere made.
     """
     elsewhere = shop.builders.of(target.platform) is not None
     if shop.engine.mode == "containerd" and to.repository.registry != EMBEDDED and not elsewhere:
@@ -144,6 +148,10 @@ def _send(shop: Workshop, target: TargetId, source: ImageSource, to: Reference) 
         if sent is not None and sent[0].digest == source.descriptor.digest:
             return sent[1]
         shop.console.step(str(target), f"push {source.descriptor.digest.short} (not by the engine: {clean(why, 200)})")
+    parent = shop.now.family.nodes[target].parent
+    if parent is not None and parent in digests:
+        above = shop.now.family.images[parent.image].repository.at(digests[parent])
+        share(shop.registry, above, source.manifest, to.repository)
     shop.registry.push_image(source, to.repository, to.tag)
     return source.manifest
 

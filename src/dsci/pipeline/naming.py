@@ -64,7 +64,10 @@ class Way:
         try:
             _all_of(lambda each: copy(registry, *each), tuple(copies))
             for moves in (False, True):
-                _all_of(self._write, [name for name in names if name.moving is moves])
+                together: dict[tuple[Repository, Digest], list[Name]] = {}
+                for name in (name for name in names if name.moving is moves):
+                    together.setdefault((name.reference.repository, name.digest), []).append(name)
+                _all_of(self._write_all, tuple(together.values()))
         except DsciError as error:
             self.error = error
 
@@ -92,6 +95,21 @@ class Way:
                 written.setdefault(where, []).append(str(name.reference.tag))
         for (_, repository, digest), tags in written.items():
             console.say(f"tagged {repository}: {' '.join(tags)} → {digest.short}")
+
+    def _write_all(self, names: Sequence[Name]) -> None:
+        """Write the names of one index, one after the other.
+
+        docker-registry, which writes an index again for every name that it gets, answers 500 to whoever reads it
+        meanwhile, and each such answer costs a pause.
+        """
+        conflicts: list[ConflictError] = []
+        for name in names:
+            try:
+                self._write(name)
+            except ConflictError as conflict:  # of this name alone
+                conflicts.append(conflict)
+        if conflicts:
+            raise conflicts[0]
 
     def _write(self, name: Name) -> None:
         """Let a name stand for its release, unless it does. Other content is a conflict where it never moves.

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from dsci.errors import ConflictError, DsciError, RegistryError
 from dsci.model.claims import Released
 from dsci.model.family import Family, Image, TargetId
-from dsci.model.keys import index_tag
+from dsci.model.keys import dated_index_tag, index_tag
 from dsci.model.oci import OCI_INDEX, REVISION, Descriptor, Digest, Index
 from dsci.model.plan import PlannedRelease
 from dsci.model.reference import Reference
@@ -85,16 +85,20 @@ def index_of(
     return Index(manifests=manifests, annotations=annotations)
 
 
-def stand(registry: Registry, image: Image, index: Index) -> Digest:
+def stand(registry: Registry, image: Image, index: Index, nonce: str = "") -> Digest:
     """Put an index into the primary registry under a tag that only its content decides; gives its digest.
 
-    Only then it is looked whether all of its images are there: `dsci cache prune` removes first and looks for indexes
+    Where no release will name it, a run's `nonce` dates it by one more tag, so that `dsci gc` knows its age.
+
+    Only then it is looked whether all of its images are there: `dsci gc` removes first and looks for indexes
     afterwards, so that one of the two sees the other. Raises RegistryError where one is gone.
     """
     content = index.to_bytes()
     digest = Digest.of(content)
     reference = image.repository.tag(index_tag(digest))
     if registry.resolve(reference) is None:
+        if nonce:
+            registry.push_manifest(image.repository, content, OCI_INDEX, dated_index_tag(digest, nonce), look=False)
         registry.push_manifest(image.repository, content, OCI_INDEX, reference.tag, look=False)
     for each in index.manifests:
         if registry.resolve(image.repository.at(each.digest)) is None:

@@ -234,7 +234,7 @@ def _point(
             source=source_of(world),
             base=common_base(workshop(world, hands, now, facts), image, work),
         )
-        publish.stand(hands.registry, image, index)
+        publish.stand(hands.registry, image, index, hands.nonce)
         content = index.to_bytes()
     return follow.point(hands.registry, world.source.git, hands.console, image, ref, content, work.images)
 

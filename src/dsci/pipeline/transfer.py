@@ -49,6 +49,22 @@ def copy_image(
     return _copy(source, reference.repository, found, content, target, repository, tag, 0)
 
 
+def share(registry: Registry, parent: Reference, manifest: bytes, repository: Repository) -> None:
+    """Have in a repository the layers that an image shares with one that stands in another of the same registry.
+
+    What cannot be had so, the parent itself included, is left for whoever pushes the image.
+    """
+    if parent.repository == repository or parent.repository.registry != repository.registry:
+        return
+    found = registry.manifest(parent)
+    if found is None or found[0].media_type in INDEX_TYPES:
+        return
+    below = {layer.digest for layer in Manifest.from_bytes(found[1]).layers}
+    for layer in {layer.digest: layer for layer in Manifest.from_bytes(manifest).layers}.values():
+        if layer.digest in below:
+            registry.mount(parent.repository, layer, repository)
+
+
 def copy_attached(
     source: Registry, origin: Repository, image: Digest, target: Registry, repository: Repository
 ) -> tuple[Digest, ...]:

@@ -3,9 +3,10 @@
 Reading costs one request a tag, some at a time. Git is asked for the digests and keys that its tags and the ledger
 name, and what its branches are made of; where this clone lacks some of that, nothing is judged.
 
-A run may take up what is being removed. So after removing, everything is looked at again, Git's tags included, and
-what is named by then is put back from the bytes that were kept. A release, for its part, looks for every image of its
-index after it has named them and before it claims (`publish.stand`): whichever of the two comes second sees the other.
+A run may take up what is being removed. So tags are looked at once more right before; after removing, everything is
+looked at again, Git's tags included, and what is named by then is put back from the bytes that were kept. A release,
+for its part, looks for every image of its index after it has named them and before it claims (`publish.stand`):
+whichever of the two comes second sees the other.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from contextlib import suppress
 import msgspec
 from msgspec.structs import replace
 
-from dsci.errors import ConfigError, DsciError, HistoryError, RegistryError
-from dsci.model import caches, upkeep
+from dsci.errors import ConfigError, DsciError, HistoryError, RegistryError, UnsupportedError
+from dsci.model import caches, stored, upkeep
 from dsci.model.config import FILE_NAME
+from dsci.model.family import Family
+from dsci.model.followed import Names, names_of
 from dsci.model.ledger import BRANCH
 from dsci.model.oci import Descriptor, Digest, OciError, Platform
 from dsci.model.reference import Repository
-from dsci.model.upkeep import Item, Kind, Owners, Verdict
+from dsci.model.stored import Item, Kind
+from dsci.model.upkeep import Owners, Verdict
 from dsci.pipeline.snapshot import snapshot
 from dsci.pipeline.world import World
 from dsci.ports import Git, Registry
@@ -54,7 +58,7 @@ class Tip(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     commit: str
-    images: frozenset[str]
+    family: Family
     sources: Mapping[str, str]
     """Source keys, and the target of each."""
     repositories: frozenset[Repository]
@@ -81,9 +85,9 @@ def git_names(world: World, *, fetch: bool) -> Ledger:
         tree = git.tree(tips.pop(name))
         for path, entry in tree.items():
             text = git.blob(entry.oid).decode(errors="replace")
-            named |= dict.fromkeys(upkeep.names_in(text), f"ledger {path}")
+            named |= dict.fromkeys(stored.names_in(text), f"ledger {path}")
     for tag in git.tags():
-        named |= dict.fromkeys(upkeep.names_in(tag.message), f"Git tag {tag.name}")
+        named |= dict.fromkeys(stored.names_in(tag.message), f"Git tag {tag.name}")
     return Ledger(named=named, tips={**tips, "HEAD": git.head().commit})
 
 
@@ -108,7 +112,7 @@ def read_tips(world: World, tips: Mapping[str, str]) -> tuple[tuple[Tip, ...], t
         found[commit] = Tip(
             name=name,
             commit=commit,
-            images=frozenset(now.family.images),
+            family=now.family,
             sources={key: str(target) for target, key in now.sources.full.items()},
             repositories=frozenset(each for image in family for each in image.repositories)
             | caches.repositories(now.settings),
@@ -131,8 +135,25 @@ def owners(
         read = [tip.sources, *({key: str(target) for target, key in full.items()} for full in elsewhere)]
         for key, target in (pair for each in read for pair in each.items()):
             sources.setdefault(key, f"{tip.name} ({target})")
-    images = frozenset(image for tip in tips for image in tip.images)
+    images = frozenset(image for tip in tips for image in tip.family.images)
     return Owners(named=ledger.named, sources=sources, images=images, unread=unread)
+
+
+def names(world: World, ledger: Ledger, tips: Sequence[Tip], now: int) -> Mapping[Repository, Names]:
+    """The names that follow branches and requests, repository by repository; `now` is in seconds."""
+    git = world.source.git
+    remote = f"{git.remote() or 'origin'}/"
+    branches: dict[str, set[str]] = {}
+    for name, commit in ledger.tips.items():
+        if name != "HEAD":
+            branches.setdefault(commit, set()).update((name, name.removeprefix(remote)))
+    found: dict[Repository, Names] = {}
+    main = git.head().default_branch or world.source.branch
+    for tip in tips:
+        here = sorted(branches.get(tip.commit, ()))
+        for repository, those in names_of(tip.family, here, commit=tip.commit, default_branch=main, now=now).items():
+            found[repository] = found.get(repository, Names()) | those
+    return found
 
 
 def _platforms(shelves: Iterable[Shelf]) -> frozenset[Platform]:
@@ -160,17 +181,27 @@ def _survey(registry: Registry, repository: Repository, now: int) -> Shelf:
             if found is not None:  # else somebody removed it meanwhile
                 read[found[0].digest] = found
                 named.setdefault(found[0].digest, []).append(str(reference.tag))
-        items = {digest: upkeep.read_item(*of, named[digest], now) for digest, of in read.items()}
+        items = {digest: stored.read_item(*of, named[digest], now) for digest, of in read.items()}
         absent: set[Digest] = set()
         while below := sorted({each for item in items.values() for each in item.below} - items.keys() - absent):
             absent |= set(below)
             for found in pool.map(registry.manifest, [repository.at(digest) for digest in below]):
                 if found is not None:
-                    items[found[0].digest] = upkeep.read_item(*found, (), now)
-        undated = [item for item in items.values() if item.written is None and item.tags and item.kind in upkeep.DATED]
+                    items[found[0].digest] = stored.read_item(*found, (), now)
+        undated = [item for item in items.values() if item.written is None and item.tags and item.dated]
         times = pool.map(registry.written, [repository.at(item.digest) for item in undated])
         items |= {item.digest: replace(item, written=when) for item, when in zip(undated, times, strict=True)}
     return Shelf(repository=repository, items=tuple(items.values()))
+
+
+def dated(shelves: Iterable[Shelf]) -> tuple[Shelf, ...]:
+    """The same, each thing with the date that it has in any of them: copies are made when the first one is written."""
+    shelves = tuple(shelves)
+    known = {item.digest: item.written for shelf in shelves for item in shelf.items if item.written is not None}
+    return tuple(
+        replace(shelf, items=tuple(replace(item, written=known.get(item.digest)) for item in shelf.items))
+        for shelf in shelves
+    )
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +209,10 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
 
     repository: Repository
     removed: tuple[Digest, ...] = ()
+    untagged: tuple[str, ...] = ()
+    """Tags that went alone."""
+    spared: tuple[str, ...] = ()
+    """Tags that were given to something before it was removed; it stayed."""
     restored: tuple[Digest, ...] = ()
     """What somebody took up while it was removed, put back."""
     swept: int = 0
@@ -187,16 +222,22 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
 
 def prune(world: World, registry: Registry, repository: Repository, verdicts: Sequence[Verdict], *, now: int) -> Pruned:
     """Remove what is not to be kept, and put back what somebody took up meanwhile."""
-    going = sorted((each.item for each in verdicts if not each.keep), key=_order)
     removed: dict[Digest, tuple[Item, bytes]] = {}
+    untagged: list[str] = []
     problem: DsciError | None = None
     restored: list[Digest] = []
+    given: Mapping[Digest, str] = {}
     swept = 0
     try:
-        for item in going:
+        given = _named_meanwhile(registry, repository, verdicts)
+        verdicts = upkeep.spare(verdicts, given)
+        for item in sorted((each.item for each in verdicts if not each.keep), key=_order):
             found = registry.manifest(repository.at(item.digest))
             if found is not None and registry.delete(repository, item.digest):
                 removed[item.digest] = item, found[1]
+        for each in verdicts:
+            for tag in each.untag:
+                untagged += _untag(registry, repository, each.item, tag)
     except RegistryError as error:
         problem = error
     try:
@@ -211,15 +252,59 @@ def prune(world: World, registry: Registry, repository: Repository, verdicts: Se
     return Pruned(
         repository=repository,
         removed=tuple(digest for digest in removed if digest not in restored),
+        untagged=tuple(untagged),
+        spared=tuple(sorted(given.values())),
         restored=tuple(restored),
         swept=swept,
         problem=problem,
     )
 
 
+def _named_meanwhile(registry: Registry, repository: Repository, verdicts: Sequence[Verdict]) -> Mapping[Digest, str]:
+    """What is to go and has a tag now that it had not when it was judged: deleting it would take that tag too.
+
+    All tags are listed again; of those that were known, the ones that are not dsci's own may have moved.
+    """
+    known = {tag: each.item.digest for each in verdicts for tag in each.item.tags}
+    movable = {tag for each in verdicts for tag in each.item.named}
+    going = {each.item.digest for each in verdicts if not each.keep}
+    if not going:
+        return {}
+    tags = [tag for tag in registry.tags(repository) if tag not in known or tag in movable]
+    with ThreadPoolExecutor(_LOOKUPS) as pool:
+        found = pool.map(registry.resolve, [repository.tag(tag) for tag in tags])
+        pairs = [(tag, item.digest) for tag, item in zip(tags, found, strict=True) if item is not None]
+    return {digest: tag for tag, digest in pairs if digest in going and known.get(tag) != digest}
+
+
+def _untag(registry: Registry, repository: Repository, item: Item, tag: str) -> tuple[str, ...]:
+    """Take a tag away from something that stays, if it still names it; gives it, if that was done.
+
+    A registry may take it for an order to delete the whole manifest: it is looked whether that is still there, and
+    put back with all its other tags where it is not.
+    """
+    found = registry.manifest(repository.tag(tag))
+    if found is None or found[0].digest != item.digest or not registry.untag(repository, tag):
+        return ()
+    others = [other for other in item.tags if other != tag]
+    lost = [other for other in others if registry.resolve(repository.tag(other)) is None]
+    for other in lost:
+        registry.push_manifest(repository, found[1], item.media_type, other)
+    if lost or registry.resolve(repository.at(item.digest)) is None:
+        if not lost:
+            registry.push_manifest(repository, found[1], item.media_type)
+        raise UnsupportedError(
+            f"{repository}: the registry took {tag} for all of {item.digest.short}, which was put back",
+            hint="say under `retention: keep:` in dsci.yaml that such tags stay, and delete them by its own interface",
+        )
+    if registry.resolve(repository.tag(tag)) is not None:
+        raise RegistryError(f"{repository}:{tag} is still there after it was deleted", hint="run dsci gc again")
+    return (tag,)
+
+
 def _order(item: Item) -> tuple[int, Digest]:
     """What names others goes before them: a run that looks in between finds less, and nothing that leads nowhere."""
-    return (Kind.RELEASE, Kind.RECEIPT, Kind.IMAGE, Kind.CACHE).index(item.kind), item.digest
+    return (Kind.TAGGED, Kind.RELEASE, Kind.RECEIPT, Kind.IMAGE, Kind.CACHE).index(item.kind), item.digest
 
 
 def _wanted(
@@ -233,11 +318,11 @@ def _wanted(
         claimed = _claimed_now(world.source.git)
     except DsciError as error:
         return tuple(removed), error
-    wanted = {*upkeep.needed(after.items), *(Digest("sha256", name) for name in claimed)}
+    wanted = {*stored.needed(after.items), *(Digest("sha256", name) for name in claimed)}
     back: list[Digest] = []
     while more := [digest for digest in removed if digest in wanted and digest not in back]:
         back += more
-        wanted |= upkeep.needed(removed[digest][0] for digest in more)
+        wanted |= stored.needed(removed[digest][0] for digest in more)
     there = {item.digest for item in after.items}.union(back)
     back += [digest for digest, (item, _) in removed.items() if item.about in there and digest not in back]
     return tuple(back), None
@@ -256,4 +341,4 @@ def _claimed_now(git: Git) -> frozenset[str]:
     """What Git's tags name, those included that came to the remote while this run went on."""
     if git.remote() is not None:
         git.fetch_tags(sorted(git.remote_tags().keys() - git.tag_refs().keys()))
-    return frozenset(name for tag in git.tags() for name in upkeep.names_in(tag.message))
+    return frozenset(name for tag in git.tags() for name in stored.names_in(tag.message))
