@@ -6,18 +6,16 @@ certificate that only this process knows), the reason is given, and whoever aske
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from dsci.drivers.keychain import HUB_KEY, Credentials
-from dsci.drivers.routes import redact
+from dsci.drivers.routes import redacted
 from dsci.model.reference import DOCKER_HUB, Reference
 
 _SHOWN = 300
-_URL = re.compile(r"https?://[^\s\"'<>]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +60,7 @@ class Transfer:
 
 def shown(text: str) -> str:
     """What an engine says, its URLs without what may be a signature, shortened in the middle: the cause stands last."""
-    text = _URL.sub(lambda url: redact(url[0]), text)
+    text = redacted(text)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 2 :]}"
 
 
