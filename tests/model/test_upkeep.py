@@ -409,6 +409,6 @@ def test_what_was_named_after_it_was_judged_stays_with_all_that_it_needs() -> No
     items = [one, two, request, receipt(one), receipt(two, key="12" * 32)]
     judged = judge(items, Owners(), ages=Ages.of(RetentionSettings()), now=NOW, names=NAMES)
     assert not any(each.keep for each in judged)
-    found = spare(judged, {request.digest: "stable"})
+    found = spare(judged, {request.digest: "tag stable"})
     assert {each.item.digest for each in found if not each.keep} == {two.digest, items[4].digest}
     assert {each.owner for each in found if each.keep} == {"tag stable", "named by tag stable"}

@@ -24,7 +24,7 @@ from dsci.model.reference import EMBEDDED, Repository
 from dsci.model.retention import Ages, RetentionSettings
 from dsci.model.upkeep import Owners, Verdict
 from dsci.pipeline.snapshot import Source
-from dsci.pipeline.upkeep import Pruned, prune, survey
+from dsci.pipeline.upkeep import Pruned, prune, spare_attached, survey
 from dsci.pipeline.world import World
 from dsci.ports import Registry
 
@@ -96,7 +96,10 @@ class Stock:
         """What is to become of everything that is there."""
         shelf = survey(self.registry, self.repository, NOW)
         assert shelf.problem is None
-        return upkeep.judge(shelf.items, names or Owners(), ages=ages, now=NOW, names=follow)
+        found = upkeep.judge(shelf.items, names or Owners(), ages=ages, now=NOW, names=follow)
+        shelf, judged = spare_attached(self.registry, shelf, found)
+        assert shelf.problem is None
+        return judged
 
     def prune(self, world: World, names: Owners | None = None, through: Registry | None = None, **how: Any) -> Pruned:
         found = self.judged(names, **how)

@@ -18,12 +18,13 @@ from dsci.drivers.layout import LayoutRegistry
 from dsci.drivers.registry import HttpRegistry
 from dsci.errors import RegistryError, UnsupportedError
 from dsci.model import keys, upkeep
+from dsci.model.artifact import artifact
 from dsci.model.followed import Names
-from dsci.model.oci import OCI_INDEX, Digest
+from dsci.model.oci import OCI_INDEX, Descriptor, Digest
 from dsci.model.reference import EMBEDDED, Repository
 from dsci.model.retention import Ages, RetentionSettings, Rule
 from dsci.model.upkeep import Owners
-from dsci.pipeline.upkeep import dated, prune, survey
+from dsci.pipeline.upkeep import dated, prune, spare_attached, survey
 from dsci.pipeline.world import World
 
 __all__ = ["project", "registry"]  # fixtures
@@ -65,6 +66,28 @@ def test_old_names_go_with_all_that_only_they_need(
     for name in ("1.0.0", "main"):
         assert stock.registry.manifest(stock.repository.at(things[name])) is not None
     assert stock.prune(project[1], **HOW).removed == (), "once is enough"
+
+
+def test_what_is_attached_stays_with_what_it_is_about(
+    registry: tuple[Any, Repository], project: tuple[Repo, World]
+) -> None:
+    """However a registry lists it: of a release, of its image, and of a branch's index that would go without it."""
+    stock = Stock(*registry)
+    things = family(stock)
+    listed: dict[str, Digest] = {}
+    for name in ("1.0.0", "a", "gone"):
+        about = stock.registry.resolve(stock.repository.at(things[name]))
+        assert about is not None
+        made = artifact(about, "application/vnd.in-toto+json", name.encode())
+        for kind, content in made.blobs:
+            stock.registry.push_blob(stock.repository, content, kind)
+        stock.registry.attach(stock.repository, made.manifest)
+        listed[name] = Digest.of(made.manifest)
+    done = stock.prune(project[1], **HOW)
+    assert done.problem is None and things["pr-12"] in done.removed
+    for name, digest in listed.items():
+        assert digest in {item.digest for item in stock.registry.referrers(stock.repository, things[name])}, name
+        assert stock.has(digest) and stock.has(things[name])
 
 
 def test_an_age_that_nobody_knows_keeps(tmp_path: Path, project: tuple[Repo, World]) -> None:
@@ -299,3 +322,17 @@ def test_a_refusal_to_delete_is_told_once(tmp_path: Path, project: tuple[Repo, W
     assert "dsci gc --dry-run --json" in done.problem.hint and stock.tags() == before
     client.close()
     server.stop()
+
+
+def test_where_it_cannot_be_told_what_is_attached_nothing_is_judged(tmp_path: Path) -> None:
+    class Throttled(LayoutRegistry):
+        def referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...]:
+            raise RegistryError(f"GET referrers/{subject} of {repository}: 429")
+
+    stock = Stock(Throttled(tmp_path / "layout"), Repository(EMBEDDED, "acme/ml"))
+    family(stock)
+    shelf = survey(stock.registry, stock.repository, NOW)
+    judged = upkeep.judge(shelf.items, Owners(), ages=AGES, now=NOW, names=NAMES)
+    assert not all(each.keep for each in judged)
+    shelf, judged = spare_attached(stock.registry, shelf, judged)
+    assert judged == () and shelf.problem is not None and "429" in shelf.problem.message

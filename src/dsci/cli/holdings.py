@@ -79,11 +79,12 @@ def look(session: Session, older_than: int | None, *, fetch: bool) -> Seen:
     owners = upkeep.owners(world, ledger, tips, unread, shelves)
     names = upkeep.names(world, ledger, tips, now)
 
-    def judge(shelf: Shelf) -> tuple[Verdict, ...]:
-        return judging.judge(shelf.items, owners, ages=ages, now=now, names=names.get(shelf.repository, Names()))
+    def judge(shelf: Shelf) -> tuple[Shelf, tuple[Verdict, ...]]:
+        found = judging.judge(shelf.items, owners, ages=ages, now=now, names=names.get(shelf.repository, Names()))
+        return upkeep.spare_attached(session.registry, shelf, found)
 
     return Seen(
-        shelves=tuple((shelf, judge(shelf)) for shelf in shelves),
+        shelves=tuple(judge(shelf) for shelf in shelves),
         folders=tuple(
             (found, judging.judge_cache(found.name, found.written, owners, ages=ages, now=now))
             for found in buildcache.folders(session.caches)

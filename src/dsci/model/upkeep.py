@@ -68,11 +68,10 @@ def judge(
 
 
 def spare(verdicts: Iterable[Verdict], named: Mapping[Digest, str]) -> tuple[Verdict, ...]:
-    """The same verdicts where something was named after it was judged: by which tag, each."""
+    """The same verdicts where more is known of who names something: what it is, and by whom."""
     verdicts = tuple(verdicts)
     found = {each.item.digest: each for each in verdicts if each.item.kind is not Kind.RECEIPT}
-    for digest, tag in named.items():
-        who = f"tag {tag}"
+    for digest, who in named.items():
         found[digest] = Verdict(item=found[digest].item, keep=True, owner=who, reason=who)
     return _settled([each.item for each in verdicts], found)
 

@@ -25,6 +25,7 @@ from dsci.model.family import Family
 from dsci.model.followed import Names, names_of
 from dsci.model.ledger import BRANCH
 from dsci.model.oci import Descriptor, Digest, OciError, Platform
+from dsci.model.receipt import ARTIFACT_TYPE as RECEIPT_TYPE
 from dsci.model.reference import Repository
 from dsci.model.stored import Item, Kind
 from dsci.model.upkeep import Owners, Verdict
@@ -204,6 +205,27 @@ def dated(shelves: Iterable[Shelf]) -> tuple[Shelf, ...]:
     )
 
 
+def spare_attached(registry: Registry, shelf: Shelf, verdicts: Sequence[Verdict]) -> tuple[Shelf, tuple[Verdict, ...]]:
+    """The same where what may go is asked for what is attached to it: a signature or a statement keeps it.
+
+    What is attached need not have a tag. dsci's own receipts keep nothing. Where a registry cannot tell, nothing of the
+    repository is judged.
+    """
+    going = [each.item.digest for each in verdicts if not each.keep and each.item.kind is not Kind.RECEIPT]
+
+    def others(digest: Digest) -> str:
+        types = {item.artifact_type for item in registry.referrers(shelf.repository, digest)} - {RECEIPT_TYPE}
+        return f"attached to it: {min(types) or 'something'}" if types else ""
+
+    try:
+        with ThreadPoolExecutor(_LOOKUPS) as pool:
+            found = dict(zip(going, pool.map(others, going), strict=True))
+    except RegistryError as error:
+        problem = RegistryError(f"{shelf.repository}: {error.message}", hint=error.hint)
+        return Shelf(repository=shelf.repository, problem=problem), ()
+    return shelf, upkeep.spare(verdicts, {digest: who for digest, who in found.items() if who})
+
+
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one repository."""
 
@@ -230,7 +252,7 @@ def prune(world: World, registry: Registry, repository: Repository, verdicts: Se
     swept = 0
     try:
         given = _named_meanwhile(registry, repository, verdicts)
-        verdicts = upkeep.spare(verdicts, given)
+        verdicts = upkeep.spare(verdicts, {digest: f"tag {tag}" for digest, tag in given.items()})
         for item in sorted((each.item for each in verdicts if not each.keep), key=_order):
             found = registry.manifest(repository.at(item.digest))
             if found is not None and registry.delete(repository, item.digest):
