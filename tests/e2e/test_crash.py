@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import released
+from tests.e2e.conftest import Project, released
 from tests.e2e.gated import CHANGE, IMAGES, Gated, Moment, gated
 from tests.gate import Write
 
@@ -121,7 +121,14 @@ def test_killed_before_and_after_every_single_write(story: Story, part: int) -> 
     assert killed > len(mine) / 2, f"{killed} of {len(mine)} runs were killed"
 
 
-@pytest.mark.parametrize("at", ["/blobs/uploads/", "push ", "/manifests/latest"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        "push ",
+        pytest.param("/blobs/uploads/", marks=pytest.mark.slow),
+        pytest.param("/manifests/latest", marks=pytest.mark.slow),
+    ],
+)
 def test_terminated_in_the_middle(story: Story, at: str) -> None:
     """F32: a cancelled CI job. It ends as one that was told to, leaves nothing behind, and is made up for."""
     story.before.restore()
@@ -148,6 +155,7 @@ def _once(project: Gated, at: str, meddle: object) -> None:
     project.gate.judge = judge
 
 
+@pytest.mark.slow
 def test_an_index_whose_image_was_lost_is_not_released(story: Story) -> None:
     """F33: the image of a platform goes between its build and the claim: nothing is claimed, and it is named."""
     story.before.restore()
@@ -173,6 +181,22 @@ def test_an_index_whose_image_was_lost_is_not_released(story: Story) -> None:
     story.check_end()
 
 
+@pytest.mark.slow
+def test_a_platform_that_is_not_built_holds_back_its_release(empty: Project) -> None:
+    """F33: no index without one of its platforms, though the other one is built."""
+    files = {"dsci.yaml": "images: {two: {platforms: [linux/amd64, linux/arm64]}}\n"}
+    files |= {"images/two/Dockerfile": "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /arch\n"}
+    empty.push("feat: two platforms, one of them missing", files | {"images/two/amd64": "amd64\n"})
+    ended = empty.release(code=1)
+    results = {item["subject"]: item["status"] for item in ended.json["outcomes"]}
+    assert results["two@linux/amd64"] == "ok" and results["two@linux/arm64"] == "failed", str(ended)
+    assert "two@linux/arm64" in ended.stderr and empty.tags() == set() and empty.images("two") == set()
+    empty.push("fix(two): both", {"images/two/arm64": "arm64\n"})
+    assert empty.release().json["released"] == ["v0.1.0"] and empty.tags() == {"v0.1.0"}
+    index = empty.registry.manifest(f"{empty.prefix}/two", "0.1.0")  # type: ignore[union-attr]
+    assert {each["platform"]["architecture"] for each in index["manifests"]} == {"amd64", "arm64"}
+
+
 def test_a_version_that_somebody_writes_before_the_claim(story: Story) -> None:
     """F40: the name of the coming release is given away by hand: a conflict, and nothing is claimed."""
     story.before.restore()
@@ -187,6 +211,7 @@ def test_a_version_that_somebody_writes_before_the_claim(story: Story) -> None:
     assert len(project.claims()) == len(IMAGES), "a version was claimed that cannot stand"
 
 
+@pytest.mark.slow
 def test_a_version_that_somebody_writes_after_the_claim(story: Story) -> None:
     """F40: the same a moment later: the version is claimed, so it is told, and the name is not overwritten."""
     story.before.restore()
@@ -205,6 +230,7 @@ def test_a_version_that_somebody_writes_after_the_claim(story: Story) -> None:
     story.check_end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", [False, True], ids=["moved", "deleted"])
 def test_a_floating_tag_that_somebody_touches_in_the_middle(story: Story, gone: bool) -> None:
     """F40: it is told, and put right, as the next run would."""

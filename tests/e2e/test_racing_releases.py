@@ -130,7 +130,9 @@ def race(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Race]:
 
 
 @pytest.mark.parametrize(
-    ("at", "elsewhere"), [("push ", True), ("/manifests/1", False)], ids=["at the claim", "at its floating tags"]
+    ("at", "elsewhere"),
+    [("push ", True), pytest.param("/manifests/1", False, marks=pytest.mark.slow)],
+    ids=["at the claim", "at its floating tags"],
 )
 def test_an_older_line_is_finished_though_a_newer_release_stands(race: Race, at: str, elsewhere: bool) -> None:
     """1.0.1 is claimed after 2.0.0, and cut off: by a run of any commit where its tags are not there at all, and by
