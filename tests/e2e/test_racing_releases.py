@@ -157,8 +157,8 @@ def test_an_older_line_is_finished_though_a_newer_release_stands(race: Race, at:
 
 KINDS = ("same commit", "newer and older", "two versions")
 _SEEDS = [(KINDS[number % 3], random.Random(30 + number).randrange(10**6)) for number in range(50)]
-#: Where claims are not looked at again, the last ones leave `latest` at the older version.
-_SAMPLE = [*_SEEDS[:3], ("two versions", 575347), ("two versions", 647119)]
+#: Where claims are not looked at again, the last one leaves `latest` at the older version.
+_SAMPLE = [*_SEEDS[:2], ("two versions", 575347)]
 
 
 @pytest.mark.parametrize(("kind", "seed"), _SAMPLE)

@@ -51,7 +51,9 @@ class Race:
         self.registry.push_image(OURS, self.repository, "1")
         image = SimpleNamespace(repository=self.repository)
         self.shop: Any = SimpleNamespace(
-            now=SimpleNamespace(family=SimpleNamespace(images={"app": image})),
+            now=SimpleNamespace(
+                family=SimpleNamespace(images={"app": image}, nodes={TARGET: SimpleNamespace(parent=None)})
+            ),
             registry=self.registry,
             engine=SimpleNamespace(mode="classic"),
             builders=Builders(),

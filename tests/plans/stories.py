@@ -171,6 +171,10 @@ class MemoryRegistry:
     def lacks(self, repository: Repository, blob: Descriptor) -> bool:
         return f"{repository}" in self.damaged
 
+    def tags(self, repository: Repository) -> tuple[str, ...]:
+        prefix = f"{repository}:"
+        return tuple(sorted(name.removeprefix(prefix) for name in self.names if name.startswith(prefix)))
+
 
 @dataclass
 class Story:
