@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-#: What containers may be allowed to reach (`config.Allowance`, without what dsci itself is asked for).
+#: What containers may be allowed to reach (`settings.Allowance`, without what dsci itself is asked for).
 ALLOWANCES = ("bind-mounts", "capabilities", "privileged")
 
 

@@ -23,9 +23,9 @@ from dsci.drivers.cosign import Cosign
 from dsci.drivers.registry import HttpRegistry
 from dsci.errors import ConfigError, RegistryError
 from dsci.model.artifact import referrers_tag
-from dsci.model.config import AttestSettings
 from dsci.model.oci import OCI_INDEX, OCI_MANIFEST, Digest
 from dsci.model.reference import EMBEDDED, Repository
+from dsci.model.settings import AttestSettings
 
 SLSA = "https://slsa.dev/provenance/v1"
 PASSWORD = "CANARY-password"

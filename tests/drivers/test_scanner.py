@@ -16,7 +16,7 @@ from images import MemoryImage
 
 from dsci.drivers.scanner import Scanner
 from dsci.errors import ConfigError
-from dsci.model.config import ScanSettings
+from dsci.model.settings import ScanSettings
 
 IMAGE = MemoryImage(b"one layer", b"another")
 CLEAN = {

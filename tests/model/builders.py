@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from dsci.model import commits, config, discover, edges, inputs, keys
 from dsci.model.claims import Released, Tag, TagFormat
 from dsci.model.commits import Change, Commit
-from dsci.model.config import Settings
 from dsci.model.facts import Facts, Found, Request
 from dsci.model.family import Family, TargetId, group_members
 from dsci.model.inputs import ContextFile, Inputs
@@ -27,6 +26,7 @@ from dsci.model.oci import Digest, Platform
 from dsci.model.plan import Plan
 from dsci.model.planning import make
 from dsci.model.receipt import BaseUsed, Receipt
+from dsci.model.settings import Settings
 from dsci.model.tree import EXECUTABLE, FILE, Tree, TreeEntry
 
 AMD64 = Platform("linux", "amd64")

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from dsci.errors import ConfigError
 from dsci.model import caches, config
 from dsci.model.caches import Cache, Choice, Means, choose, slug, told
-from dsci.model.config import Settings
 from dsci.model.dockerfile import UNREADABLE, parse, resolve
 from dsci.model.family import TargetId
+from dsci.model.settings import Settings
 
 HERE = {"images/ml/Dockerfile": "FROM debian:12\nRUN make\n", "images/r/Dockerfile": "FROM debian:12\n"}
 REGISTRY = {"dsci.yaml": "registries: [ghcr.io/acme]\n"}

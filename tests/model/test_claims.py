@@ -13,9 +13,9 @@ from sampling import examples
 from dsci.errors import ConfigError
 from dsci.model.claims import Named, Released, TagFormat, claim_trailers
 from dsci.model.claims import released as claimed
-from dsci.model.config import VersioningSettings
 from dsci.model.numbers import precedence
 from dsci.model.oci import Digest, Platform
+from dsci.model.settings import VersioningSettings
 
 GROUPS = ("jupyter-ml", "ml", "r")
 

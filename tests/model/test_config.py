@@ -14,8 +14,17 @@ from sampling import examples
 from dsci.errors import ConfigError
 from dsci.model import config
 from dsci.model.commits import TYPES, Bump, Rules
-from dsci.model.config import ImageSettings, InputSettings, SecretSettings, Settings
 from dsci.model.pins import Rules as PinRules
+from dsci.model.quantities import seconds, size
+from dsci.model.settings import (
+    ImageSettings,
+    InputSettings,
+    LabelSettings,
+    SecretSettings,
+    Settings,
+    SuiteSettings,
+    VersioningSettings,
+)
 from dsci.model.tags import DEFAULT_RULES, Flavor, rules
 
 FULL = """\
@@ -71,10 +80,8 @@ def test_everything_can_be_said() -> None:
         external=("python",),
         repository="quay.io/other/ml",
         tags=("{version}",),
-        suites=config.SuiteSettings(
-            paths=("tests/ml",), inherit=False, timeout="1h", allow=("privileged", "bind-mounts")
-        ),
-        labels=config.LabelSettings(title="The model"),
+        suites=SuiteSettings(paths=("tests/ml",), inherit=False, timeout="1h", allow=("privileged", "bind-mounts")),
+        labels=LabelSettings(title="The model"),
         release=False,
     )
     assert settings.labels.under(settings.images["ml"].labels) == {
@@ -83,7 +90,7 @@ def test_everything_can_be_said() -> None:
         "org.opencontainers.image.vendor": "Acme",
     }
     assert settings.labels.under(None).keys() < settings.labels.under(settings.images["ml"].labels).keys()
-    assert settings.versioning == config.VersioningSettings(
+    assert settings.versioning == VersioningSettings(
         initial="1.0.0", floor="none", propagate="same", major_on_zero=True, tag="{image}/v{version}"
     )
     assert (settings.tags, settings.gate, settings.builder.jobs) == (("latest",), "lineage", 4)
@@ -123,13 +130,13 @@ def test_what_builds_may_take() -> None:
     [("0", 0), ("0B", 0), ("512kB", 512_000), ("500 MB", 500_000_000), ("1.5GiB", 3 << 29), ("2tb", 2 * 10**12)],
 )
 def test_sizes(text: str, count: int) -> None:
-    assert config.size(text) == count
+    assert size(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "1", "MB", "-1MB", "1.GB", "1,5GB", "1e3MB", "1GBB", "1gb\n", "١MB", "1XB"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(text) + "$"):
-        config.size(text)
+        size(text)
 
 
 @pytest.mark.parametrize("jobs", [1, 256])
@@ -240,7 +247,7 @@ def test_another_file_name() -> None:
 
 @pytest.mark.parametrize(("text", "value"), [("1s", 1), ("90s", 90), ("10m", 600), ("2h", 7200), ("010s", 10)])
 def test_durations(text: str, value: float) -> None:
-    assert config.seconds(text) == value
+    assert seconds(text) == value
 
 
 @pytest.mark.parametrize(
@@ -248,7 +255,7 @@ def test_durations(text: str, value: float) -> None:
 )
 def test_no_durations(text: str) -> None:
     with pytest.raises(ValueError):
-        config.seconds(text)
+        seconds(text)
 
 
 def test_the_schema_knows_every_key() -> None:
@@ -266,7 +273,7 @@ def test_the_schema_knows_every_key() -> None:
 @hypothesis(max_examples=examples(60))
 def test_any_duration_is_positive_or_a_value_error(text: str) -> None:
     try:
-        value = config.seconds(text)
+        value = seconds(text)
     except ValueError:
         return
     assert value > 0

@@ -14,11 +14,11 @@ from sampling import examples
 
 from dsci.errors import ConfigError, DsciError
 from dsci.model import discover
-from dsci.model.config import ImageSettings, Settings
 from dsci.model.family import Base, Family, Image, TargetId, group_members, renamed
 from dsci.model.location import Location
 from dsci.model.oci import Platform
 from dsci.model.reference import Reference, Repository
+from dsci.model.settings import ImageSettings, Settings
 
 DIGEST = "sha256:" + "ab" * 32
 

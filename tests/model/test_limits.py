@@ -7,8 +7,9 @@ import math
 import pytest
 
 from dsci.model import limits
-from dsci.model.config import FamilySuiteSettings, SuiteSettings, duration
 from dsci.model.limits import Left, Limits
+from dsci.model.quantities import duration
+from dsci.model.settings import FamilySuiteSettings, SuiteSettings
 
 RAISING = "set suites.{}"
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dsci.errors import ConfigError
 from dsci.model import config, retention
-from dsci.model.config import Settings
 from dsci.model.retention import Ages, RetentionSettings, Rule
+from dsci.model.settings import Settings
 
 DAY = 86400
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dsci.model.config import ScanSettings
 from dsci.model.scan import Found, Scanned, State, judge, read
+from dsci.model.settings import ScanSettings
 
 FAIL = ScanSettings(policy="fail")
 TRIVY: dict[str, Any] = {

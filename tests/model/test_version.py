@@ -16,8 +16,8 @@ from sampling import examples
 from dsci.model import version
 from dsci.model.claims import Released
 from dsci.model.commits import Bump, Change
-from dsci.model.config import VersioningSettings
 from dsci.model.lines import Line
+from dsci.model.settings import VersioningSettings
 from dsci.model.version import Decision, next_version
 
 NONE, PATCH, MINOR, MAJOR = Bump.NONE, Bump.PATCH, Bump.MINOR, Bump.MAJOR

@@ -13,8 +13,8 @@ from sampling import examples
 
 from dsci.errors import ConfigError
 from dsci.model import yamlfile
-from dsci.model.config import Settings
 from dsci.model.location import Location
+from dsci.model.settings import Settings
 from dsci.model.text import nearest
 from dsci.model.yamlfile import load
 

@@ -21,12 +21,13 @@ from msgspec.structs import replace
 from dsci.cli.wiring import Session
 from dsci.errors import BuilderError, ConfigError
 from dsci.model import config
-from dsci.model.config import FamilySuiteSettings, seconds
 from dsci.model.limits import Limits
 from dsci.model.location import Location
 from dsci.model.oci import Platform
+from dsci.model.quantities import seconds
 from dsci.model.reference import Reference
 from dsci.model.report import Check, Verdict
+from dsci.model.settings import FamilySuiteSettings
 from dsci.ports import Bounds, Engine, LocalImage
 from dsci.suites import native, nativefile, structure, structurefile, structurereport
 from dsci.suites.clock import Clock, Total

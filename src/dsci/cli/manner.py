@@ -12,7 +12,7 @@ import msgspec
 from dsci.cli import measured
 from dsci.cli.options import builder, builders_of
 from dsci.cli.wiring import Session
-from dsci.model.config import CacheType
+from dsci.model.settings import CacheType
 from dsci.pipeline.work import How
 
 _jobs = click.option("--jobs", type=click.IntRange(1, 256), help="How many images to build or test at once.")

@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from dsci.drivers.runs import Run
     from dsci.drivers.tokenvariables import CommandLine
     from dsci.model.caches import Means
-    from dsci.model.config import AttestSettings, CacheType, ScanSettings
     from dsci.model.facts import Request
     from dsci.model.oci import Digest, Platform
     from dsci.model.plan import Plan
     from dsci.model.reference import Reference
+    from dsci.model.settings import AttestSettings, CacheType, ScanSettings
     from dsci.pipeline.remote import Remote
     from dsci.pipeline.snapshot import Source
     from dsci.pipeline.world import Hands, World

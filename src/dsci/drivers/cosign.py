@@ -23,9 +23,9 @@ from pathlib import Path
 from dsci.drivers import process
 from dsci.drivers.pace import Clock
 from dsci.errors import ConfigError, DsciError, RegistryError
-from dsci.model.config import AttestSettings
 from dsci.model.oci import Digest
 from dsci.model.reference import EMBEDDED, Repository
+from dsci.model.settings import AttestSettings
 
 _INSTALL = "install cosign (apt-get install cosign, brew install cosign, sigstore/cosign-installer on GitHub)"
 _TOKENS = (

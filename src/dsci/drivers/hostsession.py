@@ -31,7 +31,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     """What its containers are labelled with."""
     allow: tuple[str, ...] = ()
-    """What of the machine its containers may reach (`config.Allowance`)."""
+    """What of the machine its containers may reach (`settings.Allowance`)."""
     allowing: str = ""
     """How more is allowed: a sentence in which `{}` stands for it."""
     processes: int = 0

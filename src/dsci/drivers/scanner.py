@@ -18,8 +18,8 @@ from typing import Literal
 from dsci.drivers import outside, process
 from dsci.errors import ConfigError, DsciError
 from dsci.model import scan
-from dsci.model.config import ScanSettings
 from dsci.model.scan import Scanned
+from dsci.model.settings import ScanSettings
 from dsci.ports import ImageSource
 
 _TIMEOUT = 1800.0

@@ -15,11 +15,11 @@ from typing import Literal, assert_never
 
 import msgspec
 
-from dsci.model.config import CacheSettings, CacheType, Settings
 from dsci.model.dockerfile import Recipe
 from dsci.model.family import Image, Node, TargetId
 from dsci.model.hashing import sha256
 from dsci.model.reference import EMBEDDED, Repository
+from dsci.model.settings import CacheSettings, CacheType, Settings
 
 #: What the tags of caches begin with.
 TAG_PREFIX = "dsci-cache-"

@@ -16,10 +16,10 @@ import semver
 from msgspec.structs import replace
 
 from dsci.errors import ConfigError
-from dsci.model.config import VersioningSettings
 from dsci.model.family import Image, declared, release_groups, renamed
 from dsci.model.numbers import Precedence, precedence
 from dsci.model.oci import Digest, OciError, Platform
+from dsci.model.settings import VersioningSettings
 from dsci.model.text import line
 
 _TRAILER = re.compile(r"^(Dsci-[A-Z][a-z]+): (.+)$", re.MULTILINE)

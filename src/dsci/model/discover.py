@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import suitefiles, tags, variants
-from dsci.model.config import ImageSettings, Settings
 from dsci.model.family import Image, Suite, declared
 from dsci.model.limits import Limits
 from dsci.model.location import Location
 from dsci.model.oci import Platform
 from dsci.model.reference import EMBEDDED, Repository
+from dsci.model.settings import ImageSettings, Settings
 from dsci.model.text import nearest
 from dsci.model.tree import Tree
 

@@ -12,13 +12,13 @@ import msgspec
 
 from dsci.model.claims import Released
 from dsci.model.commits import Change, Commit
-from dsci.model.config import Settings
 from dsci.model.event import Event
 from dsci.model.family import TargetId
 from dsci.model.keys import Pins, SourceKeys
 from dsci.model.lines import Line
 from dsci.model.oci import Digest
 from dsci.model.pins import Moved
+from dsci.model.settings import Settings
 
 if TYPE_CHECKING:
     from dsci.model.receipt import Receipt

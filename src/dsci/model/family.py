@@ -16,12 +16,12 @@ import msgspec
 from msgspec.structs import replace
 
 from dsci.errors import ConfigError
-from dsci.model.config import InputSettings, SecretSettings
 from dsci.model.dockerfile import Recipe
 from dsci.model.graphs import closure
 from dsci.model.limits import DEFAULT, Limits
 from dsci.model.oci import ANY, Platform
 from dsci.model.reference import Reference, Repository
+from dsci.model.settings import InputSettings, SecretSettings
 from dsci.model.tagrule import TagRule
 
 C = TypeVar("C", str, "TargetId")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from dsci.model.config import FamilySuiteSettings, SuiteSettings, seconds, size
+from dsci.model.quantities import seconds, size
 from dsci.model.room import human
+from dsci.model.settings import FamilySuiteSettings, SuiteSettings
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from dsci.model.config import ScanSettings
+from dsci.model.settings import ScanSettings
 
 #: From the least to the worst; what is called otherwise counts as the least.
 _LEVELS = ("unknown", "negligible", "low", "medium", "high", "critical")

@@ -14,10 +14,10 @@ import semver
 
 from dsci.model.claims import Released
 from dsci.model.commits import Bump, Change, Commit
-from dsci.model.config import VersioningSettings
 from dsci.model.lines import Line
 from dsci.model.numbers import CalVersion
 from dsci.model.pins import Moved
+from dsci.model.settings import VersioningSettings
 from dsci.model.weigh import Weighed, weigh
 
 _ANY_BRANCH = Line()

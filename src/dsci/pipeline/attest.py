@@ -17,12 +17,12 @@ from dsci import __version__
 from dsci.errors import RegistryError
 from dsci.model import keys, provenance, sbom
 from dsci.model.artifact import Artifact, artifact
-from dsci.model.config import AttestSettings
 from dsci.model.family import Image, TargetId
 from dsci.model.oci import OCI_INDEX, Descriptor, Digest, Index
 from dsci.model.provenance import Made, Part
 from dsci.model.reference import Repository
 from dsci.model.sbom import Described
+from dsci.model.settings import AttestSettings
 from dsci.pipeline.inventories import Inventories
 from dsci.pipeline.snapshot import Snapshot
 from dsci.pipeline.stock import read_receipt

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dsci.model import marks as marks_model
 from dsci.model.claims import TagFormat
-from dsci.model.config import Settings
 from dsci.model.ledger import BRANCH
 from dsci.model.marks import Marks
+from dsci.model.settings import Settings
 from dsci.ports import Git
 
 

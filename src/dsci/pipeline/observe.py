@@ -14,7 +14,7 @@ import msgspec
 
 from dsci.errors import HistoryError
 from dsci.later import Later
-from dsci.model import config, keys, version
+from dsci.model import keys, version
 from dsci.model.claims import Released, TagFormat
 from dsci.model.commits import Change
 from dsci.model.event import Trigger
@@ -24,6 +24,7 @@ from dsci.model.following import refs_of
 from dsci.model.lines import Line
 from dsci.model.marks import Marks
 from dsci.model.pins import Moved
+from dsci.model.settings import VersioningSettings
 from dsci.model.tree import TreeEntry
 from dsci.pipeline import marks, remote
 from dsci.pipeline.bases import carried, pins_of
@@ -185,7 +186,7 @@ def _asked(
     }
 
 
-def _branch(source: Source, head: Head, settings: config.VersioningSettings) -> str:
+def _branch(source: Source, head: Head, settings: VersioningSettings) -> str:
     """The branch that is released. Raises HistoryError where it is not known and decides what a version is."""
     branch = source.branch or head.branch or ""
     if not branch and settings.prereleases:

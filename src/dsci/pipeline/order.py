@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dsci.model.config import SecretSettings
 from dsci.model.family import TargetId
 from dsci.model.oci import ANY, Digest
 from dsci.model.reference import EMBEDDED
+from dsci.model.settings import SecretSettings
 from dsci.pipeline.context import DOCKERFILE
 from dsci.pipeline.workshop import Workshop
 from dsci.ports import BuildOrder, BuildSecret, Pin

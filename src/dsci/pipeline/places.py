@@ -16,7 +16,6 @@ import msgspec
 from dsci.errors import ConfigError
 from dsci.model import marks as marks_model
 from dsci.model.claims import Released
-from dsci.model.config import Settings
 from dsci.model.family import Image
 from dsci.model.keys import index_tag
 from dsci.model.members import check_names
@@ -24,6 +23,7 @@ from dsci.model.oci import Digest
 from dsci.model.reference import Repository
 from dsci.model.releases import fixed, floats
 from dsci.model.report import Publication
+from dsci.model.settings import Settings
 from dsci.model.text import nearest
 from dsci.pipeline import publish
 from dsci.pipeline.claim import refreshed

@@ -12,10 +12,10 @@ import semver
 
 from dsci.model import ledger
 from dsci.model.claims import TagFormat
-from dsci.model.config import Settings
 from dsci.model.ledger import Entry
 from dsci.model.marks import Mark
 from dsci.model.numbers import Precedence, precedence
+from dsci.model.settings import Settings
 from dsci.model.tree import Tree
 from dsci.pipeline import marks
 from dsci.ports import Git

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from dsci.model import scan
-from dsci.model.config import ScanSettings
 from dsci.model.family import Family, TargetId
 from dsci.model.oci import Descriptor
 from dsci.model.plan import PlannedRelease
 from dsci.model.report import Outcome, Status
 from dsci.model.scan import State
+from dsci.model.settings import ScanSettings
 from dsci.model.text import clean
 from dsci.pipeline.run import Work
 from dsci.pipeline.transfer import RegistrySource

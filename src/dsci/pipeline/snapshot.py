@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from dsci.errors import ConfigError
 from dsci.model import config, discover, dockerfile, edges, family, inputs, keys, lock, members
-from dsci.model.config import Settings
 from dsci.model.dockerfile import Recipe
 from dsci.model.family import Family, Image, TargetId
 from dsci.model.inputs import ContextFile, Inputs
 from dsci.model.keys import SourceKeys
 from dsci.model.location import Location
 from dsci.model.oci import Platform
+from dsci.model.settings import Settings
 from dsci.model.tree import SYMLINK, Tree, TreeEntry, below
 from dsci.ports import Git
 

@@ -14,10 +14,10 @@ from dsci.errors import RegistryError
 from dsci.model import caches
 from dsci.model.builders import Builders
 from dsci.model.caches import Cache, Means
-from dsci.model.config import seconds, size
 from dsci.model.facts import Facts
 from dsci.model.family import TargetId
 from dsci.model.plan import Plan
+from dsci.model.quantities import seconds, size
 from dsci.model.reference import Repository
 from dsci.model.room import Took
 from dsci.model.schedule import Step

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from dsci.model.config import AttestSettings, ScanSettings
 from dsci.model.oci import Digest, Platform
 from dsci.model.reference import Reference
+from dsci.model.settings import AttestSettings, ScanSettings
 from dsci.pipeline.remote import Remote
 from dsci.pipeline.snapshot import Source
 from dsci.ports import (

@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Iterator
 
-from dsci.model.config import duration
 from dsci.model.limits import DEFAULT, Left, Limits
+from dsci.model.quantities import duration
 
 
 class Total:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from dsci.model import config
+from dsci.model import quantities
 from dsci.ports import Ran, Special
 from dsci.suites import bundles, commands
 from dsci.suites import finding as judging
@@ -24,7 +24,7 @@ def argv(check: Run) -> tuple[str, ...]:
 
 def within(subject: Subject, said: str) -> Subject:
     """An image for a check that says a time of its own, or says none."""
-    return subject.within(config.seconds(said)) if said else subject
+    return subject.within(quantities.seconds(said)) if said else subject
 
 
 def judged(check: Run, ran: Ran) -> list[str]:

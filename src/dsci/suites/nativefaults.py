@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from dsci.model import config, foreign
+from dsci.model import foreign, quantities
 from dsci.model.location import Location
 from dsci.model.text import nearest
 from dsci.suites.nativeform import (
@@ -136,12 +136,12 @@ def _of_fields(value: msgspec.Struct, path: tuple[str, ...], location: Location)
                     yield f"{at}.{name}: {pattern!r} is no regular expression: {why}"
         elif field.name in _TIMES and given:
             try:
-                config.seconds(given)
+                quantities.seconds(given)
             except ValueError:
                 yield f"{at}: {given!r} is no duration, such as 90s, 10m or 1h"
         elif field.name in ("max_size", "max") and given:
             try:
-                config.size(given)
+                quantities.size(given)
             except ValueError:
                 yield f"{at}: {given!r} is no size, such as 500MB, 1.5GB or 2GiB"
         elif field.name == "port" and given is not None and not 0 < given < 65536:

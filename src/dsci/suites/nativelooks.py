@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from dsci.model import config as settings
+from dsci.model import quantities
 from dsci.model.text import line
 from dsci.ports import Files
 from dsci.suites.finding import Finding, matched
@@ -82,7 +82,7 @@ def file(files: Files, check: File) -> Iterator[str]:
             yield f"{check.file} belongs to {name} {found}, expected {wanted}"
     if check.link is not None and (entry.kind != "symlink" or entry.link != check.link):
         yield f"{check.file} {f'leads to {entry.link}' if entry.link else 'is no link'}, expected {check.link}"
-    if check.max_size and entry.size > settings.size(check.max_size):
+    if check.max_size and entry.size > quantities.size(check.max_size):
         yield f"{check.file} has {entry.size} bytes, expected at most {check.max_size}"
     if check.contains or check.lacks:
         content = files.read(check.file, _CONTENT_LIMIT + 1)

@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from dsci.model import foreign
-from dsci.model.config import size
+from dsci.model.quantities import size
 from dsci.model.text import clean, line
 from dsci.ports import Ran, Special
 from dsci.suites import commands, nativecommands, shippedfiles

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from dsci.model import config
+from dsci.model import quantities
 from dsci.model.bundle import Launch
 from dsci.model.report import Check, Verdict
 from dsci.model.text import clean, line
@@ -251,7 +251,7 @@ class Started:
         return list(_wrong(check, answer))
 
     def _stopped(self, check: Stop) -> list[str]:
-        began, limit = time.monotonic(), config.seconds(check.stop)
+        began, limit = time.monotonic(), quantities.seconds(check.stop)
         self._container.stop(limit)
         took, state = time.monotonic() - began, self._container.state()
         wanted = (check.exit,) if isinstance(check.exit, int) else check.exit
@@ -261,7 +261,7 @@ class Started:
         return [f"exit code {state.exit_code}, expected {' or '.join(map(str, wanted))}{killed}"]
 
     def _restarted(self, check: Restart) -> list[str]:
-        self._container.stop(config.seconds(check.restart))
+        self._container.stop(quantities.seconds(check.restart))
         why = self._container.start()
         return [f"it does not start again: {why}"] if why else []
 

@@ -117,7 +117,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A suite file's content by its path from the repository's root."""
     executable: Callable[[str], bool]
     allow: frozenset[str] = frozenset()
-    """What of this machine suites may reach (`config.Allowance`)."""
+    """What of this machine suites may reach (`settings.Allowance`)."""
     allowing: str = ""
     """How more is allowed: a sentence in which `{}` stands for it."""
     host: Mapping[str, str] = msgspec.field(default_factory=dict)
