@@ -11,6 +11,7 @@ https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,8 @@ from dsci.model.oci import (
 EMPTY = b"{}"
 #: The longest a tag may be that names an image's referrers: 32 of the algorithm, 64 of the rest.
 _ALGORITHM, _ENCODED = 32, 64
+#: Such a tag, or one of cosign's, which end in what they hold (`.sig`, `.att`).
+_ABOUT = re.compile(r"\A(?P<algorithm>sha256|sha512)-(?P<hex>[0-9a-f]{64,128})(?:\.[a-z]+)?\Z")
 
 
 class Artifact(msgspec.Struct, frozen=True):
@@ -89,6 +92,12 @@ def as_referrer(content: bytes, media_type: str = OCI_MANIFEST) -> Descriptor:
         artifact_type=kind or "",
         annotations={str(key): str(text) for key, text in annotations.items()},
     )
+
+
+def about(tag: str) -> Digest | None:
+    """What a tag that holds attachments is about; None for any other tag."""
+    match = _ABOUT.match(tag)
+    return Digest(match["algorithm"], match["hex"]) if match else None
 
 
 def referrers_tag(subject: Digest) -> str:

@@ -16,6 +16,7 @@ from enum import StrEnum
 import msgspec
 
 from dsci.model import caches
+from dsci.model.artifact import about
 from dsci.model.keys import index_tag
 from dsci.model.oci import INDEX_TYPES, Descriptor, Digest, Index, Manifest, OciError, load_manifest
 from dsci.model.receipt import from_manifest
@@ -23,9 +24,6 @@ from dsci.model.receipt import from_manifest
 _KEYED = re.compile(r"\Adsci-(?P<key>[0-9a-f]{40})(?:-(?P<nonce>[0-9a-f]{16}))?\Z")
 _RECEIPT = re.compile(r"\Adsci-(?P<key>[0-9a-f]{40})\.[0-9a-f]{16}\Z")
 _RELEASE = re.compile(r"\Adsci-release-[0-9a-f]{40}(?:-(?P<nonce>[0-9a-f]{16}))?\Z")
-#: Tags by which signatures and lists of referrers name what they are about.
-#: Source: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#referrers-tag-schema
-_ABOUT = re.compile(r"\A(?P<algorithm>sha256|sha512)-(?P<hex>[0-9a-f]{64,128})(?:\.[a-z]+)?\Z")
 _NAMED = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _CREATED = "buildkit/createdat"
 #: What a time in a nonce can be: dsci is younger than the one, and no run began in the future.
@@ -116,7 +114,7 @@ def read_item(found: Descriptor, content: bytes, tags: Iterable[str], now: int) 
             receipt = from_manifest(content)
         except OciError:
             kind = Kind.TAGGED  # something else stands under the tag: it is not ours to judge
-    below |= {Digest(match["algorithm"], match["hex"]) for tag in tags if (match := _ABOUT.match(tag))}
+    below |= {digest for tag in tags if (digest := about(tag)) is not None}
     matches = [match for tag in tags if (match := _KEYED.match(tag) or _RECEIPT.match(tag))]
     times = _made(annotations) if kind is Kind.CACHE else _begun(tags, now)
     return Item(

@@ -6,7 +6,6 @@ changed: `dsci release` puts right what can be, and what was written by somebody
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -14,6 +13,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from dsci.model.artifact import about
 from dsci.model.claims import Released
 from dsci.model.family import Family
 from dsci.model.reference import Reference, Repository
@@ -23,9 +23,6 @@ from dsci.pipeline.naming import Name
 from dsci.ports import Registry
 
 _AT_ONCE = 8
-#: What is attached to a digest where a registry has no other place for it.
-#: Source: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#referrers-tag-schema
-_ATTACHED = re.compile(r"\Asha(?:256|512)-[0-9a-f]{64,128}(?:\.[a-z]+)?\Z")
 
 State = Literal["moved", "missing", "held", "unknown"]
 
@@ -164,4 +161,4 @@ def _stuck(family: Family, claims: Sequence[Released], group: str) -> Iterator[F
 
 def _explained(tag: str) -> bool:
     """Whether a tag is dsci's own, or holds what is attached to a digest."""
-    return tag.startswith(RESERVED) or _ATTACHED.match(tag) is not None
+    return tag.startswith(RESERVED) or about(tag) is not None
