@@ -230,6 +230,16 @@ def stack_digest(project: Project, version: str) -> str:
     return next(line.split()[1] for line in message.splitlines() if line.startswith("Dsci-Digest:"))
 
 
+def test_a_registry_that_is_down_holds_up_no_other(stack: Project) -> None:
+    assert stack.registry is not None
+    both = ["--registry", f"{stack.registry.address}/{stack.prefix}", "--registry", "127.0.0.1:9/copies"]
+    ended = stack.dsci_alone("rollback", "ml", "1.1.0", "--json", *both, code=5)
+    assert floats(stack)["latest"] == "1.1.0" and ended.json["failed"].keys() == {"127.0.0.1:9"}
+    assert "127.0.0.1:9" in ended.stderr
+    stack.dsci_alone("unhold", "ml", *both, code=5)
+    assert floats(stack) == BEFORE
+
+
 def test_a_release_that_is_under_way_sees_what_was_held_meanwhile(stack: Project) -> None:
     stack.push("feat: 2.1.0", {"images/ml/model.txt": "2.1.0"})
     claim(stack, "ml 2.1.0", cut=True)

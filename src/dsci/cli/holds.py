@@ -10,10 +10,10 @@ import click
 
 from dsci.cli import render
 from dsci.cli.asking import print_json
-from dsci.cli.console import harmless
+from dsci.cli.console import complain_of, harmless
 from dsci.cli.options import as_json, registry
 from dsci.cli.wiring import Session
-from dsci.errors import ConfigError
+from dsci.errors import ConfigError, DsciError
 from dsci.model.marks import Said
 from dsci.pipeline import holds
 from dsci.pipeline.holds import Held
@@ -147,12 +147,14 @@ def _said(session: Session, why: str) -> Said:
 
 
 def _show(session: Session, decide: holds.Decide, *, dry_run: bool, json: bool, nothing: str) -> None:
-    found = holds.carry_out(session.world, session.hands, decide, dry_run=dry_run)
+    errors: list[DsciError] = []
+    found = holds.carry_out(session.world, session.hands, decide, dry_run=dry_run, trouble=errors.append)
     if json:
         print_json(found)
-        return
-    for text in _lines(found, dry_run=dry_run, nothing=nothing):
-        click.echo(harmless(text))
+    else:
+        for text in _lines(found, dry_run=dry_run, nothing=nothing):
+            click.echo(harmless(text))
+    complain_of(errors)
 
 
 def _lines(found: Held, *, dry_run: bool, nothing: str) -> list[str]:

@@ -8,9 +8,10 @@ import click
 
 from dsci.cli import render
 from dsci.cli.asking import print_json
+from dsci.cli.console import complain_of
 from dsci.cli.options import as_json, registry
 from dsci.cli.wiring import Session
-from dsci.errors import ConfigError
+from dsci.errors import ConfigError, DsciError
 from dsci.model.report import Publication
 from dsci.pipeline import places
 from dsci.pipeline import promote as promoting
@@ -52,15 +53,18 @@ def promote(
         if place:
             _copy(session, image, version, place, dry_run=dry_run, json=json)
             return
-        found = promoting.promote(session.world, session.hands, image, version, dry_run=dry_run)
+        errors: list[DsciError] = []
+        found = promoting.promote(session.world, session.hands, image, version, dry_run=dry_run, trouble=errors.append)
         if json:
             print_json(found)
+            complain_of(errors)
             return
         rows = [("version", f"{found.source} → {found.version}"), ("Git tag", found.git_tag)]
         rows += [(name, digest) for name, digest in found.digests.items()]
         rows.append(("tags", " ".join(found.tags)))
         click.echo(render.table(rows, indent=""))
         click.echo(_end(found.publications, dry_run=dry_run))
+        complain_of(errors)
 
 
 def _copy(session: Session, image: str, version: str, place: str, *, dry_run: bool, json: bool) -> None:

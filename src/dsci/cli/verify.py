@@ -81,7 +81,8 @@ def _audit(session: Session, names: tuple[str, ...], *, json: bool) -> None:
     chosen = check_names(names, now.family)
     groups = ({now.family.images[name].group for name in chosen} or set(now.family.groups)) & now.family.released_groups
     claims = refreshed(session.world, now)
-    promoted = places.expected(session.registry, now, claims)
+    prefixes = [prefix for each in now.settings.promote.values() for prefix in each]
+    promoted = places.expected(session.registry, now, claims, prefixes)
     found = auditing.audit(session.registry, now.family, claims, groups, promoted)
     if json:
         print_json(found)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
+from msgspec.structs import replace
 
-from dsci.errors import ConfigError, HistoryError
+from dsci.errors import ConfigError, DsciError, HistoryError
 from dsci.model import marks as marks_model
 from dsci.model.claims import Released
 from dsci.model.event import Event
@@ -24,6 +25,7 @@ from dsci.model.releases import floats
 from dsci.model.report import Publication
 from dsci.pipeline import destinations, marks, places
 from dsci.pipeline.claim import form_of, refreshed, synchronise
+from dsci.pipeline.publish import Converged
 from dsci.pipeline.snapshot import Snapshot, snapshot
 from dsci.pipeline.stock import unconverged_of
 from dsci.pipeline.world import Hands, World
@@ -71,18 +73,27 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     moved: tuple[Moved, ...]
     """What they move, as versions say it."""
     publications: tuple[Publication, ...] = ()
-    notes: tuple[str, ...] = ()
+    failed: dict[str, str] = {}
+    """The registries that do not show all of it yet, and why."""
 
 
 Decide = Callable[[Ground], tuple[Sequence[Mark], Sequence[str]]]
 
 
-def carry_out(world: World, hands: Hands, decide: Decide, *, dry_run: bool) -> Held:
+def carry_out(
+    world: World,
+    hands: Hands,
+    decide: Decide,
+    *,
+    dry_run: bool,
+    trouble: Callable[[DsciError], None] = lambda error: None,
+) -> Held:
     """Write the marks that `decide` gives, and let every tag that moves be where it belongs.
 
     `decide` gives the groups that it is about, too. Those are looked at also where nothing new is to be said of them:
-    what was cut off is finished so. With `dry_run` nothing is changed. Raises ConfigError where there is no ledger,
-    HistoryError where it cannot be written.
+    what was cut off is finished so. With `dry_run` nothing is changed. A registry that is only copied to and is down
+    holds up no other: `trouble` is told of it. Raises ConfigError where there is no ledger, HistoryError where it
+    cannot be written.
     """
     if not dry_run:
         synchronise(world, hands)
@@ -94,14 +105,25 @@ def carry_out(world: World, hands: Hands, decide: Decide, *, dry_run: bool) -> H
     moved = _moved(ground.now.family, touched, ground.claims, claims)
     if dry_run:
         return Held(marks=wanted, moved=moved)
-    _may_push(hands, ground.now, touched)
+    lost = destinations.silent(hands.registry, ground.now.family)
+    now = replace(ground.now, family=ground.now.family.without(lost))
+    _may_push(hands, now, touched)
     if wanted:
         said = world.source.git.claim({}, marks_model.record(wanted)).detail
         if said:
             raise HistoryError(f"nothing was changed: {said}", hint=f"it takes the right to push the branch {BRANCH}")
         for mark in wanted:
             hands.console.say(f"recorded in {BRANCH}: {shown(mark)}")
-    return Held(marks=wanted, moved=moved, publications=_converge(world, hands, ground.now))
+    done = _converge(world, hands, now)
+    errors = {**lost, **done.failed}
+    for error in errors.values():
+        trouble(error)
+    return Held(
+        marks=wanted,
+        moved=moved,
+        publications=done.publications,
+        failed={place: error.message for place, error in errors.items()},
+    )
 
 
 def read(world: World) -> Ground:
@@ -239,11 +261,14 @@ def _may_push(hands: Hands, now: Snapshot, groups: Sequence[str]) -> None:
         list(pool.map(hands.registry.check_push, sorted(repositories, key=str)))
 
 
-def _converge(world: World, hands: Hands, now: Snapshot) -> tuple[Publication, ...]:
+def _converge(world: World, hands: Hands, now: Snapshot) -> Converged:
     """Let every release be where all that is known now lets it be, also those that another run left unfinished."""
     claims = refreshed(world, now)
     said, _ = marks.read(world.source.git, now.settings, form_of(now))
     pending = unconverged_of(world, now.family, claims, said, [], Event())
     wanted = [each.claim for each in pending]
-    shown = destinations.show(world, hands, now, wanted, claims).whole()
-    return (*shown, *places.settle(hands, now, refreshed(world, now))) if now.settings.promote else shown
+    done = destinations.show(world, hands, now, wanted, claims)
+    if not now.settings.promote:
+        return done
+    there = places.settle(hands, now, refreshed(world, now))
+    return Converged(publications=(*done.publications, *there.publications), failed={**done.failed, **there.failed})

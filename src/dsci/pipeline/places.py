@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from dsci.errors import ConfigError
+from dsci.errors import ConfigError, DsciError
 from dsci.model import marks as marks_model
 from dsci.model.claims import Released
 from dsci.model.family import Image
@@ -28,6 +28,7 @@ from dsci.model.text import nearest
 from dsci.pipeline import publish
 from dsci.pipeline.claim import refreshed
 from dsci.pipeline.naming import Name, Way
+from dsci.pipeline.publish import Converged
 from dsci.pipeline.snapshot import Snapshot, snapshot
 from dsci.pipeline.world import Hands, World
 from dsci.ports import Registry
@@ -84,17 +85,29 @@ def promote(world: World, hands: Hands, name: str, version: str, place: str, *, 
     return msgspec.structs.replace(copied, publications=_show(hands, names))
 
 
-def settle(hands: Hands, now: Snapshot, claims: Mapping[str, Sequence[Released]]) -> tuple[Publication, ...]:
+def settle(hands: Hands, now: Snapshot, claims: Mapping[str, Sequence[Released]]) -> Converged:
     """Let the floating tags of every place be where the claims, and what was said of them, let them be.
 
-    Raises RegistryError where a place cannot be asked or written.
+    A place that cannot be asked or written holds up no other.
     """
-    return _show(hands, [name for name in expected(hands.registry, now, claims) if name.moving])
+    published: list[Publication] = []
+    failed: dict[str, DsciError] = {}
+    for place, prefixes in now.settings.promote.items():
+        try:
+            names = expected(hands.registry, now, claims, prefixes)
+            published += _show(hands, [name for name in names if name.moving])
+        except DsciError as error:
+            failed[place] = error
+    return Converged(publications=tuple(published), failed=failed)
 
 
-def expected(registry: Registry, now: Snapshot, claims: Mapping[str, Sequence[Released]]) -> list[Name]:
-    """Every tag that the places of a family should show."""
-    prefixes = [prefix for each in now.settings.promote.values() for prefix in each]
+def expected(
+    registry: Registry,
+    now: Snapshot,
+    claims: Mapping[str, Sequence[Released]],
+    prefixes: Sequence[str],
+) -> list[Name]:
+    """Every tag that places of these prefixes should show."""
     wanted = [
         (image, _repository(prefix, image), claims[group])
         for prefix in dict.fromkeys(prefixes)

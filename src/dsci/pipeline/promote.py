@@ -7,13 +7,13 @@ promote at once one claims, and whoever is cut off after it is finished by the n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 from msgspec.structs import replace
 
-from dsci.errors import ConfigError, ConflictError, RegistryError
+from dsci.errors import ConfigError, ConflictError, DsciError, RegistryError
 from dsci.model import claims as claiming
 from dsci.model import keys
 from dsci.model import marks as marks_model
@@ -49,9 +49,19 @@ class Promoted(msgspec.Struct, frozen=True, kw_only=True):
     publications: tuple[Publication, ...] = ()
 
 
-def promote(world: World, hands: Hands, name: str, version: str, *, dry_run: bool) -> Promoted:
+def promote(
+    world: World,
+    hands: Hands,
+    name: str,
+    version: str,
+    *,
+    dry_run: bool,
+    trouble: Callable[[DsciError], None] = lambda error: None,
+) -> Promoted:
     """Claim the stable version that a prerelease is on the way to, and publish it.
 
+    A registry that is only copied to and is down holds up no other: `trouble` is told of it, and a later run makes up
+    for it.
     Raises ConfigError for what is no prerelease that can be promoted, ConflictError where the version is taken by other
     content, RegistryError where the prerelease's content is gone.
     """
@@ -92,6 +102,9 @@ def promote(world: World, hands: Hands, name: str, version: str, *, dry_run: boo
     )
     if dry_run:
         return done
+    lost = destinations.silent(hands.registry, now.family)
+    now = replace(now, family=now.family.without(lost))
+    indexes = [(now.family.images[image.name], index) for image, index in indexes]
     for repository in sorted({each for image, _ in indexes for each in image.repositories}, key=str):
         hands.registry.check_push(repository)
     attest.check(hands, now.settings.attest, [image.repository for image, _ in indexes])
@@ -107,7 +120,9 @@ def promote(world: World, hands: Hands, name: str, version: str, *, dry_run: boo
             )
         hands.console.say(f"claimed {git_tag}: {source.version} is {target} now")
     shown = destinations.show(world, hands, now, [claim], refreshed(world, now))
-    return replace(done, publications=shown.whole())
+    for error in {**lost, **shown.failed}.values():
+        trouble(error)
+    return replace(done, publications=shown.publications)
 
 
 def _attest(world: World, hands: Hands, now: Snapshot, claim: Released, indexes: Sequence[tuple[Image, Index]]) -> None:
