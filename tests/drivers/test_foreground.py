@@ -59,6 +59,18 @@ def test_a_program_that_does_not_heed_goes_with_its_caller() -> None:
         os.kill(own, 0)
 
 
+def test_who_is_ended_while_it_is_being_started_takes_it_along() -> None:
+    """The program ends its caller itself, with the first thing that it does."""
+    script = "trap '' TERM; kill -TERM $PPID; echo $$; while :; do sleep 0.1; done"
+    for _ in range(2):
+        caller = subprocess.Popen([sys.executable, "-c", CALLER, script], stdout=subprocess.PIPE, text=True)
+        assert caller.stdout is not None
+        own = int(caller.stdout.readline())
+        assert caller.wait(30) == 100 + signal.SIGTERM
+        with pytest.raises(ProcessLookupError):
+            os.kill(own, 0)
+
+
 def test_its_exit_code_is_given_and_what_is_not_there_is_named() -> None:
     heard = signal.getsignal(signal.SIGINT)
     assert process.foreground(["sh", "-c", "exit 7"]) == 7

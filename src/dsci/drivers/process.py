@@ -189,25 +189,33 @@ def foreground(
     What a person sends from the keyboard goes to it and is not heard here; it ends when this process is ended. Raises
     `kind` when it is not there or may not be run.
     """
+    told: list[int] = []
+    # Handlers of ours, and nothing ignored or blocked: that the program would inherit. Whoever ends us while it is
+    # being started is heard once it is known whom to end.
+    typed = signal.signal(signal.SIGINT, lambda *_: None)
+    ended = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     try:
         process = subprocess.Popen(list(argv), env=None if env is None else dict(env))
+        try:
+            signal.signal(signal.SIGTERM, ended)
+            if told:
+                signal.raise_signal(signal.SIGTERM)
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            raise
     except FileNotFoundError:
         raise kind(f"{argv[0]} is not on PATH", hint=hint) from None
     except OSError as error:
         raise kind(f"cannot run {argv[0]}: {error.strerror}", hint=hint) from None
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        return process.wait()
-    except BaseException:
-        process.terminate()
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, ended)
+        signal.signal(signal.SIGINT, typed)
 
 
 def _read(process: subprocess.Popen[bytes], said: bytearray, deadline: float) -> Iterator[bytes]:
