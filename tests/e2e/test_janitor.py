@@ -45,16 +45,16 @@ def test_what_a_dead_branch_left_goes_and_nothing_else(cluttered: Project) -> No
     assert {"Git tag base-v0.1.0", "Git tag ml-v0.1.0", "Git tag ml-v0.1.1", "idea (ml@linux/amd64)"} <= owners
     project.git("branch", "-D", "idea")
     time.sleep(1.1)
-    young = project.dsci("cache", "prune", "--yes")
+    young = project.dsci("gc", "--yes")
     assert "nothing to remove" in young.stdout, "younger than a week"
-    dry = project.dsci("cache", "prune", "--older-than", "0")
+    dry = project.dsci("gc", "--dry-run", "--older-than", "0")
     assert "nothing was removed" in dry.stdout and "dsci-" in dry.stdout
-    assert names(project.dsci("cache", "prune", "--older-than", "0", "--json").json, keep=False) == {
+    assert names(project.dsci("gc", "--dry-run", "--older-than", "0", "--json").json, keep=False) == {
         "ml image",
         "ml receipt",
     }
     public = project.everything()
-    done = project.dsci("cache", "prune", "--older-than", "0", "--yes", "--json").json
+    done = project.dsci("gc", "--older-than", "0", "--yes", "--json").json
     assert len(done["removed"]) == done["may_go"]["count"] >= 2 and done["restored"] == []
     left = {name: project.registry.tags(f"{project.prefix}/{name}", public=False) for name in ("base", "ml")}
     assert left["base"] == everything["base"] and left["ml"] < everything["ml"]
@@ -64,7 +64,7 @@ def test_what_a_dead_branch_left_goes_and_nothing_else(cluttered: Project) -> No
     assert outcomes(again) == {} and again.json["released"] == []
     for name, version in (("base", "0.1.0"), ("ml", "0.1.0"), ("ml", "0.1.1")):
         assert layers(project, name, version)
-    assert project.dsci("cache", "prune", "--older-than", "0", "--json").json["may_go"]["count"] == 0
+    assert project.dsci("gc", "--dry-run", "--older-than", "0", "--json").json["may_go"]["count"] == 0
 
 
 def test_a_registry_that_deletes_nothing(tmp_path: Path, request: pytest.FixtureRequest) -> None:
@@ -75,7 +75,7 @@ def test_a_registry_that_deletes_nothing(tmp_path: Path, request: pytest.Fixture
         project.dsci("build")
         project.push("feat: other", {"images/ml/Dockerfile": "FROM debian:bookworm-slim\nENV A=1\n"})
         time.sleep(1.1)
-        ended = project.dsci("cache", "prune", "--older-than", "0", "--yes", code=5)
+        ended = project.dsci("gc", "--older-than", "0", "--yes", code=5)
         assert "deletes no manifests" in ended.stderr and "storage.delete.enabled" in ended.stderr
         assert "removed 0 of 2" in ended.stdout
     finally:
@@ -98,7 +98,7 @@ def test_the_embedded_registry_gives_its_room_back(tmp_path: Path) -> None:
     blobs = [path for path in project.state.rglob("blobs/*/*") if "registry" in path.parts]
     for blob in blobs:
         os.utime(blob, (time.time() - 86400,) * 2)
-    done = project.dsci("cache", "prune", "--older-than", "0", "--yes")
+    done = project.dsci("gc", "--older-than", "0", "--yes")
     assert "MB swept here at once" in done.stdout
     gone = [blob for blob in blobs if not blob.exists()]
     assert gone and max(blob.stat().st_size for blob in blobs if blob.exists()) > 3_000_000
@@ -116,20 +116,20 @@ def test_local_build_caches_are_shown_and_go_with_their_image(tiny: Project) -> 
     assert all(each["keep"] and each["owner"] == "the image other" and each["size"] > 100 for each in shown)
     tiny.git("checkout", "--quiet", "main")
     tiny.git("branch", "-D", "idea")
-    assert tiny.dsci("cache", "prune", "--yes", "--json").json["may_go"]["count"] == 0
+    assert tiny.dsci("gc", "--yes", "--json").json["may_go"]["count"] == 0
     time.sleep(1.1)
-    tiny.dsci("cache", "prune", "--yes", "--older-than", "0")
+    tiny.dsci("gc", "--yes", "--older-than", "0")
     assert tiny.dsci("cache", "ls", "--json").json["folders"] == []
 
 
 def test_what_the_remote_has_and_this_clone_lacks_is_asked_for(tiny: Project) -> None:
     tiny.release()
     tiny.git("push", "--quiet", "origin", "HEAD:refs/tags/elsewhere")
-    ended = tiny.dsci("cache", "prune", code=3)
+    ended = tiny.dsci("gc", "--dry-run", code=3)
     assert "lacks 1 tags" in ended.stderr and "--fetch" in ended.stderr
-    assert "nothing to remove" in tiny.dsci("cache", "prune", "--fetch").stdout
+    assert "nothing to remove" in tiny.dsci("gc", "--dry-run", "--fetch").stdout
 
 
 @pytest.mark.parametrize("age", ["week", "7", "-1d", "1.5d"])
 def test_an_age_that_is_none(tiny: Project, age: str) -> None:
-    assert "no age" in tiny.dsci("cache", "prune", f"--older-than={age}", code=2).stderr
+    assert "no age" in tiny.dsci("gc", "--dry-run", f"--older-than={age}", code=2).stderr
