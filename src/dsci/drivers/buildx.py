@@ -47,9 +47,20 @@ _SHORTEST = 6
 _GIVE_UP = 3
 #: How long a builder may take to tell BuildKit that it is to stop.
 _PATIENCE = 10.0
-#: runc lost a step's process before it began: the machine's doing, and the next try starts it.
-#: Source: https://github.com/opencontainers/runc/blob/main/libcontainer/process_linux.go
-_NOT_STARTED = re.compile(r"unable to start container process: .*(?:waiting for init preliminary setup|init-p: )")
+#: What the next try does not meet again. runc lost a step's process before it began; or the engine collected its garbage
+#: between two layers of the image that was being unpacked, and the lower one with it.
+#: Sources: https://github.com/opencontainers/runc/blob/main/libcontainer/process_linux.go,
+#: https://github.com/containerd/containerd/blob/main/pkg/rootfs/apply.go
+_PASSING = (
+    (
+        re.compile(r"unable to start container process: .*(?:waiting for init preliminary setup|init-p: )"),
+        "runc could not start the step",
+    ),
+    (
+        re.compile(r"failed to prepare extraction snapshot .*: parent snapshot \S+ does not exist"),
+        "the engine lost a layer while it unpacked the image",
+    ),
+)
 
 
 class Buildx:
@@ -126,8 +137,9 @@ class Buildx:
             )
         with self._folder() as folder:
             failure = self._solve_with_cache(order, context, progress, folder)
-            if failure is not None and _NOT_STARTED.search(failure.message) and not self._stopped:
-                progress("runc could not start the step: trying it once more")
+            why = next((said for shape, said in _PASSING if failure and shape.search(failure.message)), "")
+            if why and not self._stopped:
+                progress(f"{why}: trying it once more")
                 failure = self._solve_with_cache(order, context, progress, folder)
             if failure is not None:
                 yield failure
