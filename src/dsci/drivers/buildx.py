@@ -47,8 +47,8 @@ _SHORTEST = 6
 _GIVE_UP = 3
 #: How long a builder may take to tell BuildKit that it is to stop.
 _PATIENCE = 10.0
-#: What the next try does not meet again. runc lost a step's process before it began; or the engine collected its garbage
-#: between two layers of the image that was being unpacked, and the lower one with it.
+#: What the next try does not meet again: runc lost a step's process before it began, or the engine collected its
+#: garbage between two layers of the image that was being unpacked, and the lower one with it.
 #: Sources: https://github.com/opencontainers/runc/blob/main/libcontainer/process_linux.go,
 #: https://github.com/containerd/containerd/blob/main/pkg/rootfs/apply.go
 _PASSING = (
