@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from measure import Series, environment, rounds, run
+from measure import Series, environment, rounds, run, show
 
 #: What an image's own step does: next to nothing, or about half a second's work of one core.
 _IDLE, _BUSY = "cat /note-* > /copy-%s", "seq 200000 | sort -R | gzip > /sorted-%s"
@@ -104,7 +104,7 @@ def nothing_to_do(scratch: Path, registry: str, images: int, count: int) -> None
         slow=float("inf"),
     )
     print(f"Nothing to do, {images} images; medians of {count}\n")
-    _show(found)
+    show(found)
     ours, theirs = (series.median for series in found.values())
     print(f"  dsci takes 1/{theirs / ours:.0f} of the time\n", flush=True)
 
@@ -128,15 +128,10 @@ def cold(scratch: Path, registry: str, images: int, count: int) -> None:
                     raise RuntimeError(f"{argv[0]} did not come to an end")
                 series.wall.append(took[0])
                 series.cpu.append(took[1])
-        _show(found)
+        show(found)
         ours, theirs = found.values()
         ratio, more = ours.median / theirs.median, (ours.work - theirs.work) / images
         print(f"  {ratio:.2f} × bake; {more:+.3f} CPU-s an image beside bake's client\n", flush=True)
-
-
-def _show(found: Mapping[str, Series]) -> None:
-    for title, series in found.items():
-        print(f"  {title:42} {series.median:7.2f} s  {series.work:6.2f} CPU-s of the client")
 
 
 def main() -> None:

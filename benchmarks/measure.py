@@ -32,6 +32,12 @@ class Series:
         return statistics.median(self.cpu) if self.cpu else float("inf")
 
 
+def show(found: Mapping[str, Series]) -> None:
+    """Print a line for each command."""
+    for title, series in found.items():
+        print(f"  {title:42} {series.median:7.2f} s  {series.work:6.2f} CPU-s of the client")
+
+
 def environment(**more: str) -> dict[str, str]:
     """What commands run in. Python may keep what it compiled, as it does where a package is installed."""
     given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

@@ -31,7 +31,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from builds import _IDENTITY
-from measure import Series, environment, run
+from measure import Series, environment, run, show
 
 _RELEASE = [sys.executable, "-m", "dsci", "release"]
 #: dsci's own client, in a process of its own: it sends what no engine does (what builders elsewhere export).
@@ -113,7 +113,7 @@ def names(scratch: Path, registry: str, images: int, tags: int, rounds: int) -> 
         _note(found["docker push"], _took(["sh", "-ec", pushes], scratch))
         _docker(f"rmi -f {' '.join([*kept, *there])}")
     print(f"{tags} tags × {images} images whose blobs are there; medians of {rounds}\n")
-    _show(found)
+    show(found)
     ours, idle, theirs = (series.median for series in found.values())
     print(f"  dsci takes 1/{theirs / ours:.1f} of the time, with plan, claim and reading back")
     print(f"  what it takes beyond a run with nothing to do: 1/{theirs / (ours - idle):.1f}\n", flush=True)
@@ -216,7 +216,7 @@ def large(scratch: Path, registry: str, megabytes: int, rounds: int) -> None:
         shutil.rmtree(folder)
     print(f"A fresh image of {megabytes} MB in 5 layers; medians of {rounds}\n")
     titles = ("dsci's client", "skopeo copy", "docker push")
-    _show({title: found[title] for title in titles})
+    show({title: found[title] for title in titles})
     ours = found["dsci's client"].median
     told = ", ".join(f"{found[title].median / ours:.2f} × {title}" for title in titles[1:])
     print(f"  dsci's speed is {told}\n", flush=True)
@@ -300,11 +300,6 @@ def child(scratch: Path, registry: str, megabytes: int, rounds: int) -> None:
 def _note(series: Series, took: tuple[float, float]) -> None:
     series.wall.append(took[0])
     series.cpu.append(took[1])
-
-
-def _show(found: Mapping[str, Series]) -> None:
-    for title, series in found.items():
-        print(f"  {title:42} {series.median:7.2f} s  {series.work:6.2f} CPU-s of the client")
 
 
 def main() -> None:

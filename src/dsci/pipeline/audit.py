@@ -17,9 +17,9 @@ from dsci.model.artifact import about
 from dsci.model.claims import Released
 from dsci.model.family import Family
 from dsci.model.reference import Reference, Repository
-from dsci.model.releases import fixed, floats
+from dsci.model.releases import floats
 from dsci.model.tagname import RESERVED
-from dsci.pipeline.naming import Name
+from dsci.pipeline.naming import Name, names_of
 from dsci.ports import Registry
 
 _AT_ONCE = 8
@@ -69,7 +69,13 @@ def audit(
 
     Raises RegistryError where one cannot be asked.
     """
-    expected = [each for group in sorted(groups) for each in _expected(family, claims[group], group)]
+    expected = [
+        each
+        for group in sorted(groups)
+        for image in family.groups[group]
+        for repository in image.repositories
+        for each in names_of(image, repository, claims[group])
+    ]
     expected += [each for each in promoted if each.claim.group in groups]
     images: dict[Repository, list[str]] = {}
     for group in sorted(groups):
@@ -119,24 +125,6 @@ def audit(
         tags=len(expected),
         findings=tuple(sorted(findings, key=lambda each: each.reference)),
     )
-
-
-def _expected(family: Family, claims: Sequence[Released], group: str) -> Iterator[Name]:
-    for image in family.groups[group]:
-        names = (image.name, *image.previous_names)
-        for moving, tags in ((False, fixed(image, claims)), (True, floats(image, claims))):
-            for tag, claim in tags.items():
-                digest = claim.of(names)
-                if digest is None:
-                    continue
-                for repository in image.repositories:
-                    yield Name(
-                        claim=claim,
-                        reference=repository.tag(tag),
-                        digest=digest,
-                        primary=image.repository,
-                        moving=moving,
-                    )
 
 
 def _stuck(family: Family, claims: Sequence[Released], group: str) -> Iterator[Finding]:

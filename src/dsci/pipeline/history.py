@@ -155,7 +155,7 @@ def _releases(
             noted = (item.change for item in weigh(since, mine, everything) if item.noted)
             bare[group].append((claim, base, changelog.entries(noted)))
     for group, items in bare.items():
-        above = _above(now.family, group)
+        ancestors = above(now.family, group)
         for claim, base, entries in items:
             yield Release(
                 image=group,
@@ -168,7 +168,7 @@ def _releases(
                 moved=claim.moved,
                 parents=tuple(
                     Parent(image=name, version=str(parent.version), tag=parent.tag.name, entries=own)
-                    for name in above
+                    for name in ancestors
                     for parent, _, own in bare[name]
                     if _moved(parent, claim, base, log)
                 ),
@@ -202,7 +202,7 @@ def _moved(parent: Released, claim: Released, base: Released | None, log: _Log) 
     return log.brought(parent.tag.commit, claim, base)
 
 
-def _above(family: Family, group: str) -> tuple[str, ...]:
+def above(family: Family, group: str) -> tuple[str, ...]:
     """The groups that a group stands on, nearest first."""
     found: dict[str, None] = {}
     todo = [group]

@@ -25,6 +25,7 @@ from dsci.model.releases import floats
 from dsci.model.report import Publication
 from dsci.pipeline import destinations, marks, places
 from dsci.pipeline.claim import form_of, refreshed, synchronise
+from dsci.pipeline.history import above
 from dsci.pipeline.publish import Converged
 from dsci.pipeline.snapshot import Snapshot, snapshot
 from dsci.pipeline.stock import unconverged_of
@@ -207,23 +208,12 @@ def _built_on(ground: Ground, group: str, target: Released) -> list[tuple[str, R
     family = ground.now.family
     found: list[tuple[str, Released]] = []
     for other in sorted(family.released_groups - {group}):
-        if group not in _below(family, other):
+        if group not in above(family, other):
             continue
         for claim in ground.claims[other]:
             if claim.by_dsci and _newest_at(ground, group, claim) is target:
                 found.append((other, claim))
     return found
-
-
-def _below(family: Family, group: str) -> frozenset[str]:
-    """The groups that a group stands on, however far below."""
-    found: set[str] = set()
-    todo = [group]
-    while todo:
-        new = set(family.group_needs(todo.pop())) - found
-        found |= new
-        todo += sorted(new)
-    return frozenset(found)
 
 
 def _newest_at(ground: Ground, group: str, claim: Released) -> Released | None:

@@ -7,7 +7,7 @@ say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
@@ -15,9 +15,11 @@ import msgspec
 
 from dsci.errors import ConflictError, DsciError, RegistryError
 from dsci.model.claims import Released
+from dsci.model.family import Image
 from dsci.model.keys import index_tag
 from dsci.model.oci import Descriptor, Digest
 from dsci.model.reference import Reference, Repository
+from dsci.model.releases import fixed, floats
 from dsci.model.report import Publication
 from dsci.pipeline.transfer import copy_attached, copy_image
 from dsci.ports import Console, Registry
@@ -36,6 +38,22 @@ class Name(msgspec.Struct, frozen=True, kw_only=True):
     digest: Digest
     primary: Repository
     moving: bool
+
+
+def names_of(image: Image, repository: Repository, claims: Sequence[Released]) -> Iterator[Name]:
+    """Every name that these releases of an image should have in a repository, those that never move first."""
+    own = (image.name, *image.previous_names)
+    for moving, tags in ((False, fixed(image, claims)), (True, floats(image, claims))):
+        for tag, claim in tags.items():
+            digest = claim.of(own)
+            if digest is not None:
+                yield Name(
+                    claim=claim,
+                    reference=repository.tag(tag),
+                    digest=digest,
+                    primary=image.repository,
+                    moving=moving,
+                )
 
 
 def copy(registry: Registry, primary: Repository, repository: Repository, digest: Digest) -> None:

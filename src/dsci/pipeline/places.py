@@ -8,7 +8,7 @@ to production, and is not passed over. Content is copied, never built (rule 18 o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -21,13 +21,12 @@ from dsci.model.keys import index_tag
 from dsci.model.members import check_names
 from dsci.model.oci import Digest
 from dsci.model.reference import Repository
-from dsci.model.releases import fixed, floats
 from dsci.model.report import Publication
 from dsci.model.settings import Settings
 from dsci.model.text import nearest
 from dsci.pipeline import publish
 from dsci.pipeline.claim import refreshed
-from dsci.pipeline.naming import Name, Way
+from dsci.pipeline.naming import Name, Way, names_of
 from dsci.pipeline.publish import Converged
 from dsci.pipeline.snapshot import Snapshot, snapshot
 from dsci.pipeline.world import Hands, World
@@ -70,7 +69,7 @@ def promote(world: World, hands: Hands, name: str, version: str, place: str, *, 
     for image, repository in there:
         shown = {each.tag.name for each in _promoted(hands.registry, image, repository, claims[group])}
         chosen = [each for each in claims[group] if each is claim or each.tag.name in shown]
-        names += [each for each in _names(image, repository, chosen) if each.moving or each.claim is claim]
+        names += [each for each in names_of(image, repository, chosen) if each.moving or each.claim is claim]
     copied = Copied(
         image=group,
         version=str(claim.version),
@@ -116,7 +115,7 @@ def expected(
     ]
 
     def look(image: Image, repository: Repository, known: Sequence[Released]) -> list[Name]:
-        return list(_names(image, repository, _promoted(registry, image, repository, known)))
+        return list(names_of(image, repository, _promoted(registry, image, repository, known)))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return [name for found in pool.map(lambda each: look(*each), wanted) for name in found]
@@ -145,21 +144,6 @@ def _promoted(registry: Registry, image: Image, repository: Repository, claims: 
     """The releases that a repository of a place has, newest first."""
     tags = frozenset(registry.tags(repository))
     return [claim for claim in claims if (digest := _digest(image, claim)) and index_tag(digest) in tags]
-
-
-def _names(image: Image, repository: Repository, claims: Sequence[Released]) -> Iterator[Name]:
-    """The tags of these releases of an image in a repository."""
-    for moving, tags in ((False, fixed(image, claims)), (True, floats(image, claims))):
-        for tag, claim in tags.items():
-            digest = _digest(image, claim)
-            assert digest is not None
-            yield Name(
-                claim=claim,
-                reference=repository.tag(tag),
-                digest=digest,
-                primary=image.repository,
-                moving=moving,
-            )
 
 
 def _show(hands: Hands, names: Sequence[Name]) -> tuple[Publication, ...]:
