@@ -418,6 +418,48 @@ exec '{real}' "$@"
     assert any(text.endswith(": trying it once more") for text in heard) is (calls == 2)
 
 
+@engine_needed
+@pytest.mark.parametrize(
+    ("said", "times", "calls"),
+    [
+        pytest.param(_UNPACKED, 1, 2, id="a layer that was collected while it was unpacked"),
+        pytest.param(_UNPACKED, 9, 2, id="collected each time"),
+        pytest.param("no space left on device", 1, 1, id="a full disk"),
+    ],
+)
+def test_an_image_that_the_engine_half_unpacked_is_loaded_once_more(
+    run: Run, engine: DockerEngine, order: Orders, tmp_path: Path, said: str, times: int, calls: int
+) -> None:
+    """The docker command in front of the real one fails the first loads as the containerd image store then does."""
+    if engine.mode == "classic":
+        pytest.skip("the classic image store builds into itself: nothing is loaded")
+    count, real = tmp_path / "calls", shutil.which("docker")
+    count.touch()
+    script = f"""
+if [ "$1" = load ]; then
+  echo call >>'{count}'
+  if [ "$(wc -l <'{count}')" -le {times} ]; then
+    echo 'failed to unpack loaded image: {said}' >&2
+    exit 1
+  fi
+fi
+exec '{real}' "$@"
+"""
+    builder = Buildx(fake_docker(tmp_path / "bin", script), run)
+    heard: list[str] = []
+    wanted = order(layout=True, load=True)
+    if times < calls:
+        with builder.build(wanted, context(BASE + "RUN echo here >/there\n"), heard.append) as result:
+            assert not isinstance(result, BuildFailure)
+            assert Built(result).content("there") == "here\n"
+        assert engine.image_id(wanted.local_name)
+    else:
+        with pytest.raises(BuilderError, match=said[:20]), builder.build(wanted, context(BASE), heard.append):
+            pass
+    assert count.read_text() == "call\n" * calls
+    assert any(text.endswith(": trying it once more") for text in heard) is (calls == 2)
+
+
 def test_no_engine_is_no_failure_of_the_dockerfile(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
     wanted = BuildOrder(

@@ -51,15 +51,11 @@ _PATIENCE = 10.0
 #: garbage between two layers of the image that was being unpacked, and the lower one with it.
 #: Sources: https://github.com/opencontainers/runc/blob/main/libcontainer/process_linux.go,
 #: https://github.com/containerd/containerd/blob/main/pkg/rootfs/apply.go
+_NOT_STARTED = re.compile(r"unable to start container process: .*(?:waiting for init preliminary setup|init-p: )")
+_LOST = re.compile(r"failed to prepare extraction snapshot .*: parent snapshot \S+ does not exist")
 _PASSING = (
-    (
-        re.compile(r"unable to start container process: .*(?:waiting for init preliminary setup|init-p: )"),
-        "runc could not start the step",
-    ),
-    (
-        re.compile(r"failed to prepare extraction snapshot .*: parent snapshot \S+ does not exist"),
-        "the engine lost a layer while it unpacked the image",
-    ),
+    (_NOT_STARTED, "runc could not start the step"),
+    (_LOST, "the engine lost a layer while it unpacked the image"),
 )
 
 
@@ -137,9 +133,7 @@ class Buildx:
             )
         with self._folder() as folder:
             failure = self._solve_with_cache(order, context, progress, folder)
-            why = next((said for shape, said in _PASSING if failure and shape.search(failure.message)), "")
-            if why and not self._stopped:
-                progress(f"{why}: trying it once more")
+            if failure is not None and self._passes(failure.message, progress):
                 failure = self._solve_with_cache(order, context, progress, folder)
             if failure is not None:
                 yield failure
@@ -152,8 +146,7 @@ class Buildx:
             else:
                 tar = folder / "image.tar"
                 if order.load:
-                    with self._run.images:
-                        self._docker("load", "--quiet", "--input", str(tar))
+                    self._load(tar, progress)
                 yield OciTar(tar)
 
     @contextlib.contextmanager
@@ -161,6 +154,25 @@ class Buildx:
         """A local image of the engine as a source."""
         with self._folder() as folder:
             yield self._saved(name, folder) if classic else OciTar(self._save(name, folder))
+
+    def _load(self, tar: Path, progress: Progress) -> None:
+        """Bring an image into the engine, which unpacks it there."""
+        load = partial(self._docker, "load", "--quiet", "--input", str(tar))
+        with self._run.images:
+            try:
+                load()
+            except BuilderError as error:
+                if not self._passes(str(error), progress):
+                    raise
+                load()
+
+    def _passes(self, message: str, progress: Progress) -> bool:
+        """Whether what went wrong is to be tried once more, which is said."""
+        why = next((said for shape, said in _PASSING if shape.search(message)), "")
+        if not why or self._stopped:
+            return False
+        progress(f"{why}: trying it once more")
+        return True
 
     def cancel(self, subject: str | None = None) -> None:
         """End builds that go on, all or those of a target: the docker command tells BuildKit, which stops the steps."""
