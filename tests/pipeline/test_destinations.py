@@ -1,4 +1,4 @@
-"""Registries that images are only copied to: which of them cannot be asked anything."""
+"""Registries that images are only copied to: which of them cannot be asked anything, and what a failing one costs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import socket
 
 import pytest
 from tests.drivers.scripted import FastClock, ScriptedRegistry, error
+from tests.model.builders import released
 
 from dsci.drivers import pools
 from dsci.drivers.registry import HttpRegistry
+from dsci.errors import RegistryError
 from dsci.model.family import Family, Image
-from dsci.model.oci import Platform
+from dsci.model.oci import Digest, Platform
 from dsci.model.reference import Repository
 from dsci.pipeline.destinations import silent
+from dsci.pipeline.naming import Name, Way
 
 
 def family(*places: str) -> Family:
@@ -49,3 +52,21 @@ def test_one_that_is_out_of_order_and_one_that_refuses() -> None:
         assert found.keys() == {broken.host}
         assert silent(client, family(broken.host)) == {}, "what is built in it is asked by whoever builds"
     client.close()
+
+
+def test_what_goes_down_in_the_middle_ends_its_way_and_nothing_more_is_begun() -> None:
+    """A hundred names: the registry fails while most of them wait for their turn."""
+    claim = released("ml", "1.0.0")
+    client = HttpRegistry(attempts=1, clock=FastClock())
+    with ScriptedRegistry() as down:
+        down.rule("HEAD", "/manifests/", error(500, "UNKNOWN"), last=999)
+        home = Repository(down.host, "acme/ml")
+        names = [
+            Name(claim=claim, reference=home.tag(f"1.{n}"), digest=Digest.of(b"%d" % n), primary=home, moving=False)
+            for n in range(100)
+        ]
+        way = Way(client, names)
+        asked = len(down.seen)
+    client.close()
+    assert isinstance(way.error, RegistryError) and way.publications == []
+    assert asked < 50, "each of them was waited for"

@@ -7,8 +7,9 @@ say.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import msgspec
@@ -178,11 +179,17 @@ def _all_of(act: Callable[[T], None], items: Sequence[T]) -> None:
 
     Nothing more is begun after a registry's own failure: it would be waited for each time.
     """
+    over = threading.Event()
+
+    def unless_over(item: T) -> None:
+        if not over.is_set():
+            try:
+                act(item)
+            except RegistryError:
+                over.set()
+                raise
+
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        ended = [pool.submit(act, item) for item in items]
-        for each in as_completed(ended):
-            if not each.cancelled() and isinstance(each.exception(), RegistryError):
-                pool.shutdown(wait=False, cancel_futures=True)
+        ended = [pool.submit(unless_over, item) for item in items]
     for each in ended:
-        if not each.cancelled():
-            each.result()
+        each.result()
