@@ -8,10 +8,12 @@ import os
 import secrets
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from dsci.drivers.runs import LABEL
 from dsci.model.oci import Platform
 from dsci.model.reference import Reference
 
@@ -88,6 +90,21 @@ def volumes(label: str) -> set[str]:
 def networks(label: str) -> set[str]:
     """The ids of the networks with this label."""
     return set(docker("network", "ls", "--quiet", "--filter", f"label={label}").split())
+
+
+def of_runs() -> set[str]:
+    """Containers and volumes that runs of dsci made, anybody's."""
+    return containers(LABEL) | volumes(LABEL)
+
+
+def gone(left: set[str]) -> None:
+    """Of these containers and volumes none stays: other runs of dsci on this engine are given the time to end."""
+    for _ in range(100):
+        left &= of_runs()
+        if not left:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"left in the engine: {left}")
 
 
 def tar_of(files: Mapping[str, Content]) -> bytes:

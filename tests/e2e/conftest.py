@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.realengine import docker
 from tests.realregistry import RealRegistry
 
 #: What the images of the small family are: the shape of the example, with nothing heavy in it.
@@ -200,6 +201,10 @@ class Project:
         """What a public tag names."""
         assert self.registry is not None
         return self.registry.digest(f"{self.prefix}/{name}", tag)
+
+    def in_engine(self) -> set[str]:
+        """The names of this project's images in the engine."""
+        return set(docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"*/{self.prefix}/*").split())
 
     def everything(self) -> dict[str, str | None]:
         """All public tags of all images and their digests."""

@@ -16,7 +16,6 @@ import socketserver
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.conftest import TINY, Ended, Project, outcomes, released
+from tests.realengine import docker, gone, of_runs
 from tests.realregistry import RealRegistry
 from tests.serving import serving
 
@@ -49,24 +49,9 @@ def complaint(ended: Ended) -> str:
     return "\n".join([*message, advice])
 
 
-def _docker(*arguments: str) -> set[str]:
-    ended = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=60)
-    return set(ended.stdout.split())
-
-
-def _runs() -> set[str]:
-    """Containers and volumes that runs of dsci made, anybody's."""
-    label = ["--filter", "label=dev.dsci.run"]
-    return _docker("ps", "-aq", *label) | _docker("volume", "ls", "-q", *label)
-
-
 def _traces(project: Project) -> dict[str, Any]:
     """Everything that a refused run must leave as it was."""
-    found: dict[str, Any] = {
-        "images in the engine": _docker(
-            "images", "--format", "{{.Repository}}:{{.Tag}}", f"dsci.local/{project.prefix}/*"
-        )
-    }
+    found: dict[str, Any] = {"images in the engine": project.in_engine()}
     if (project.folder / ".git").exists():
         found["tags here"] = project.git("for-each-ref", "refs/tags")
         found["work tree"] = project.git("status", "--porcelain", "--ignored", "--untracked-files=all")
@@ -82,24 +67,14 @@ def _traces(project: Project) -> dict[str, Any]:
 
 def refused(project: Project, *arguments: str, code: int, says: tuple[str, ...] = ()) -> Ended:
     """Run a command that must refuse; hold it to its code, its words, and to leaving no trace."""
-    before, runs = _traces(project), _runs()
+    before, runs = _traces(project), of_runs()
     ended = project.dsci(*arguments, code=code)
     text = complaint(ended)
     for words in says:
         assert words in text, f"{words!r} is not said\n{ended}"
     assert _traces(project) == before, f"something was left behind\n{ended}"
-    _gone(_runs() - runs)
+    gone(of_runs() - runs)
     return ended
-
-
-def _gone(left: set[str]) -> None:
-    """Containers and volumes that are still there when other runs of dsci on this engine have had time to end."""
-    for _ in range(100):
-        left &= _runs()
-        if not left:
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"left in the engine: {left}")
 
 
 def released_in_the_end(project: Project, **versions: str) -> Ended:
@@ -389,7 +364,7 @@ def test_engine_that_dies_in_the_middle(tiny: Project, tmp_path: Path) -> None:
     # A name that could not be taken out of an engine that is gone was warned of.
     for name in _traces(tiny)["images in the engine"]:
         assert f"warning: {name} may be left in the engine" in ended.stderr
-        _docker("rmi", "--force", name)
+        docker("rmi", "--force", name)
 
 
 # ------------------------------------------------------------------------------------------------ registries

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.e2e.conftest import TINY, Ended, Project, make_project, outcomes, released
+from tests.realengine import gone, of_runs
 from tests.realregistry import RealRegistry
 
 pytestmark = pytest.mark.engine
@@ -468,19 +469,6 @@ def test_debug_keeps_the_exit_code_and_shows_requests(done: Project) -> None:
 # ------------------------------------------------------------------------------------------------ Ctrl-C
 
 
-def _left(project: Project) -> set[str]:
-    command = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", f"dsci.local/{project.prefix}/*"]
-    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
-
-
-def _runs() -> set[str]:
-    found: set[str] = set()
-    for what in (["ps", "-aq"], ["volume", "ls", "-q"]):
-        argv = ["docker", *what, "--filter", "label=dev.dsci.run"]
-        found |= set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split())
-    return found
-
-
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
 @pytest.mark.parametrize("at", ["build", "test", "speculation"])
 def test_interrupted(tiny: Project, at: str, times: int) -> None:
@@ -495,7 +483,7 @@ def test_interrupted(tiny: Project, at: str, times: int) -> None:
     # One image is tested while another is built on it.
     slow["speculation"] = slow["build"] | {"images/base/suites/slow.yaml": slow["test"]["images/ml/suites/slow.yaml"]}
     tiny.commit("feat: slow", slow[at])
-    before, images = _runs(), _left(tiny)
+    before, images = of_runs(), tiny.in_engine()
     process = subprocess.Popen(
         tiny.argv("release"),
         cwd=tiny.folder,
@@ -524,12 +512,8 @@ def test_interrupted(tiny: Project, at: str, times: int) -> None:
     assert ended.code == 130 and time.monotonic() - began < 20, str(ended)
     assert "Traceback" not in stderr and "Exception ignored" not in stderr, str(ended)
     assert stderr.endswith("dsci: interrupted\n  → run the same command again: it goes on where this one stopped\n")
-    assert _left(tiny) == images and list((tiny.state / "dsci" / "runs").iterdir()) == []
-    mine = _runs() - before
-    for _ in range(50):
-        mine &= _runs()
-        time.sleep(0.1 if mine else 0)
-    assert not mine, "a container or a volume is left"
+    assert tiny.in_engine() == images and list((tiny.state / "dsci" / "runs").iterdir()) == []
+    gone(of_runs() - before)
     assert tiny.tags() == set() and tiny.images("base") == tiny.images("ml") == set()
     assert tiny.git("status", "--porcelain") == ""
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import DOCKERFILES, Project, make_project, outcomes, released
+from tests.realengine import gone, of_runs
 
 pytestmark = pytest.mark.engine
 
@@ -481,22 +480,10 @@ def test_the_embedded_registry_keeps_the_same_promises(small: Project) -> None:
 
 
 def test_nothing_is_left_in_the_engine(small: Project) -> None:
-    before = _engine_state(small)
+    before, images = of_runs(), small.in_engine()
     small.release()
-    assert _engine_state(small) == before
-
-
-def _engine_state(project: Project) -> set[str]:
-    """Containers and volumes of any run of dsci, and this project's images."""
-    state: set[str] = set()
-    for kind in (
-        ["ps", "-aq", "--filter", "label=dev.dsci.run"],
-        ["volume", "ls", "-q", "--filter", "label=dev.dsci.run"],
-        ["images", "--format", "{{.Repository}}:{{.Tag}}", f"dsci.local/{project.prefix}/*"],
-    ):
-        ended = subprocess.run(["docker", *kind], capture_output=True, text=True, check=True, env=os.environ)
-        state |= set(ended.stdout.split())
-    return state
+    assert small.in_engine() == images
+    gone(of_runs() - before)
 
 
 def test_a_key_without_a_receipt_is_adopted(done: Project) -> None:

@@ -76,14 +76,6 @@ def files(layer: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
     return {file["path"]: (file["how"], " ".join(file["fields"]), file["cause"]) for file in layer["files"]}
 
 
-def images_left(project: Project) -> set[str]:
-    """The names in the engine that this project's runs made."""
-    asked = subprocess.run(
-        ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}"], capture_output=True, text=True, check=True
-    )
-    return {name for name in asked.stdout.split() if f"/{project.prefix}/" in name}
-
-
 def test_a_release_is_verified_from_another_clone(family: Project, tmp_path: Path) -> None:
     assert released(family.release()) == {"base": "0.1.0", "ml": "0.1.0"}
     other = family.elsewhere(tmp_path / "other")
@@ -94,7 +86,7 @@ def test_a_release_is_verified_from_another_clone(family: Project, tmp_path: Pat
         assert target["status"] == "equal" and target["released"] == target["rebuilt"] and target["layers"] == []
         assert target["epoch"] == EPOCH and ended.json["git_tag"] == f"{name}-v0.1.0" and ended.json["schema"] == 1
         assert set(target["parents"]) == ({"base@linux/amd64"} if name == "ml" else set())
-    assert other.git("status", "--porcelain", "--ignored") == status and not images_left(other)
+    assert other.git("status", "--porcelain", "--ignored") == status and not other.in_engine()
 
     # HEAD may be elsewhere: what is built is what the Git tag names.
     changed = {"images/ml/model.txt": "v2\n", "images/base/Dockerfile": "FROM nothing\n"}
@@ -211,7 +203,7 @@ RUN mkdir /srv/a-$(cat /proc/sys/kernel/random/uuid) && chmod 6$(date +%N | tail
 
     text = family.elsewhere(tmp_path / "third").dsci("verify", "ml:0.1.0", code=1).stdout
     assert "layer 2  RUN date > /srv/stamp" in text and "srv/stamp" in text and "apt and dpkg logs" in text
-    assert not images_left(family)
+    assert not family.in_engine()
 
 
 def test_two_builds_of_one_key_that_differ_are_told(family: Project, shell: str) -> None:
