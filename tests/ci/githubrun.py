@@ -182,14 +182,17 @@ class Hub:
         """Let the user's repository have a workflow; it is not committed."""
         self.project.write({f".github/workflows/{name}": text})
 
-    def example(self, name: str, **inputs: str) -> None:
-        """Let it have one of examples/github, with these inputs in the place of its own."""
+    def example(self, name: str, *secrets: str, **inputs: str) -> None:
+        """Let it have one of examples/github, with these inputs in the place of its own, and hand on these secrets."""
         text = (self.source / "examples/github" / name).read_text()
         head, _, _ = text.partition("    with:\n")
         registry = self.project.registry
         assert registry is not None
         given = {"registry": f"{registry.address}/{self.project.prefix}", "install-from": "installed", **inputs}
         rows = "".join(f"      {key}: {json.dumps(value)}\n" for key, value in given.items())
+        if secrets:
+            handed = (f"      {each}: ${{{{ secrets.{each.replace('-', '_')} }}}}\n" for each in secrets)
+            rows += "    secrets:\n" + "".join(handed)
         self.calls(f"{head}    with:\n{rows}", name)
 
     def push(self, name: str = "ci.yml", *, branch: str = "main", **more: Any) -> Ran:
@@ -223,7 +226,7 @@ class Hub:
         self._install()
         environment = {
             "PATH": f"{self.place / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": f"{ROOT / 'src'}",
+            "PYTHONPATH": str(ROOT / "src"),
             "XDG_STATE_HOME": str(self.project.state),
             "STUB_ARTIFACTS": str(artifacts),
             "GIT_CONFIG_GLOBAL": os.devnull,
@@ -256,7 +259,7 @@ class Hub:
         events = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
         ran = Ran(ended.returncode, events, ended.stderr, artifacts)
         # It would go on without such a job, and end well.
-        assert "Skipping unsupported platform" not in ran.log + ended.stderr, str(ran)
+        assert "Skipping unsupported platform" not in ran.log + ended.stderr, f"a runner is not known\n{ran}"
         return ran
 
     def _stubs(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tests.faultyproxy import FaultyProxy
 from tests.gitserver import git_over_http
 from tests.realregistry import RealRegistry
 from tests.secondengine import second_engine
+from tests.tokengate import TokenGate
 
 pytestmark = pytest.mark.engine
 
@@ -26,6 +28,18 @@ SUITE = """\
         path: /etc/note
     """
 FAILING = SUITE.replace("/etc/note", "/etc/nothing")
+SECRET = "registry0123456789abcdefghijklm"
+#: A job of the caller's that reads what the workflow gives.
+AFTER = """\
+  after:
+    needs: images
+    runs-on: ubuntu-24.04
+    steps:
+      - id: seen
+        env:
+          SAID: ${{ toJSON(needs.images.outputs) }}
+        run: echo "said=$(tr -d '\\n' <<<"$SAID")" >>"$GITHUB_OUTPUT"
+"""
 CANARY = "canary0123456789abcdefghijklmnop"
 
 
@@ -80,12 +94,13 @@ def in_order(ran: Ran, *names: str) -> bool:
 
 def test_a_push_is_planned_built_tested_and_released_and_a_docs_commit_does_nothing(hub: Hub) -> None:
     hub.example("ci.yml")
+    hub.calls((hub.project.folder / ".github/workflows/ci.yml").read_text() + AFTER)
     ran = hub.push()
-    assert ran.jobs == waves("0 base", "1 ml"), str(ran)
+    assert ran.jobs == {**waves("0 base", "1 ml"), "after": "success"}, str(ran)
     assert in_order(ran, "plan", "wave-0 base-linux-amd64", "wave-1 ml-linux-amd64", "release", "report")
     assert ran.code == 0
     project = hub.project
-    assert project.tags() == {"base-v0.1.0", "ml-v0.1.0"}
+    assert project.registry is not None and project.tags() == {"base-v0.1.0", "ml-v0.1.0"}
     for name in TINY:
         assert project.images(name) >= {"0.1.0", "0.1", "0", "latest"}
         assert project.digest(name, "latest") == project.digest(name, "0.1.0")
@@ -95,13 +110,19 @@ def test_a_push_is_planned_built_tested_and_released_and_a_docs_commit_does_noth
         "ml-linux-amd64": {"ml build", "ml test"},
         "release": set(),
     }
-    outputs = ran.outputs("release")
-    assert outputs["released"] == "true"
+    # Outputs of the step, and of the whole workflow as its caller sees them.
+    outputs, seen = ran.outputs("release"), json.loads(ran.outputs("seen")["said"])
+    assert outputs["released"] == seen["released"] == "true" and outputs["failed"] == "false"
+    assert json.loads(outputs["versions"]) == json.loads(seen["versions"]) == dict.fromkeys(TINY, "0.1.0")
+    where = f"{project.registry.address}/{project.prefix}"
+    assert json.loads(outputs["digests"]) == {f"{where}/{name}": project.digest(name, "0.1.0") for name in TINY}
+    assert {f"{where}/{name}:latest" for name in TINY} <= set(outputs["tags"].split("\n"))
     before = {name: (project.images(name), project.digest(name, "latest")) for name in TINY}
 
     project.push("docs: how it works", {"README.md": "# Images\n"})
+    hub.example("ci.yml")
     ran = hub.push()
-    assert ran.jobs == waves(), "no wave has a job"
+    assert ran.jobs == waves(), str(ran)
     assert ran.code == 0 and ran.outputs("release")["released"] == "false"
     assert {name: (project.images(name), project.digest(name, "latest")) for name in TINY} == before
     assert project.tags() == {"base-v0.1.0", "ml-v0.1.0"}
@@ -118,6 +139,12 @@ def test_a_suite_that_fails_fails_the_pipeline_and_nothing_is_published(hub: Hub
     assert hub.project.tags() == set()
     assert {name: hub.project.images(name) for name in TINY} == {"base": set(), "ml": set()}
     assert "nothing" in ran.log and ran.outputs("report")["failed"] == "true"
+
+
+def test_a_job_that_act_would_pass_over_is_found_out(hub: Hub) -> None:
+    hub.example("ci.yml", runner="windows-2025")
+    with pytest.raises(AssertionError, match="a runner is not known"):
+        hub.push()
 
 
 @pytest.mark.slow
@@ -202,20 +229,33 @@ def test_another_machine_builds_on_what_the_first_pushed(hub: Hub) -> None:
 
 
 @pytest.mark.slow
-def test_the_token_reaches_the_git_remote_and_nothing_else(hub: Hub) -> None:
+def test_secrets_reach_those_whom_they_are_for_and_nobody_else(hub: Hub, registry: RealRegistry) -> None:
     project = hub.project
     assert project.remote is not None
-    with git_over_http(project.remote, user="x-access-token", password=CANARY) as address:
+    gate = TokenGate("ci", SECRET)
+    with (
+        git_over_http(project.remote, user="x-access-token", password=CANARY) as address,
+        FaultyProxy("127.0.0.1", registry.address, gate=gate).serving() as proxy,
+    ):
         project.git("remote", "set-url", "origin", f"{address}/origin.git")
-        hub.example("ci.yml")
+        hub.project = replace(project, registry=_At(proxy.host))
+        hub.example("ci.yml", "registry-user", "registry-token")
         hub.environment = {"GITHUB_SERVER_URL": address}
         refused = hub.push()
-        assert refused.jobs["release"] == "failure" and "release" in refused.jobs, str(refused)
-        hub.secrets = {"GITHUB_TOKEN": CANARY}
+        assert refused.jobs.pop("report") == "success"
+        assert refused.jobs.pop("wave-1 ml-linux-amd64") == "failure"
+        assert refused.jobs == {"plan": "success", "wave-0 base-linux-amd64": "failure"}, str(refused)
+        hub.secrets = {"registry_user": "ci", "registry_token": SECRET}
+        refused = hub.push()
+        assert refused.jobs == {**waves("0 base", "1 ml"), "release": "failure"}, str(refused)
+        assert project.registry is not None and project.images("base") == set(), "nothing is tagged without a claim"
+        hub.secrets |= {"GITHUB_TOKEN": CANARY}
         ran = hub.push()
     assert ran.jobs == waves(), str(ran)
-    listed = replace(project).git("ls-remote", "--tags", "--refs", str(project.remote))
+    listed = project.git("ls-remote", "--tags", "--refs", str(project.remote))
     assert {line.rpartition("/")[2] for line in listed.splitlines()} == {"base-v0.1.0", "ml-v0.1.0"}
-    assert CANARY not in ran.log
-    kept = [path for path in hub.place.rglob("*") if path.is_file() and CANARY in path.read_text(errors="replace")]
-    assert kept == [], "the token is in no file"
+    assert project.images("ml") >= {"0.1.0", "latest"}
+    for secret in (CANARY, *gate.secrets):
+        assert secret not in ran.log
+        kept = [path for path in hub.place.rglob("*") if path.is_file() and secret in path.read_text(errors="replace")]
+        assert kept == [], "it is in no file"
