@@ -24,6 +24,7 @@ _COMMANDS = {
     "build": "dsci.cli.work:build",
     "cache": "dsci.cli.cache:cache",
     "changelog": "dsci.cli.changelog:changelog",
+    "ci": "dsci.cli.ci:ci",
     "export": "dsci.cli.export:export",
     "gc": "dsci.cli.gc:gc",
     "ledger": "dsci.cli.ledger:ledger",
@@ -151,6 +152,10 @@ def _complain(message: str, hint: str) -> None:
     from dsci.cli.console import complain
 
     complain(message, hint)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from dsci.ci.commands import error
+
+        click.echo(error(message, hint), err=True)
 
 
 #: Signals that came so far. A CI system that cancels a job sends several, a person presses Ctrl-C again.
