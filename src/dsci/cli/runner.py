@@ -28,6 +28,11 @@ def listens() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
+def logs() -> bool:
+    """Whether what is printed goes into the log of a CI system that is known."""
+    return listens() or os.environ.get("GITLAB_CI") == "true"
+
+
 def secrets_of(environment: Mapping[str, str]) -> Iterator[str]:
     """The values of variables whose names say that they are secrets: tokens for registries and forges, passwords."""
     for name, value in environment.items():
@@ -42,7 +47,7 @@ def tell(session: Session, report: Report, *, title: str, outputs: Mapping[str, 
         return
     from dsci.ci import annotation
 
-    session.commands(annotation.of_checks(report.verdicts))
+    session.commands(annotation.of_checks(report.failures))
     _summarize(session, report, title)
     output(session, outputs)
 
