@@ -424,26 +424,6 @@ def test_slips_of_the_fingers(done: Project) -> None:
     dsci(done, "plan", "--registry", "UPPER/CASE", code=2)
 
 
-def _commands(project: Project) -> list[str]:
-    text = dsci(project, "--help").stdout.partition("Commands:")[2]
-    return [line.split()[0] for line in text.splitlines() if re.match("  [a-z]", line)]
-
-
-def test_help(done: Project) -> None:
-    """Every command explains itself and every option of it, in lines that fit a terminal."""
-    commands = _commands(done)
-    assert {"build", "lock", "plan", "release", "schema", "tags", "test", "version", "why"} <= set(commands)
-    for arguments in ([], *([command] for command in commands)):
-        ended = dsci(done, *arguments, "--help")
-        assert ended.stdout == dsci(done, *arguments, "-h").stdout and ended.stderr == ""
-        assert ended.stdout.startswith("Usage: ") and max(map(len, ended.stdout.splitlines())) <= 100
-        options = ended.stdout.partition("Options:\n")[2].partition("\n\n")[0]
-        for line in re.split(r"\n(?=  -)", options):
-            assert len(line.split("  ", 2)[-1].strip()) > 10, f"{arguments}: an option without a word of help: {line}"
-        cut = re.search(r"\w\.\.\.$", ended.stdout, re.MULTILINE)
-        assert not cut, f"{arguments}: a sentence is cut off:\n{ended.stdout}"
-
-
 def test_version_of_dsci_itself(done: Project) -> None:
     assert re.fullmatch(r"dsci \d+\.\d+\.\d+\S*\n", dsci(done, "--version").stdout)
 

@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import DOCKERFILES, Project, make_project, outcomes, released
-from tests.realengine import gone, of_runs
+from tests.e2e.conftest import DOCKERFILES, Project, make_project, outcomes, push_small, released
+from tests.realengine import docker, gone, of_runs
+from tests.realregistry import RealRegistry
 
 pytestmark = pytest.mark.engine
 
 FIRST = {"1.0.0", "1.0", "1", "latest"}
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Path]]:
+    """The family after its first release, and a copy of all that was written."""
+    registry = RealRegistry(tmp_path_factory.mktemp("registry"))
+    project = make_project(tmp_path_factory.mktemp("done"), registry, "a family that is released")
+    push_small(project)
+    project.release()
+    registry.stop()
+    kept = tmp_path_factory.mktemp("kept")
+    shutil.copytree(registry.storage, kept / "storage")
+    shutil.copytree(project.folder.parent, kept / "project", symlinks=True)
+    yield project, kept
+
+
 @pytest.fixture
-def done(small: Project) -> Project:
-    """The family after its first release."""
-    small.release()
-    return small
+def done(once: tuple[Project, Path]) -> Iterator[Project]:
+    """The family after its first release: registry, remote, clone and state are put back as they were."""
+    project, kept = replace(once[0], environment={}), once[1]
+    assert project.registry is not None
+    for name, place in (("storage", project.registry.storage), ("project", project.folder.parent)):
+        shutil.rmtree(place)
+        shutil.copytree(kept / name, place, symlinks=True)
+    project.registry.start()
+    yield project
+    project.registry.stop()
+    for name in project.in_engine():
+        docker("image", "rm", "--force", name)
 
 
 def test_first_release_and_then_nothing(small: Project) -> None:
