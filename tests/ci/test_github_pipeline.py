@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.ci.githubrun import ROOT, Hub, Ran
+from tests.ci.githubrun import PROGRAM, ROOT, Hub, Ran
 from tests.e2e.conftest import DOCKERFILES, FILES, STRUCTURE, TINY, make_project
 from tests.faultyproxy import FaultyProxy
 from tests.gitserver import git_over_http
@@ -226,6 +227,20 @@ def test_a_request_of_a_fork_is_built_and_tested_and_leaves_nothing_anywhere(hub
     project.commit("docs: more", {"README.md": "# Images\n"})
     hub.example("pr.yml")
     assert hub.request().jobs == {"plan": "success"}
+
+
+@pytest.mark.slow
+def test_a_pinned_workflow_installs_the_dsci_that_it_is_a_part_of(hub: Hub, tmp_path: Path) -> None:
+    project = hub.project
+    project.git("checkout", "--quiet", "-b", "docs")
+    project.commit("docs: more", {"README.md": "# Images\n"})
+    whole = Hub(project, tmp_path / "whole", parts=("actions", ".github", *PROGRAM))
+    whole.environment = {"PYTHONPATH": ""}
+    whole.example("pr.yml", **{"install-from": "path"})
+    ran = whole.request()
+    assert ran.jobs == {"plan": "success"}, str(ran)
+    (program,) = {e["arg"] for e in ran.events if e.get("command") == "set-output" and e["name"] == "dsci-path"}
+    assert re.fullmatch(r".*/tmp/dsci-\w{8}/bin/dsci", program), "in a folder of its own below RUNNER_TEMP"
 
 
 class _At:
