@@ -145,7 +145,8 @@ def test_a_suite_that_fails_fails_the_pipeline_and_nothing_is_published(hub: Hub
     assert ran.code != 0
     assert hub.project.tags() == set()
     assert {name: hub.project.images(name) for name in TINY} == {"base": set(), "ml": set()}
-    assert "nothing" in ran.log and ran.outputs("report")["failed"] == "true"
+    assert ran.outputs("report")["failed"] == "true"
+    assert ran.summary("report").startswith("## dsci: failed\n") and "/etc/nothing" in ran.summary("report")
 
 
 def test_a_job_that_act_would_pass_over_is_found_out(hub: Hub) -> None:
@@ -227,6 +228,23 @@ def test_a_request_of_a_fork_is_built_and_tested_and_leaves_nothing_anywhere(hub
     project.commit("docs: more", {"README.md": "# Images\n"})
     hub.example("pr.yml")
     assert hub.request().jobs == {"plan": "success"}
+
+
+def test_two_calls_in_one_run_keep_their_artifacts_apart(hub: Hub) -> None:
+    hub.project.git("checkout", "--quiet", "-b", "docs")
+    hub.project.commit("docs: more", {"README.md": "# Images\n"})
+    hub.example("pr.yml")
+    text = (hub.project.folder / ".github/workflows/pr.yml").read_text()
+    head, _, job = text.partition("  images:\n")
+    hub.calls(f"{head}  images:\n{job}  others:\n{job}      timeout-minutes: 60\n", "pr.yml")
+    ran = hub.request()
+    names = [
+        event["arg"]
+        for event in ran.events
+        if event.get("command") == "set-output" and event["name"] == "artifacts" and event["stepID"] == ["names"]
+    ]
+    assert len(names) == 2 and names[0] != names[1], str(ran)
+    assert all(re.fullmatch(r"dsci-[0-9a-f]{12}", name) for name in names)
 
 
 @pytest.mark.slow
