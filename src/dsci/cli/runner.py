@@ -7,7 +7,6 @@ and is no reason to fail: what was done is done.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +53,8 @@ def tell(session: Session, report: Report, *, title: str, outputs: Mapping[str, 
 
 def output(session: Session, values: Mapping[str, str]) -> None:
     """Set outputs of the step."""
+    import secrets
+
     from dsci.ci.outputfile import plain_output
 
     if listens():
