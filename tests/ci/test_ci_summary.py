@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
-from dsci.ci.summary import BUDGET, fitted, summary
+from dsci.ci.summary import BUDGET, fitted, planned, summary
 from dsci.model.report import Check, Report, Status, SuiteReport, Verdict
 from dsci.model.reportpage import Section
-from tests.ci.reports import failing, outcome, plan, publication, target
+from tests.ci.reports import failing, outcome, plan, publication, release, target
 from tests.hostile import HOSTILE
 from tests.model.sampling import examples
 
@@ -115,3 +115,17 @@ def test_what_others_named_is_text_in_a_cell(text: str) -> None:
     kinds = {child.type for token in tokens for child in token.children or ()}
     assert kinds <= {"text", "text_special", "code_inline", "softbreak"}, kinds
     assert {token.type for token in tokens} & {"html_block", "link_open", "image"} == set()
+
+
+def test_a_plan_as_a_page() -> None:
+    """What is to be done, and what is not left to guess where there is nothing."""
+    coming = plan(target("ml"), target("r", "test"), target("base", "reuse"), releases=(release("ml", "1.0.0", ()),))
+    assert planned(coming, title="dsci plan") == (
+        "## dsci plan\n\nCommit `c0ffeec0ffee`: 1 to build, 1 to test.\n\n| target | action | why |\n|---|---|---|\n"
+        "| `ml@linux/amd64` | build | its inputs changed |\n| `r@linux/amd64` | test | its inputs changed |\n"
+        "\n### Releases\n\n| image | version | why |\n|---|---|---|\n| ml | 1.0.0 |  |\n"
+    )
+    assert planned(plan(), title="x") == "## x\n\nCommit `c0ffeec0ffee`: nothing to build or test.\n"
+    many = plan(*(target(f"image-{n}") for n in range(900)))
+    text = planned(many, title="x", budget=9_000)
+    assert size(text) <= 9_000 and "more\n" in text and planned(many, title="x", budget=2) == ""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from dsci.model.plan import Plan
 from dsci.model.report import Report
-from dsci.model.reportpage import Section, sections
+from dsci.model.reportpage import Section, plan_sections, sections
 
 #: What all calls of dsci in one step may write: GitHub's limit less what others may want to say there.
 BUDGET = 900_000
@@ -29,6 +30,11 @@ def summary(report: Report, *, title: str, budget: int = BUDGET) -> str:
     first, *rest = sections(report)
     head = (f"## {title}: {'failed' if report.failed else 'done'}", *first.head[1:])
     return fitted([Section(head=head, rows=first.rows, left_out=first.left_out), *_deeper(rest)], budget)
+
+
+def planned(plan: Plan, *, title: str, budget: int = BUDGET) -> str:
+    """What a plan would do, in at most `budget` bytes; "" where not even its title has room."""
+    return fitted([Section(head=(f"## {title}",), rows=()), *plan_sections(plan)], budget)
 
 
 def fitted(parts: Sequence[Section], budget: int) -> str:
