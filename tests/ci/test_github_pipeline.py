@@ -119,7 +119,7 @@ def test_a_push_is_planned_built_tested_and_released_and_a_docs_commit_does_noth
     where = f"{project.registry.address}/{project.prefix}"
     assert json.loads(outputs["digests"]) == {f"{where}/{name}": project.digest(name, "0.1.0") for name in TINY}
     assert {f"{where}/{name}:latest" for name in TINY} <= set(outputs["tags"].split("\n"))
-    assert ran.summary("plan").startswith("## Plan: 2 to build, 2 to release\n")
+    assert ran.summary("plan").startswith("## dsci plan\n") and ": 2 to build.\n" in ran.summary("plan")
     assert "| `ml@linux/amd64` | build |" in ran.summary("wave-1 ml-linux-amd64")
     assert f"| `{where}/base:latest` |" in ran.summary("release") and f"| `{where}/base:latest` |" in ran.summary(
         "report"

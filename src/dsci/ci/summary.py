@@ -1,4 +1,4 @@
-"""A job's summary on GitHub: the page of a report, or of a plan, within the bytes that there are.
+"""A job's summary on GitHub: the report's page, within the bytes that there are.
 
 GitHub takes 1 MiB of each step, and shows nothing at all of a file that is larger. So each section has a share, which
 those after it inherit as far as it is not used, and says how many rows are left out.
@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dsci.ci import planpage
 from dsci.model.plan import Plan
 from dsci.model.report import Report
-from dsci.model.reportpage import Section, sections
+from dsci.model.reportpage import Section, plan_sections, sections
 
 #: What all calls of dsci in one step may write: GitHub's limit less what others may want to say there.
 BUDGET = 900_000
@@ -33,9 +32,9 @@ def summary(report: Report, *, title: str, budget: int = BUDGET) -> str:
     return fitted([Section(head=head, rows=first.rows, left_out=first.left_out), *_deeper(rest)], budget)
 
 
-def of_plan(plan: Plan, *, budget: int = BUDGET) -> str:
-    """A plan's page, in at most `budget` bytes; "" where not even its head has room."""
-    return fitted(list(planpage.sections(plan)), budget)
+def planned(plan: Plan, *, title: str, budget: int = BUDGET) -> str:
+    """What a plan would do, in at most `budget` bytes; "" where not even its title has room."""
+    return fitted([Section(head=(f"## {title}",), rows=()), *plan_sections(plan)], budget)
 
 
 def fitted(parts: Sequence[Section], budget: int) -> str:
