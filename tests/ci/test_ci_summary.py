@@ -107,7 +107,7 @@ def test_what_others_named_is_text_in_a_cell(text: str) -> None:
         publications=(publication(text, text, text, text),),
         notes=(text,),
     )
-    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(summary(report, title="dsci"))
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(summary(report, title=f"dsci {text}"))
     headings = [token for token in tokens if token.type == "heading_open"]
     assert [token.tag for token in headings] == ["h2", "h3", "h3", "h3"]
     rows = "".join({"tr_open": "\n", "td_open": "d", "th_open": "h"}.get(token.type, "") for token in tokens)

@@ -259,7 +259,7 @@ def test_a_plan_is_in_the_summary_of_its_job(family: Family, step: Path) -> None
     assert ended.returncode == 0, ended.stderr
     assert outputs((step / "output").read_text())["has-work"] == "true"
     text = (step / "summary").read_text()
-    assert text.startswith("## dsci plan\n\nCommit `") and "| `ml@linux/amd64` | build | never built |" in text
+    assert text.startswith("## dsci plan\n\nCommit `") and "| `ml@linux/amd64` | build | " in text
     assert "### Releases" in text
 
 
