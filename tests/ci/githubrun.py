@@ -26,7 +26,11 @@ ROOT = Path(__file__).resolve().parents[2]
 #: How examples/github calls us.
 OURS = "acme/dsci"
 PIN = "0123456789abcdef0123456789abcdef01234567"
+#: What `install-from: path` installs.
+PROGRAM = ("src", "pyproject.toml", "README.md", "LICENSE")
 LABELS = ("ubuntu-24.04", "ubuntu-24.04-arm")
+#: How this machine's engine and package index are reached.
+_HANDED_ON = re.compile(r"(DOCKER_HOST|BUILDX_CONFIG|PIP_\w+|\w+_CERT_FILE|\w+_CA_BUNDLE)\Z")
 _REMOTE = re.compile(r"uses: (?P<action>[\w.-]+/[\w.-]+)(?P<path>/[^@\s]+)?@(?P<ref>[0-9a-f]{40})")
 
 #: GitHub's actions, as far as our workflows use them: artifacts are folders below $STUB_ARTIFACTS.
@@ -103,8 +107,7 @@ class Ran:
         found: dict[str, str] = {}
         for event in self.events:
             if "jobResult" in event:
-                row = event.get("matrix") or {}
-                found[f"{_id(event)} {row['name']}" if "name" in row else _id(event)] = event["jobResult"]
+                found[_named(event)] = event["jobResult"]
         return found
 
     @property
@@ -121,6 +124,10 @@ class Ran:
                 found[event["name"]] = event["arg"]
         return found
 
+    def summary(self, job: str) -> str:
+        """What the summary of a job shows; its name as in `jobs`."""
+        return "".join(e["content"] for e in self.events if e.get("command") == "summary" and _named(e) == job)
+
     def reports(self) -> dict[str, Any]:
         """The reports that jobs kept, by what their artifacts are called after the plan's part."""
         return {
@@ -135,8 +142,10 @@ class Ran:
         return f"{self.jobs}\n{said}\n{self.stderr}"
 
 
-def _id(event: Mapping[str, Any]) -> str:
-    return str(event["jobID"])
+def _named(event: Mapping[str, Any]) -> str:
+    """The job that an event is about: its id, and of a matrix its row's name."""
+    row = event.get("matrix") or {}
+    return f"{event['jobID']} {row['name']}" if "name" in row else str(event["jobID"])
 
 
 @dataclass
@@ -151,12 +160,16 @@ class Hub:
     """The DOCKER_HOST of each job that has an engine of its own, by the job's id."""
     source: Path = ROOT
     """Where our actions and workflows are taken from."""
+    parts: tuple[str, ...] = ("actions", ".github")
+    """What of it GitHub gives to those who call us; `PROGRAM` is dsci itself."""
 
     def __post_init__(self) -> None:
         self.place.mkdir(parents=True)
         self._copied = self.place / "dsci"
-        for part in ("actions", ".github"):
-            shutil.copytree(self.source / part, self._copied / part)
+        self._copied.mkdir()
+        for part in self.parts:
+            copy = shutil.copytree if (self.source / part).is_dir() else shutil.copy
+            copy(self.source / part, self._copied / part)
         for path in self._files:
             path.write_text(for_act(path.read_text()))
         (self.place / "bin").mkdir()
@@ -231,7 +244,7 @@ class Hub:
             "STUB_ARTIFACTS": str(artifacts),
             "GIT_CONFIG_GLOBAL": os.devnull,
             "TERM": "dumb",  # act gives its jobs a terminal, which GitHub does not
-            **{key: os.environ[key] for key in ("DOCKER_HOST", "BUILDX_CONFIG") if key in os.environ},
+            **{name: value for name, value in os.environ.items() if _HANDED_ON.match(name)},
             **self.environment,
         }
         command = [

@@ -7,8 +7,8 @@ and is no reason to fail: what was done is done.
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from dsci.model.secretname import is_secret
 
 if TYPE_CHECKING:
     from dsci.cli.wiring import Session
+    from dsci.model.plan import Plan
     from dsci.model.report import Report
 
 #: Ends of names that name places and not secrets, such as AWS_WEB_IDENTITY_TOKEN_FILE.
@@ -46,14 +47,17 @@ def tell(session: Session, report: Report, *, title: str, outputs: Mapping[str, 
     if not listens():
         return
     from dsci.ci import annotation
+    from dsci.ci.summary import summary
 
     session.commands(annotation.of_checks(report.failures))
-    _summarize(session, report, title)
+    _summarize(session, partial(summary, report, title=title))
     output(session, outputs)
 
 
 def output(session: Session, values: Mapping[str, str]) -> None:
     """Set outputs of the step."""
+    import secrets
+
     from dsci.ci.outputfile import plain_output
 
     if listens():
@@ -75,11 +79,18 @@ def append(variable: str, text: str) -> None:
         raise DsciError(f"{name} could not be written: {error.strerror}", hint=f"see what {variable} names") from None
 
 
-def _summarize(session: Session, report: Report, title: str) -> None:
-    """Add the report to the job's summary, as far as there is room in what this step may say."""
-    from dsci.ci.summary import BUDGET, summary
+def plan(session: Session, value: Plan) -> None:
+    """Add to the job's summary what a plan would do."""
+    from dsci.ci.summary import planned
 
-    text = summary(report, title=title, budget=BUDGET - _size(os.environ.get("GITHUB_STEP_SUMMARY", "")))
+    _summarize(session, partial(planned, value, title="dsci plan"))
+
+
+def _summarize(session: Session, page: Callable[..., str]) -> None:
+    """Add a page to the job's summary, as far as there is room in what this step may say."""
+    from dsci.ci.summary import BUDGET
+
+    text = page(budget=BUDGET - _size(os.environ.get("GITHUB_STEP_SUMMARY", "")))
     if not text:
         session.console.warn("the job's summary has no room left: see the report")
         return

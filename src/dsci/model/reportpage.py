@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from dsci.model.markdown import escape
+from dsci.model.plan import Plan
 from dsci.model.report import Outcome, Report, Status, Verdict
 from dsci.model.text import clean, line
 
@@ -66,6 +67,25 @@ def sections(report: Report) -> Iterator[Section]:
         )
     if report.notes:
         yield Section(head=("",), rows=tuple(f"- {_cell(note)}" for note in report.notes))
+
+
+def plan_sections(plan: Plan) -> Iterator[Section]:
+    """What a plan would do, as such parts: what is to be built and tested, and what comes to be released."""
+    work = [target for target in plan.targets if target.action in ("build", "test")]
+    counts = {action: sum(target.action == action for target in work) for action in ("build", "test")}
+    said = ", ".join(f"{count} to {action}" for action, count in counts.items() if count) or "nothing to build or test"
+    if work:
+        yield Section(
+            head=("", f"Commit {_code(plan.commit[:12])}: {said}.", "", "| target | action | why |", "|---|---|---|"),
+            rows=tuple(_row(target.id, target.action, target.reason) for target in work),
+        )
+    else:
+        yield Section(head=("", f"Commit {_code(plan.commit[:12])}: {said}."), rows=())
+    if plan.releases:
+        yield Section(
+            head=("", "### Releases", "", "| image | version | why |", "|---|---|---|"),
+            rows=tuple(_row(item.image, item.version, item.reason) for item in plan.releases),
+        )
 
 
 def _targets(report: Report) -> Section:
