@@ -24,6 +24,7 @@ _COMMANDS = {
     "build": "dsci.cli.work:build",
     "cache": "dsci.cli.cache:cache",
     "changelog": "dsci.cli.changelog:changelog",
+    "ci": "dsci.cli.ci:ci",
     "export": "dsci.cli.export:export",
     "gc": "dsci.cli.gc:gc",
     "ledger": "dsci.cli.ledger:ledger",
