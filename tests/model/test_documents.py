@@ -1,18 +1,16 @@
-"""Documents of what suites found stay what they are whatever containers print: JUnit XML, TAP, commands to GitHub."""
+"""Documents of what suites found stay what they are whatever containers print: JUnit XML, TAP."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
 from xml.etree import ElementTree
 
-import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from sampling import examples
 from tests.reportsamples import ALL, FAILED, JENKINS, PASSED, REPORTS, SKIPPED, check, suite
 
-from dsci.model import junit, tap, workflowcommands
+from dsci.model import junit, tap
 from dsci.model.bundle import Bundle
 from dsci.model.report import SuiteReport
 from dsci.model.text import clean
@@ -156,49 +154,3 @@ def test_no_output_becomes_a_line_of_tap(reports: list[SuiteReport]) -> None:
         item.verdict is SKIPPED for item in wanted
     ]
     assert [point and int(point["number"]) for point in points] == list(range(1, len(wanted) + 1))
-
-
-# -------------------------------------------------------------------------------------------------------- GitHub
-
-
-def test_annotations() -> None:
-    assert list(workflowcommands.commands([suite(*ALL), suite(name="ml/structure")])) == [
-        "::error file=a/b%2Cc.py,line=7,title=ml@linux/amd64 ml/pytest%3A bad"
-        "::first <&> line%0Asecond%0Areplay: dsci shell --replay out/1",
-        "::error title=ml@linux/amd64 ml/structure%3A ml/structure::no test ran",
-        "::warning title=ml@linux/amd64 ml/pytest%3A now and then::passed at attempt 3%0Atimed out",
-    ]
-
-
-def test_an_annotation_says_something_and_names_a_line_only_of_a_file() -> None:
-    found = list(workflowcommands.commands([suite(check("x", FAILED, line=3), check("y", FAILED, " 100%", file="f"))]))
-    assert [text.rpartition("::")[2] for text in found] == ["failed", "100%25"]
-    assert found[0].startswith("::error title=") and found[1].startswith("::error file=f,title=")
-
-
-def test_of_many_annotations_github_shows_ten() -> None:
-    def made(count: int) -> list[str]:
-        return list(workflowcommands.commands([suite(*(check(f"{n}", FAILED, "x") for n in range(count)))]))
-
-    assert len(made(10)) == 10 and "more" not in made(10)[-1]
-    assert len(made(25)) == 10 and made(25)[-1] == "::error title=dsci::and 16 more: see the report"
-
-
-@given(REPORTS)
-@hypothesis(max_examples=examples(120), deadline=None)
-def test_no_output_becomes_a_command_to_github(reports: list[SuiteReport]) -> None:
-    for text in workflowcommands.commands(reports):
-        head, _, rest = text.removeprefix("::").partition(" ")
-        properties, _, message = rest.partition("::")
-        assert head in ("error", "warning")
-        # The runner takes a line for a command, and reads a property up to the next comma.
-        assert not re.search("[\r\n\x0b\x0c\x85]", text)
-        names = [item.partition("=")[0] for item in properties.split(",")]
-        assert names in (["title"], ["file", "title"], ["file", "line", "title"])
-        assert len(unquote(message)) < 3_000
-
-
-@pytest.mark.parametrize("text", ["::add-mask::x", "x\n::stop-commands::y", "%0A::error::z", "\r::warning::q"])
-def test_a_command_in_an_output_stays_a_text(text: str) -> None:
-    (made,) = workflowcommands.commands([suite(check(text, FAILED, text))])
-    assert made.count("\n") == 0 and made.startswith("::error title=")

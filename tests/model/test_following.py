@@ -44,6 +44,11 @@ def test_a_request_from_a_fork_names_nothing() -> None:
     assert refs(Event(branch="main", default_branch="main", foreign=True)) == {}, "whatever it says of itself"
 
 
+def test_no_name_follows_a_merge_on_trial() -> None:
+    request = Event(trigger=Trigger.PULL_REQUEST, branch="main", default_branch="main", number="7", queued=True)
+    assert refs(request) == {}
+
+
 def test_what_stands_already_is_no_work() -> None:
     assert refs(placed=frozenset({"ml", "python"})) == {} and not plan(placed=frozenset({"ml", "python"})).has_work
     assert refs(placed=frozenset({"ml"})).keys() == {"python"}

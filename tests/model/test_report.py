@@ -10,12 +10,15 @@ from builders import STACK, look
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from sampling import examples
 
+from dsci.errors import ConfigError
 from dsci.model import reportpage
 from dsci.model.bundle import Bundle, Launch
 from dsci.model.plan import Plan
 from dsci.model.report import Check, Outcome, Publication, Report, Status, SuiteReport, Verdict
+from dsci.model.scan import Scanned, ScanReport
 from dsci.model.text import clean
 
 PASSED, FAILED, SKIPPED = Verdict.PASSED, Verdict.FAILED, Verdict.SKIPPED
@@ -151,14 +154,14 @@ def test_the_report_for_people() -> None:
     assert reportpage.document(report) == (
         "# dsci: failed\n\nCommit `ffffffffffff`, 12.3 s.\n\n"
         "| target | action | why | result | seconds |\n|---|---|---|---|---|\n"
-        "| base@linux/amd64 | build | never built | ok (test) | 1.5 |\n"
-        "| python@linux/amd64 | build | parent base is built | failed (test) | 2.2 |\n"
-        "| r@linux/amd64 | build | parent base is built | – | 0.0 |\n"
-        "| ml@linux/amd64 | build | parent python is built | blocked (build) | 1.0 |\n"
-        "\n## python@linux/amd64: test failed\n\n"
+        "| `base@linux/amd64` | build | never built | ok (test) | 1.5 |\n"
+        "| `python@linux/amd64` | build | parent base is built | failed (test) | 2.2 |\n"
+        "| `r@linux/amd64` | build | parent base is built | – | 0.0 |\n"
+        "| `ml@linux/amd64` | build | parent python is built | blocked (build) | 1.0 |\n"
+        "\n## `python@linux/amd64`: test failed\n\n"
         "````text\nE  assert `1`\n```red\n````\n"
         "\n## Released\n\n| reference | digest |\n|---|---|\n| `ghcr.io/a/base:1.0.0` | `sha256:12` |\n"
-        "\n- one \\| two three &lt;b&gt;\n- 'four'\n"
+        "\n- one \\| two three \\<b\\>\n- 'four'\n"
     )
 
 
@@ -170,10 +173,10 @@ def test_what_is_flaky_skipped_and_run_again_stands_on_the_page() -> None:
         Report(plan=plan(), suites=(SuiteReport(target="ml@x", suite="s", checks=(failed, flaky, *skips)),))
     )
     table = "| target | suite | check | |\n|---|---|---|---|\n"
-    assert f"## Flaky\n\n{table}| ml@x | s | now and then | passed at attempt 3 |\n" in text
-    assert f"## Skipped\n\n{table}| ml@x | s | skip 0 | no GPU |\n" in text
-    assert "| ml@x | s | skip 99 | no GPU |\n\nand 20 more\n" in text
-    assert f"## To run again\n\n{table}| ml@x | s | a\\|b | dsci shell --replay 'out/1 2' |\n" in text
+    assert f"## Flaky\n\n{table}| `ml@x` | s | now and then | passed at attempt 3 |\n" in text
+    assert f"## Skipped\n\n{table}| `ml@x` | s | skip 0 | no GPU |\n" in text
+    assert "| `ml@x` | s | skip 99 | no GPU |\n\nand 20 more\n" in text
+    assert f"## To run again\n\n{table}| `ml@x` | s | a\\|b | dsci shell --replay 'out/1 2' |\n" in text
 
 
 def test_what_failed_before_any_suite_is_among_the_verdicts() -> None:
@@ -212,6 +215,20 @@ def test_the_usual_fence_has_three_marks() -> None:
     assert text.endswith("\n## x: build failed\n\n```text\na `b` ``c``\n```\n")
 
 
+@given(st.text(max_size=30) | st.text("|\\`<>[]()!*_@#\n", max_size=30))
+@hypothesis(max_examples=examples(60))
+def test_no_name_gets_out_of_its_cell(name: str) -> None:
+    """Rendered as GitHub does, a table has the cells that it should, and nothing but text and code in them."""
+    check = Check(name=name, verdict=SKIPPED, detail=name)
+    text = reportpage.document(Report(plan=plan(), suites=(SuiteReport(target="t", suite=name, checks=(check,)),)))
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(text)
+    at = next(n for n, token in enumerate(tokens) if token.content == "Skipped")
+    cells = [tokens[n + 1] for n in range(at, len(tokens)) if tokens[n].type == "td_open"]
+    assert len(cells) == 4
+    kinds = {child.type for cell in cells for child in cell.children or ()}
+    assert kinds <= {"text", "code_inline", "text_special"}
+
+
 @given(st.text(max_size=30) | st.text("<>&\"'\x1b[]!-\x00\n\r\t\ud800\ufffe{}`", max_size=30))
 @hypothesis(max_examples=examples(60))
 def test_no_detail_gets_out_of_its_fence(detail: str) -> None:
@@ -221,3 +238,31 @@ def test_no_detail_gets_out_of_its_fence(detail: str) -> None:
     body, end, after = rest.rpartition(f"\n{fence}\n")
     assert (body, end, after) == (clean(detail), f"\n{fence}\n", "")
     assert fence not in body
+
+
+def test_a_report_is_read_as_it_was_written() -> None:
+    failed = Check(name="x", verdict=FAILED, bundle=Bundle(argv=("x",), exit_code=3, replay="again"))
+    report = Report(
+        plan=plan(),
+        outcomes=(OK, BROKEN),
+        suites=(SuiteReport(target="ml@x", suite="s", checks=(failed,)),),
+        scans=(ScanReport(target="ml@x", image="a/b@sha256:12", scanned=Scanned(tool="trivy", problem="no database")),),
+        publications=(PUBLICATION,),
+    )
+    assert Report.read(report.to_json(), name="report.json") == report
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "x is no report"),
+        (b"[]", "x is no report"),
+        (b'{"schema": 2}', "a report of schema 2, and this dsci reads 1"),
+        (b'{"schema": 1}', "x is no report: .*plan"),
+        (b"[" * 100_000, "x is no report"),
+        (b'{"schema": 1, "plan": "\xff"}', "x is no report"),
+    ],
+)
+def test_what_is_no_report(content: bytes, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Report.read(content, name="x")

@@ -62,6 +62,21 @@ def encoded(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
+@pytest.mark.parametrize(
+    ("tool", "report", "version", "system"),
+    [
+        ("trivy", TRIVY | {"Trivy": {"Version": "0.60.0"}}, "0.60.0", "debian 12.5"),
+        ("trivy", {"SchemaVersion": 2, "Results": [{"Target": "x"}]}, "", ""),
+        ("grype", GRYPE | {"descriptor": {"name": "grype", "version": "0.84.0"}}, "0.84.0", "debian 12"),
+        ("grype", {"matches": [], "distro": {"name": "wolfi"}}, "", "wolfi"),
+        ("grype", {"matches": []}, "", ""),
+    ],
+)
+def test_what_looked_and_at_what(tool: Any, report: dict[str, Any], version: str, system: str) -> None:
+    scanned = read(tool, encoded(report))
+    assert (scanned.version, scanned.system) == (version, system)
+
+
 def test_trivy() -> None:
     scanned = read("trivy", encoded(TRIVY))
     assert scanned.problem == ""

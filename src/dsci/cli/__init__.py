@@ -152,6 +152,10 @@ def _complain(message: str, hint: str) -> None:
     from dsci.cli.console import complain
 
     complain(message, hint)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from dsci.ci.commands import error
+
+        click.echo(error(message, hint), err=True)
 
 
 #: Signals that came so far. A CI system that cancels a job sends several, a person presses Ctrl-C again.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import click
 
 from dsci import ci
+from dsci.cli import runner
 from dsci.cli.asking import observe, offline, print_json
 from dsci.cli.options import event, images, registry
 from dsci.cli.share import plan_file, read_plan
 from dsci.cli.wiring import Session
-from dsci.errors import DsciError
 from dsci.model.matrix import Waves, waves_of
 from dsci.model.plan import Plan
 from dsci.model.reference import EMBEDDED
@@ -85,7 +84,7 @@ def matrix(
         outputs = ci.github(waves, most or 0)
         print_json(outputs)
         if output:
-            _write(ci.github_output(outputs, lambda: secrets.token_hex(16)))
+            runner.append("GITHUB_OUTPUT", ci.github_output(outputs, lambda: secrets.token_hex(16)))
 
 
 def _plan(session: Session, names: tuple[str, ...]) -> Plan:
@@ -100,15 +99,3 @@ def _at_home(plan: Plan, waves: Waves) -> str:
     work = {target for wave in waves for job in wave for target in job.only}
     alone = (item.image for item in plan.targets if item.id in work and item.repository.startswith(f"{EMBEDDED}/"))
     return next(alone, "")
-
-
-def _write(text: str) -> None:
-    """Add to the file of outputs. Raises DsciError where there is none."""
-    name = os.environ.get("GITHUB_OUTPUT", "")
-    if not name:
-        raise DsciError("GITHUB_OUTPUT names no file", hint="--output is for a step of GitHub Actions: leave it out")
-    try:
-        with Path(name).open("a", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise DsciError(f"{name} could not be written: {error.strerror}", hint="see what GITHUB_OUTPUT names") from None

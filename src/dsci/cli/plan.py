@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from dsci.cli import render
-from dsci.cli.asking import observe, offline, print_json, tell_doubts
+from dsci.cli.asking import inert, observe, offline, print_json, tell_doubts
 from dsci.cli.options import as_json, event, images, registry
 from dsci.cli.wiring import Session
 from dsci.model.plan import PlannedTarget
@@ -92,7 +92,7 @@ def plan(
             session.console.warn(text)
         if touched := observing.uncommitted(session.git, now):
             session.console.warn(f"uncommitted changes in {', '.join(touched)} are not part of this plan")
-        click.echo(value.to_json().decode() if json else render.plan(value))
+        click.echo(inert(value.to_json()) if json else render.plan(value))
         if exit_code and value.has_work:
             sys.exit(_HAS_WORK)
 

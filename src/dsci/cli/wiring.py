@@ -19,17 +19,18 @@ import msgspec
 from msgspec.structs import replace
 
 from dsci import ci
-from dsci.cli.console import PlainConsole
+from dsci.cli import runner
 from dsci.drivers import gitprogram
 from dsci.errors import BuilderError, ConfigError, RegistryError
 from dsci.model.event import Event, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from dsci.cli.registries import Registries
     from dsci.drivers.buildx import Buildx
+    from dsci.drivers.credentials import Credentials
     from dsci.drivers.engine import DockerEngine
     from dsci.drivers.git import GitRepository
     from dsci.drivers.keychain import Keychain
@@ -80,6 +81,9 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
     def __enter__(self) -> Session:
         self._closing = contextlib.ExitStack()
+        if runner.listens():
+            for secret in runner.secrets_of(os.environ):
+                self.hide(secret)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -106,7 +110,27 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             live = LiveConsole()
             self._closing.callback(live.close)
             return live
-        return PlainConsole()
+        from dsci.cli import runnerconsole
+
+        plain = runnerconsole.console()
+        if isinstance(plain, runnerconsole.GitHubConsole):
+            self._closing.callback(plain.close)
+        return plain
+
+    def hide(self, secret: str, user: str = "") -> None:
+        """Have the CI system keep a secret out of its log, where it is one that can."""
+        if runner.listens() and secret:
+            from dsci.cli.runnerconsole import GitHubConsole
+
+            if isinstance(self.console, GitHubConsole):
+                self.console.hide(secret, user)
+
+    def commands(self, lines: Iterable[str]) -> None:
+        """Commands of ours to GitHub's runner; nobody else gets them."""
+        from dsci.cli.runnerconsole import GitHubConsole
+
+        if isinstance(self.console, GitHubConsole):
+            self.console.commands(lines)
 
     def announce(self, plan: Plan) -> None:
         """Show a plan on stderr before it is carried out. Raises BuilderError when it needs what is not there."""
@@ -135,8 +159,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     @cached_property
     def event(self) -> Event:
         """What set this run off: as the caller says, else as the CI system does, else somebody by hand."""
-        now = self.now.replace(tzinfo=UTC) if self.now else datetime.now(UTC)
-        event = ci.event(os.environ, now=int(now.timestamp()), payload=_payload())
+        event = self._read.event
         if self.reference or self.trigger:
             said = ci.event({"GITHUB_REF": self.reference}, now=event.now) if self.reference else event
             trigger = Trigger(self.trigger) if self.trigger else said.trigger
@@ -150,10 +173,23 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             default_branch=event.default_branch or head.default_branch or "",
         )
 
+    @cached_property
+    def _read(self) -> ci.Reading:
+        """What the CI system says of the run."""
+        now = self.now.replace(tzinfo=UTC) if self.now else datetime.now(UTC)
+        return ci.read(os.environ, now=int(now.timestamp()), payload=_payload())
+
+    @cached_property
+    def _noted(self) -> None:
+        """What is out of the ordinary about the event, told once; what the caller says of it is no news."""
+        for text in () if self.reference else self._read.notes:
+            self.console.say(text)
+
     def request(self, **options: Any) -> Request:
         """What is wanted, beside what set the run off."""
         from dsci.model.facts import Request
 
+        _ = self._noted
         return Request(event=self.event, **options)
 
     @cached_property
@@ -243,7 +279,11 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
         from dsci.drivers.keychain import Keychain
 
-        return Keychain.from_environment(os.environ, Path.home(), self._said)
+        return Keychain.from_environment(os.environ, Path.home(), self._said, self._found)
+
+    def _found(self, credentials: Credentials) -> None:
+        for secret in credentials.secrets:
+            self.hide(secret, credentials.username)
 
     @cached_property
     def docker_environment(self) -> Mapping[str, str]:
@@ -260,7 +300,9 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         from dsci.model.reference import Repository
 
         hosts = frozenset(Repository.parse(f"{prefix}/x").registry for prefix in self.registries)
-        return CommandLine(hosts=hosts, token=_token(self.token_file) if self.token_file else "")
+        token = _token(self.token_file) if self.token_file else ""
+        self.hide(token)
+        return CommandLine(hosts=hosts, token=token)
 
     @cached_property
     def registry(self) -> Registries:
@@ -321,6 +363,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             root=self.git.head().root,
             scratch=self.run.scratch,
             insecure=self._insecure,
+            hide=self.hide,
         )
 
     def forge(self, kind: str) -> Forge | None:

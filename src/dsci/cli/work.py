@@ -12,6 +12,7 @@ import click
 from dsci.cli import dropin, local, measured, render
 from dsci.cli import reports as reporting
 from dsci.cli import share as sharing
+from dsci.cli.asking import inert
 from dsci.cli.console import complain
 from dsci.cli.manner import Manner, manner, no_speculate
 from dsci.cli.options import as_json, event, images, registry
@@ -45,7 +46,7 @@ def release(
     Versions are claimed by pushing annotated Git tags; every run first finishes what an earlier one claimed. Running
     it again is always safe, and does nothing when there is nothing to do.
     """
-    with Session.of(context, registries=registries, **about) as session:
+    with Session.of(context, registries=registries, **about) as session, reporting.answered(session):
         errors: list[DsciError] = []
         report = releasing.release(
             session.world,
@@ -122,7 +123,7 @@ def _begin(
 ) -> None:
     """Work on a share of a plan, or on what this machine has, and say what came of it."""
     shared = sharing.asked(names, only, plan_file, force=force)
-    with Session.of(context, registries=registries, lenient=not shared) as session:
+    with Session.of(context, registries=registries, lenient=not shared) as session, reporting.answered(session):
         if shared:
             assert plan_file is not None
             how = wanted.how(session, keep=bool(wanted.keep))
@@ -136,9 +137,9 @@ def _begin(
 def _finish(session: Session, report: Report, errors: Sequence[DsciError], *, json: bool, wanted: Wanted) -> None:
     """Write the report, print the result, and exit as the errors say, or 1 if anything else failed."""
     measured.note(session.measured, report.outcomes)
-    report, unwritten = reporting.write(session, report, wanted)
-    reporting.annotate(report)
-    click.echo(report.to_json().decode() if json else render.report(report))
+    report, folder, unwritten = reporting.write(session, report, wanted)
+    reporting.tell(session, report, folder)
+    click.echo(inert(report.to_json()) if json else render.report(report))
     if report.failed:
         first = errors[0] if errors else DsciError(_failures(report), hint=_REPAIR)
         complain(first.message, first.hint or first.next_step)

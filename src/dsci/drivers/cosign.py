@@ -17,7 +17,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from dsci.drivers import process
@@ -54,13 +54,14 @@ class Cosign:
         scratch: Path,
         insecure: Collection[str] = (),
         clock: Clock = time,
+        hide: Callable[[str], None] = lambda secret: None,
     ) -> None:
         """`root` is what a key's relative path begins at; `scratch` is a folder for what cosign is to read.
 
-        `insecure` names hosts (or host:port) that are spoken to by plain HTTP.
+        `insecure` names hosts (or host:port) that are spoken to by plain HTTP. `hide` is told a password from a file.
         """
         self._settings, self._given, self._root, self._scratch = settings, environment, root, scratch
-        self._insecure, self._clock = frozenset(insecure), clock
+        self._insecure, self._clock, self._hide = frozenset(insecure), clock, hide
         self._lock = threading.Lock()
         self._count = 0
         self._proof: tuple[str, ...] | None = None
@@ -198,7 +199,9 @@ class Cosign:
             lines = path.read_text().splitlines()
         except (OSError, UnicodeDecodeError):
             raise ConfigError(f"the password file {path} cannot be read", hint="see `attest.password_file`") from None
-        return {**self._given, "COSIGN_PASSWORD": lines[0] if lines else ""}
+        password = lines[0] if lines else ""
+        self._hide(password)
+        return {**self._given, "COSIGN_PASSWORD": password}
 
     # ------------------------------------------------------------------------------------------------------ cosign
 

@@ -20,7 +20,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,12 @@ class Keychain:
         environment: Mapping[str, str] | None = None,
         deadline: float = 10.0,
         said: CommandLine = NOTHING_SAID,
+        tell: Callable[[Credentials], None] = lambda found: None,
     ) -> None:
         """`inline` is the text of $DOCKER_AUTH_CONFIG; `environment` has tokens, and is what helpers see (None: ours).
 
-        `said` is what the command line says of credentials; `deadline` is a helper's, in seconds.
+        `said` is what the command line says of credentials; `deadline` is a helper's, in seconds. `tell` is told what
+        was found, before anybody else gets it.
         """
         self._files = (config_dir / "config.json", *auth_files)
         self._inline = inline
@@ -73,6 +75,7 @@ class Keychain:
         self._deadline = deadline
         self._variables = environment or {}
         self._said = said
+        self._tell = tell
         self._documents: tuple[_Document, ...] | None = None
         self._found: dict[Repository, Credentials | None] = {}
         self._lock = threading.Lock()
@@ -83,6 +86,7 @@ class Keychain:
         environment: Mapping[str, str],
         home: Path,
         said: CommandLine = NOTHING_SAID,
+        tell: Callable[[Credentials], None] = lambda found: None,
     ) -> Keychain:
         """The keychain of a user with this environment and home folder, and of this command line."""
         config_home = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
@@ -99,6 +103,7 @@ class Keychain:
             inline=environment.get("DOCKER_AUTH_CONFIG") or None,
             environment=environment,
             said=said,
+            tell=tell,
         )
 
     def credentials(self, repository: Repository, *, fresh: bool = False) -> Credentials | None:
@@ -112,7 +117,10 @@ class Keychain:
                 self._documents = None
                 self._found.pop(repository, None)
             if repository not in self._found:
-                self._found[repository] = self._look_up(repository)
+                found = self._look_up(repository)
+                if found is not None:
+                    self._tell(found)
+                self._found[repository] = found
             return self._found[repository]
 
     @property

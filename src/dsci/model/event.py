@@ -36,6 +36,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """The request's number."""
     foreign: bool = False
     """Whether it is a request from another repository: what it builds is not to be trusted, and leaves no trace."""
+    queued: bool = False
+    """Whether requests that wait for their turn are merged on trial: what comes of it may never be part of a branch."""
     now: int = 0
     """The time of the run, seconds since the epoch."""
 

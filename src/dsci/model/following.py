@@ -24,9 +24,12 @@ def refs_of(
     event: Event,
     claims: Mapping[str, Sequence[Released]],
 ) -> tuple[PlannedRef, ...]:
-    """The names that a run about this commit gives to each image that is ever released, by image; none from a fork."""
+    """The names that a run about this commit gives to each image that is ever released, by image.
+
+    None come of a request from a fork, and none of a merge on trial.
+    """
     found: list[PlannedRef] = []
-    if event.foreign:
+    if event.foreign or event.queued:
         return ()
     for group, members in family.groups.items():
         releases = [Other(claim.version, claim.tag.name) for claim in claims[group]]

@@ -17,6 +17,8 @@ _WORDS = re.compile(
     r"|(?P<word>[^\s`<>|{]*(?:@|://|\bwww\.)[^\s`<>|{]*)",
     re.IGNORECASE,
 )
+#: What one of these begins with or has in it: looking for words takes long in long ones.
+_WORTH = re.compile(r"`|@|://|www\.", re.IGNORECASE)
 #: What means something wherever it stands; an underscore only where it is not inside a word.
 _SIGNS = re.compile(r"[\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w)|\{(?=[{%#+-])|(?<=\{)\{|(?<=[-+])\}")
 _NOT_CODE = re.compile(r"<!--|-->|\{[{%#]")
@@ -34,6 +36,8 @@ def escape(text: str, *, first: bool = True) -> str:
 
 
 def _inert(text: str) -> str:
+    if not _WORTH.search(text):
+        return _plain(text)
     parts: list[str] = []
     place = 0
     for found in _WORDS.finditer(text):

@@ -1,9 +1,9 @@
 """What happened, as values, and as JSON.
 
 Outcomes are gathered while a plan is carried out; a report is the plan and all of them. Its other documents have a
-module each: `reportpage` (Markdown), `junit`, `tap`, `workflowcommands` (GitHub). Text that a container or a build
-printed is foreign: it is stripped of control characters and bounded before it enters any of them. Nothing is written to
-disk here.
+module each: `reportpage` (Markdown), `junit`, `tap`, and in `dsci.ci` those that CI systems read. Text that a container
+or a build printed is foreign: it is stripped of control characters and bounded before it enters any of them. Nothing is
+written to disk here.
 """
 
 from __future__ import annotations
@@ -13,9 +13,15 @@ from enum import StrEnum
 import msgspec
 from msgspec.structs import replace
 
+from dsci.errors import ConfigError
 from dsci.model.bundle import Bundle
 from dsci.model.plan import Plan
 from dsci.model.room import Took
+from dsci.model.scan import ScanReport
+
+SCHEMA = 1
+
+_MAKE = "name a report.json as `dsci build`, `test` or `release` wrote it"
 
 
 class Verdict(StrEnum):
@@ -132,10 +138,12 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A plan and what came of it."""
 
-    schema: int = 1
+    schema: int = SCHEMA
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
     suites: tuple[SuiteReport, ...] = ()
+    scans: tuple[ScanReport, ...] = ()
+    """What scans before a release found."""
     publications: tuple[Publication, ...] = ()
     released: tuple[str, ...] = ()
     """Git tags that were claimed or finished."""
@@ -158,12 +166,29 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         ]
         return (*self.suites, *more)
 
+    @classmethod
+    def read(cls, content: bytes, *, name: str) -> Report:
+        """Read a report from a file of this name. Raises ConfigError for what is none, or one of another schema."""
+        try:
+            schema = msgspec.json.decode(content, type=_Head).schema
+            if schema == SCHEMA:
+                return msgspec.json.decode(content, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ConfigError(f"{name} is no report: {error}", hint=_MAKE) from None
+        raise ConfigError(f"{name} is a report of schema {schema}, and this dsci reads {SCHEMA}", hint=_MAKE)
+
     def to_json(self) -> bytes:
         """The report as a document, two spaces deep. How checks are run again stands in their own files."""
         suites = tuple(
             replace(suite, checks=tuple(_without_launch(check) for check in suite.checks)) for suite in self.suites
         )
         return msgspec.json.format(msgspec.json.encode(replace(self, suites=suites)), indent=2)
+
+
+class _Head(msgspec.Struct, kw_only=True):
+    """What every report begins with, whatever its schema."""
+
+    schema: int
 
 
 _WITHOUT = {Status.FAILED: Verdict.FAILED, Status.BLOCKED: Verdict.SKIPPED}

@@ -49,6 +49,19 @@ class Scanned(msgspec.Struct, frozen=True, kw_only=True):
     found: tuple[Found, ...] = ()
     problem: str = ""
     """Why it could not tell."""
+    version: str = ""
+    """The scanner's own version, where it says so."""
+    system: str = ""
+    """The distribution that it found, such as `debian 12`."""
+
+
+class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found in one target's image."""
+
+    target: str
+    image: str
+    """Its repository and digest."""
+    scanned: Scanned
 
 
 class _TrivyFound(msgspec.Struct):
@@ -74,8 +87,13 @@ class _TrivyMetadata(msgspec.Struct):
     OS: _TrivyOS | None = None
 
 
+class _TrivyItself(msgspec.Struct):
+    Version: str = ""
+
+
 class _Trivy(msgspec.Struct):
     SchemaVersion: int
+    Trivy: _TrivyItself | None = None
     Results: list[_TrivyResult] | None = None
     Metadata: _TrivyMetadata | None = None
 
@@ -102,11 +120,17 @@ class _GrypeMatch(msgspec.Struct):
 
 class _GrypeDistribution(msgspec.Struct):
     name: str = ""
+    version: str = ""
+
+
+class _GrypeItself(msgspec.Struct):
+    version: str = ""
 
 
 class _Grype(msgspec.Struct):
     matches: list[_GrypeMatch]
     distro: _GrypeDistribution | None = None
+    descriptor: _GrypeItself | None = None
 
 
 #: Made once: reports are read in threads.
@@ -139,7 +163,13 @@ def _trivy(report: _Trivy) -> Scanned:
         problem = f"{system.Family} {system.Name} is past its end: nobody lists its vulnerabilities any more"
     elif not report.Results:
         problem = "trivy found nothing in the image that it knows"
-    return Scanned(tool="trivy", found=found, problem=problem)
+    return Scanned(
+        tool="trivy",
+        found=found,
+        problem=problem,
+        version=report.Trivy.Version if report.Trivy else "",
+        system=f"{system.Family} {system.Name}".strip() if system else "",
+    )
 
 
 def _grype(report: _Grype) -> Scanned:
@@ -154,7 +184,13 @@ def _grype(report: _Grype) -> Scanned:
         for each in report.matches
     )
     known = bool(found) or bool(report.distro and report.distro.name)
-    return Scanned(tool="grype", found=found, problem="" if known else "grype knows nothing of the image")
+    return Scanned(
+        tool="grype",
+        found=found,
+        problem="" if known else "grype knows nothing of the image",
+        version=report.descriptor.version if report.descriptor else "",
+        system=f"{report.distro.name} {report.distro.version}".strip() if report.distro else "",
+    )
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):

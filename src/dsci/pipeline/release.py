@@ -20,6 +20,7 @@ from dsci.model.family import Image, TargetId
 from dsci.model.oci import Digest
 from dsci.model.plan import Plan, PlannedRef, PlannedRelease
 from dsci.model.report import Outcome, Publication, Report, Status, SuiteReport
+from dsci.model.scan import ScanReport
 from dsci.model.text import clean
 from dsci.pipeline import destinations, follow, pages, publish, standing, whole
 from dsci.pipeline import observe as observing
@@ -43,6 +44,7 @@ class _Tally(msgspec.Struct, kw_only=True):
 
     outcomes: list[Outcome] = msgspec.field(default_factory=list)
     suites: list[SuiteReport] = msgspec.field(default_factory=list)
+    scans: dict[str, ScanReport] = msgspec.field(default_factory=dict)
     publications: list[Publication] = msgspec.field(default_factory=list)
     released: list[str] = msgspec.field(default_factory=list)
     errors: list[DsciError] = msgspec.field(default_factory=list)
@@ -102,6 +104,7 @@ def release(
                 plan=plan,
                 outcomes=tuple(tally.outcomes),
                 suites=tuple(tally.suites),
+                scans=tuple(tally.scans.values()),
                 publications=tuple(tally.publications),
                 released=tuple(dict.fromkeys(tally.released)),
                 seconds=round(time.monotonic() - began, 3),
@@ -182,7 +185,9 @@ def _attempt(world: World, hands: Hands, now: Snapshot, facts: Facts, plan: Plan
         now = _reached(now, tally)
     shop = shop or prepare(world, hands, now, facts, plan, how=how)
     work = work_on(world, hands, shop, facts, plan, how=how)
-    work.outcomes += scans(hands, now.settings.scan, now.family, wanted, work)
+    looked, found = scans(hands, now.settings.scan, now.family, wanted, work)
+    work.outcomes += looked
+    tally.scans |= {each.target: each for each in found}
     tally.outcomes += work.outcomes
     tally.suites += work.suites
     tally.errors += work.errors

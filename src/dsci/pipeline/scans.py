@@ -15,7 +15,7 @@ from dsci.model.family import Family, TargetId
 from dsci.model.oci import Descriptor
 from dsci.model.plan import PlannedRelease
 from dsci.model.report import Outcome, Status
-from dsci.model.scan import State
+from dsci.model.scan import ScanReport, State
 from dsci.model.settings import ScanSettings
 from dsci.model.text import clean
 from dsci.pipeline.run import Work
@@ -35,28 +35,31 @@ def check(hands: Hands, settings: ScanSettings) -> None:
 
 def scans(
     hands: Hands, settings: ScanSettings, family: Family, wanted: Sequence[PlannedRelease], work: Work
-) -> list[Outcome]:
-    """Look at every good image that is to be released; gives what came of each."""
+) -> tuple[list[Outcome], list[ScanReport]]:
+    """Look at every good image that is to be released; gives what came of each, and what was found in it."""
     members = {name for item in wanted for name in item.members}
     targets = [target for target in sorted(work.images) if target.image in members and target not in work.bad]
     if settings.policy == "off" or not targets:
-        return []
+        return [], []
     scanner = hands.scanner(settings)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         looks = pool.map(lambda target: _scan(hands, settings, scanner, family, target, work.images[target]), targets)
-        return list(looks)
+        done = list(looks)
+    return [outcome for outcome, _ in done], [found for _, found in done]
 
 
 def _scan(
     hands: Hands, settings: ScanSettings, scanner: Scanner, family: Family, target: TargetId, image: Descriptor
-) -> Outcome:
+) -> tuple[Outcome, ScanReport]:
     began = time.monotonic()
     hands.console.begin(str(target), "scan")
     repository = family.images[target.image].repository
-    found = scan.judge(scanner.scan(RegistrySource(hands.registry, repository, image.digest)), settings)
+    scanned = scanner.scan(RegistrySource(hands.registry, repository, image.digest))
+    found = scan.judge(scanned, settings)
     status = Status.FAILED if found.holds_back else Status.OK if found.state is State.CLEAN else Status.SKIPPED
     seconds, story = round(time.monotonic() - began, 3), clean(found.story)
     hands.console.end(str(target), "scan", str(status), seconds, story)
     if status is Status.SKIPPED:
         hands.console.warn(f"{target}: {story}")
-    return Outcome(subject=str(target), stage="scan", status=status, seconds=seconds, detail=story)
+    outcome = Outcome(subject=str(target), stage="scan", status=status, seconds=seconds, detail=story)
+    return outcome, ScanReport(target=str(target), image=str(repository.at(image.digest)), scanned=scanned)

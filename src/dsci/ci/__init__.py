@@ -1,0 +1,27 @@
+"""CI systems' dialects, pure: what GitHub Actions and GitLab CI say of a run, and what they read of what came of it.
+
+Nothing is read, written or drawn by lot here: environments, files' lengths, the time and random words are handed in,
+and text goes out. `dsci.cli` reads and writes. Nothing of what is handed in is trusted to be well formed.
+
+`events` reads what set a run off; `waves` are jobs. `outputs` and `outputfile`, `commands`, `annotation` and `summary`
+are GitHub's; `sections`, `codequality`, `dotenv` and `containerscanning` are GitLab's; `together` makes one report of
+several.
+"""
+
+from __future__ import annotations
+
+from dsci.ci.events import Reading, builder, event, read
+from dsci.ci.outputfile import github_output
+from dsci.ci.waves import GITHUB_WAVES, GITLAB_NEEDS, github, gitlab
+
+__all__ = (
+    "GITHUB_WAVES",
+    "GITLAB_NEEDS",
+    "Reading",
+    "builder",
+    "event",
+    "github",
+    "github_output",
+    "gitlab",
+    "read",
+)
