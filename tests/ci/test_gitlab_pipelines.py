@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.ci.gitlabrun import GitLab, begin
+from tests.ci.gitlabrun import PROJECT, GitLab, begin
+from tests.ci.gitserver import git_server
 from tests.e2e.conftest import DOCKERFILES, Project, empty, nothing_kept, real_registry, small, tiny  # noqa: F401
 from tests.lentbuildkit import LentBuildKit
 from tests.secondengine import second_engine
+from tests.serving import serving
 
 pytestmark = pytest.mark.engine
 
@@ -51,6 +54,11 @@ def test_a_first_release_and_then_only_what_changes(tiny: Project, tmp_path: Pat
         "dsci-ml-linux-amd64: ml test ok",
     ], "the release builds and tests nothing"
     assert "<testcase" in first.artifact("dsci-base-linux-amd64", "dsci-report/junit.xml").read_text()
+    told = dict(
+        line.split("=", 1) for line in first.artifact("dsci-release", "dsci-report/dsci.env").read_text().split()
+    )
+    assert told["DSCI_RELEASED"] == "true" and told["DSCI_VERSIONS"] == "base=0.1.0,ml=0.1.0"
+    assert json.loads(first.artifact("dsci-release", "dsci-report/gl-code-quality-report.json").read_text()) == []
     assert tiny.tags() == {"base-v0.1.0", "ml-v0.1.0"}
     assert tiny.images("base") >= {"0.1.0", "latest"} and tiny.images("ml") >= {"0.1.0", "latest"}
     before = tiny.everything()
@@ -101,6 +109,9 @@ def test_a_suite_that_fails_fails_the_pipeline_and_nothing_is_published(tiny: Pr
     ended = gitlab.run()
     assert ended.jobs == {"dsci-plan": "pass", "dsci-base-linux-amd64": "fail"}, str(ended)
     assert "<failure" in ended.artifact("dsci-base-linux-amd64", "dsci-report/junit.xml").read_text()
+    quality = ended.artifact("dsci-base-linux-amd64", "dsci-report/gl-code-quality-report.json").read_text()
+    (wrong,) = json.loads(quality)
+    assert wrong["location"]["path"] == "images/base/suites/base.yaml" and "/etc/nothing" in wrong["description"]
     assert tiny.tags() == set() and tiny.everything() == {}
     tiny.push("fix: the suite", {"images/base/suites/base.yaml": SUITE})
     mended = gitlab.run()
@@ -249,3 +260,36 @@ def test_a_buildkit_elsewhere_builds_and_the_engine_tests(tiny: Project, tmp_pat
     assert ended.green, str(ended)
     assert f"DSCI_BUILDER={name}" in "\n".join(f"{k}={v}" for k, v in ended.environment("dsci-release").items())
     assert len(ended.work()) == 4 and tiny.tags() == {"base-v0.1.0", "ml-v0.1.0"}
+
+
+TOKEN = "glpat-a-token-that-may-push"
+
+
+@pytest.mark.slow
+def test_a_push_token_pushes_and_is_written_nowhere(tiny: Project, tmp_path: Path) -> None:  # noqa: F811
+    begin(tiny)
+    gitlab = GitLab(tiny, tmp_path / "gitlab")
+    assert tiny.remote is not None
+    server = git_server(tiny.remote, PROJECT, TOKEN)
+    here = f"http://127.0.0.1:{server.server_port}"
+    address = {"CI_SERVER_URL": here, "CI_PROJECT_URL": f"{here}/{PROJECT}"}
+    with serving(server):
+        for token, may in (("glpat-another-token", False), (TOKEN, True)):
+            ended = gitlab.run(variables=address | {"DSCI_PUSH_TOKEN": token})
+            assert ended.jobs["dsci-release"] == ("pass" if may else "fail"), str(ended)
+            assert tiny.tags() == ({"base-v0.1.0", "ml-v0.1.0"} if may else set())
+            assert bool(tiny.images("ml")) == may
+            assert token not in ended.text
+            kept = [path for path in ended.state.rglob("*") if path.is_file() and "scripts" not in path.parts]
+            assert any(path.name == "config" and here in path.read_text() for path in kept), "the clone was looked at"
+            found = [path for path in kept if token.encode() in path.read_bytes()]
+            assert not found, "in no file that a job leaves"
+
+
+@pytest.mark.slow
+def test_a_report_of_scans_is_there_if_it_is_asked_for(tiny: Project, tmp_path: Path) -> None:  # noqa: F811
+    """dsci has to be told to scan as well: what was not scanned must not look clean."""
+    begin(tiny, inputs="      container-scanning: report\n")
+    ended = GitLab(tiny, tmp_path / "gitlab").run()
+    assert ended.jobs["dsci-release"] == "fail", str(ended)
+    assert "container-scanning" in ended.text and "scan" in ended.text
