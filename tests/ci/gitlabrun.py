@@ -71,8 +71,8 @@ class Pipeline:
 
     def environment(self, job: str) -> dict[str, str]:
         """What dsci was told in a job."""
-        lines = (self.state.parent / "seen" / job).read_text().splitlines()
-        return dict(line.split("=", 1) for line in lines if "=" in line)
+        content = (self.state.parent / "seen" / job).read_bytes().decode()
+        return dict(each.split("=", 1) for each in content.split("\0") if each)
 
     def calls(self, job: str) -> list[str]:
         """The commands of dsci that a job ran."""
@@ -102,8 +102,8 @@ class GitLab:
         shim = place / "bin" / "dsci"
         shim.parent.mkdir()
         shim.write_text(
-            '#!/bin/sh\nseen=$TEST_SEEN/$CI_JOB_NAME\nmkdir -p "$TEST_SEEN"\nenv >>"$seen"\necho "$@" >>"$seen.calls"\n'
-            f'exec "{sys.executable}" -m dsci "$@"\n'
+            '#!/bin/sh\nmkdir -p "$TEST_SEEN"\nseen=$TEST_SEEN/$CI_JOB_NAME\n'
+            f'env -0 >"$seen"\necho "$@" >>"$seen.calls"\nexec "{sys.executable}" -m dsci "$@"\n'
         )
         shim.chmod(0o755)
         (place / "gitconfig").write_text(

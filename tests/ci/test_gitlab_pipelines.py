@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.ci.gitlabrun import PROJECT, GitLab, begin
-from tests.ci.gitserver import git_server
+from tests.ci.gitlabrun import PROJECT, TEMPLATES, GitLab, begin
 from tests.e2e.conftest import DOCKERFILES, Project, empty, nothing_kept, real_registry, small, tiny  # noqa: F401
+from tests.gitserver import git_over_http
+from tests.hostile import HOSTILE
 from tests.lentbuildkit import LentBuildKit
 from tests.secondengine import second_engine
-from tests.serving import serving
 
 pytestmark = pytest.mark.engine
 
@@ -183,20 +184,17 @@ def test_a_suite_of_another_project_that_fails_is_seen(tiny: Project, tmp_path: 
     assert "<failure" in ended.artifact("dsci-request", "dsci-report/junit.xml").read_text()
 
 
-#: Names that Git takes for a branch, and messages, that a shell must never see as its own text.
-BRANCHES = (
-    'x";touch${IFS}PWNED;"',
-    "$(touch${IFS}PWNED)",
-    "`touch${IFS}PWNED`",
-    "x'|touch${IFS}PWNED|'",
-    "x&touch${IFS}PWNED&",
-    "x%0Aerror",
-    "--upload-pack=touch${IFS}PWNED",
-    "-x/" + "y" * 180,
-)
+#: Names that a variable can hold.
+NAMES = [name for name in HOSTILE if name.strip() and "\0" not in name and name.isprintable() | name.isascii()]
 MESSAGE = (
-    "feat: \"; touch PWNED; # $(touch PWNED) `touch PWNED` '; touch PWNED; '\n\nBREAKING: $(touch PWNED)\n%0A::error::x"
+    "feat: \"; touch OWNED; # $(touch OWNED) `touch OWNED` '; touch OWNED; '\n\nBREAKING: $(touch OWNED)\n%0A::error::x"
 )
+
+
+def told(name: str) -> dict[str, str]:
+    """The variables of a branch that is called so, and of a commit that says so."""
+    branch = ("CI_COMMIT_BRANCH", "CI_COMMIT_REF_NAME", "CI_DEFAULT_BRANCH")
+    return {**dict.fromkeys(branch, name), "CI_COMMIT_TITLE": name, "CI_COMMIT_MESSAGE": MESSAGE}
 
 
 @pytest.mark.slow
@@ -205,20 +203,29 @@ def test_names_and_messages_are_never_run(tiny: Project, tmp_path: Path) -> None
     gitlab = GitLab(tiny, tmp_path / "gitlab")
     tiny.commit(MESSAGE, {"images/ml/model.txt": "v2\n"})
     tiny.git("push", "--quiet", "origin", "main")
-    for number, name in enumerate(BRANCHES, 1):
-        if not name.startswith("-"):
-            tiny.git("push", "--quiet", "origin", f"HEAD:refs/heads/{name}")
-        told = {"CI_COMMIT_TITLE": MESSAGE.partition("\n")[0], "CI_COMMIT_MESSAGE": MESSAGE}
-        told |= dict.fromkeys(("CI_COMMIT_BRANCH", "CI_COMMIT_REF_NAME", "CI_DEFAULT_BRANCH"), name)
-        # The branch is checked out nowhere: its name comes by the variables alone.
-        ended = gitlab.run(detached=True, variables=told)
-        assert ended.began == ["dsci-plan", "dsci-base-linux-amd64", "dsci-ml-linux-amd64", "dsci-release"], str(ended)
+    for number, name in enumerate(NAMES, 1):
+        # The branch is checked out nowhere: its name comes by the variables alone. All jobs see the first of them.
+        ended = gitlab.run(*(["dsci-release"] if number > 1 else []), detached=True, variables=told(name))
+        assert ended.green and ended.began[-1] == "dsci-release", str(ended)
         assert ended.environment("dsci-release")["CI_COMMIT_BRANCH"] == name, "it was there"
-        assert ended.green, str(ended)
-        assert not list(tmp_path.rglob("PWNED"))
+        assert not list(tmp_path.rglob("*OWNED*"))
         tags = tiny.images("ml") - {"0.1.0"}
-        assert len(tags) == number, f"each branch has a tag of its own: {sorted(tags)}"
+        assert len(tags) == number, f"each branch has a tag of its own: {name!r} {sorted(tags)}"
     assert tiny.tags() == {"base-v0.1.0", "ml-v0.1.0"}
+
+
+@pytest.mark.slow
+def test_a_template_that_runs_a_name_would_be_found_out(tiny: Project, tmp_path: Path) -> None:  # noqa: F811
+    begin(tiny)
+    careless = tmp_path / "careless"
+    shutil.copytree(TEMPLATES, careless)
+    text = (careless / "pipeline.yml").read_text()
+    assert "    - dsci plan" in text
+    (careless / "pipeline.yml").write_text(
+        text.replace("    - dsci plan", '    - eval "echo $CI_COMMIT_BRANCH"\n    - dsci plan', 1)
+    )
+    GitLab(tiny, tmp_path / "gitlab").run("dsci-plan", variables=told("$(touch OWNED)"), templates=careless)
+    assert list(tmp_path.rglob("*OWNED*"))
 
 
 @pytest.mark.slow
@@ -270,14 +277,17 @@ def test_a_push_token_pushes_and_is_written_nowhere(tiny: Project, tmp_path: Pat
     begin(tiny)
     gitlab = GitLab(tiny, tmp_path / "gitlab")
     assert tiny.remote is not None
-    server = git_server(tiny.remote, PROJECT, TOKEN)
-    here = f"http://127.0.0.1:{server.server_port}"
-    address = {"CI_SERVER_URL": here, "CI_PROJECT_URL": f"{here}/{PROJECT}"}
-    with serving(server):
+    # A repository is where its project's path says.
+    shutil.copytree(tiny.remote, tmp_path / "server" / f"{PROJECT}.git")
+    with git_over_http(tmp_path / "server" / "x", user="oauth2", password=TOKEN) as here:
+        address = {"CI_SERVER_URL": here, "CI_PROJECT_URL": f"{here}/{PROJECT}"}
         for token, may in (("glpat-another-token", False), (TOKEN, True)):
             ended = gitlab.run(variables=address | {"DSCI_PUSH_TOKEN": token})
             assert ended.jobs["dsci-release"] == ("pass" if may else "fail"), str(ended)
-            assert tiny.tags() == ({"base-v0.1.0", "ml-v0.1.0"} if may else set())
+            pushed = tiny.git("ls-remote", "--tags", "--refs", str(tmp_path / "server" / f"{PROJECT}.git"))
+            assert {line.rpartition("/")[2] for line in pushed.splitlines()} == (
+                {"base-v0.1.0", "ml-v0.1.0"} if may else set()
+            )
             assert bool(tiny.images("ml")) == may
             assert token not in ended.text
             kept = [path for path in ended.state.rglob("*") if path.is_file() and "scripts" not in path.parts]

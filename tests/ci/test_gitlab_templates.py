@@ -18,6 +18,7 @@ from tests.e2e.conftest import Project, empty, nothing_kept, real_registry, tiny
 #: The linters are set up beside the engine.
 pytestmark = pytest.mark.engine
 
+EXAMPLES = TEMPLATES.parents[1] / "examples" / "gitlab"
 NAMES = ("build", "pipeline", "plan", "release", "request")
 _INPUT = re.compile(r"\$\[\[ inputs\.([a-z-]+) \]\]")
 
@@ -155,6 +156,27 @@ def test_the_component_tests_itself_at_its_own_commit(tmp_path: Path) -> None:
     assert inputs.keys() <= documents("pipeline")[0].keys(), "gitlab-ci-local takes unknown inputs; GitLab does not"
     assert (root / "LICENSE.md").read_text() == (root.parent / "LICENSE").read_text()
     assert check(root / ".gitlab-ci.yml").returncode == 0
+
+
+@pytest.mark.parametrize("name", [".gitlab-ci.yml", "child.gitlab-ci.yml", "dsci-child.yml"])
+def test_examples_are_what_gitlab_takes_and_give_inputs_that_are_there(name: str) -> None:
+    path = EXAMPLES / name
+    assert check(path).returncode == 0
+    for each in yaml.safe_load(path.read_text())["include"]:
+        if "component" in each:
+            template = re.fullmatch(r"\$CI_SERVER_FQDN/acme/dsci-ci/([a-z]+)@1\.0\.0", each["component"])
+            assert template
+            inputs = documents(template[1])[0]
+            assert each["inputs"].keys() <= inputs.keys(), "gitlab-ci-local takes unknown inputs; GitLab does not"
+            assert {key for key, one in inputs.items() if "default" not in one} <= each["inputs"].keys()
+
+
+def test_all_examples_are_looked_at() -> None:
+    assert sorted(path.name for path in EXAMPLES.iterdir()) == [
+        ".gitlab-ci.yml",
+        "child.gitlab-ci.yml",
+        "dsci-child.yml",
+    ]
 
 
 def preview(project: Project, folder: Path, *options: str) -> dict[str, Any]:
