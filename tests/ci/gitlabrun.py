@@ -93,7 +93,8 @@ class Pipeline:
 class GitLab:
     """Runs the pipelines of a project; every run has a clone, and every job a state of its own."""
 
-    def __init__(self, project: Project, place: Path) -> None:
+    def __init__(self, project: Project, place: Path, machines: dict[str, str] | None = None) -> None:
+        """`machines` has the DOCKER_HOST of jobs that run on another machine."""
         self.project = project
         self.place = place
         self.runs = 0
@@ -101,9 +102,11 @@ class GitLab:
         # What jobs call is the dsci of this checkout, and what they push to is the bare remote.
         shim = place / "bin" / "dsci"
         shim.parent.mkdir()
+        cases = "".join(f"  {job}) export DOCKER_HOST={host} ;;\n" for job, host in (machines or {}).items())
+        hosts = f"case $CI_JOB_NAME in\n{cases}esac\n"
         shim.write_text(
             '#!/bin/sh\nmkdir -p "$TEST_SEEN"\nseen=$TEST_SEEN/$CI_JOB_NAME\n'
-            f'env -0 >"$seen"\necho "$@" >>"$seen.calls"\nexec "{sys.executable}" -m dsci "$@"\n'
+            f'env -0 >"$seen"\necho "$@" >>"$seen.calls"\n{hosts}exec "{sys.executable}" -m dsci "$@"\n'
         )
         shim.chmod(0o755)
         (place / "gitconfig").write_text(

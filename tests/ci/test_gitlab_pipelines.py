@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.ci.gitlabrun import PROJECT, TEMPLATES, GitLab, begin
-from tests.e2e.conftest import DOCKERFILES, Project, empty, nothing_kept, real_registry, small, tiny  # noqa: F401
+from tests.e2e.conftest import DOCKERFILES, Project, empty, layers, nothing_kept, real_registry, small, tiny  # noqa: F401
 from tests.gitserver import git_over_http
 from tests.hostile import HOSTILE
 from tests.lentbuildkit import LentBuildKit
@@ -267,6 +267,18 @@ def test_a_buildkit_elsewhere_builds_and_the_engine_tests(tiny: Project, tmp_pat
     assert ended.green, str(ended)
     assert f"DSCI_BUILDER={name}" in "\n".join(f"{k}={v}" for k, v in ended.environment("dsci-release").items())
     assert len(ended.work()) == 4 and tiny.tags() == {"base-v0.1.0", "ml-v0.1.0"}
+
+
+@pytest.mark.slow
+def test_another_machine_builds_on_what_the_first_pushed(tiny: Project, tmp_path: Path) -> None:  # noqa: F811
+    begin(tiny)
+    with second_engine(os.environ["DSCI_TEST_HUB"], containerd_store=True) as endpoint:
+        gitlab = GitLab(tiny, tmp_path / "gitlab", {"dsci-ml-linux-amd64": endpoint})
+        ended = gitlab.run()
+    assert ended.green, str(ended)
+    assert ended.work() == ["dsci-base-linux-amd64: base build ok", "dsci-ml-linux-amd64: ml build ok"]
+    below, above = layers(tiny, "base", "0.1.0"), layers(tiny, "ml", "0.1.0")
+    assert above[: len(below)] == below and len(above) > len(below), "it stands on the very image of the first machine"
 
 
 TOKEN = "glpat-a-token-that-may-push"

@@ -222,3 +222,39 @@ def test_a_whole_project_is_what_gitlab_takes(tiny: Project, tmp_path: Path) -> 
         with pytest.raises(AssertionError):
             preview(tiny, tmp_path)
         included.write_text(included.read_text().replace(wrong, "engine: buildkit-rootless"))
+
+
+TARGETS = {"dsci-plan", "dsci-base-linux-amd64", "dsci-ml-linux-amd64"}
+REQUEST = {"CI_PIPELINE_SOURCE": "merge_request_event", "CI_MERGE_REQUEST_PROJECT_ID": "1"}
+#: What sets a pipeline off, and which jobs there are then. "": a variable that is not there.
+EVENTS: dict[str, tuple[dict[str, str], set[str]]] = {
+    "push of the default branch": ({}, TARGETS | {"dsci-release"}),
+    "push of another branch": ({"CI_COMMIT_BRANCH": "feature"}, TARGETS),
+    "schedule": ({"CI_PIPELINE_SOURCE": "schedule"}, TARGETS | {"dsci-release"}),
+    "button": ({"CI_PIPELINE_SOURCE": "web"}, TARGETS | {"dsci-release"}),
+    "tag": ({"CI_COMMIT_TAG": "v1.0.0", "CI_COMMIT_BRANCH": ""}, {"dsci-release"}),
+    "merge request": (REQUEST | {"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "1", "CI_COMMIT_BRANCH": ""}, TARGETS),
+    "merge request of a fork": (
+        REQUEST | {"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "2", "CI_COMMIT_BRANCH": ""},
+        {"dsci-request"},
+    ),
+}
+
+
+def test_every_event_has_its_jobs(tiny: Project, tmp_path: Path) -> None:  # noqa: F811
+    begin(tiny)
+    preview(tiny, tmp_path)
+    for name, (variables, wanted) in EVENTS.items():
+        words = [word for key, value in variables.items() if value for word in ("--variable", f"{key}={value}")]
+        gone = [word for key, value in variables.items() if not value for word in ("--unset-variable", key)]
+        command = [program("gitlab-ci-local"), *OPTIONS, "--state-dir", "../state", "--list-csv", *words, *gone]
+        ended = subprocess.run(
+            [*command, "--ignore-predefined-vars", ",".join(variables)],
+            cwd=tiny.folder,
+            env=tiny.env() | {"NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert {line.split(";")[0] for line in ended.stdout.splitlines()[1:]} == wanted, f"{name}\n{ended.stdout}"

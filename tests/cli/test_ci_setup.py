@@ -20,7 +20,7 @@ JOBS = ".gitlab/dsci-jobs.yml"
 
 @pytest.fixture
 def family(tmp_path: Path) -> Project:
-    """A repository with three images, one of which has variants, and no remote."""
+    """A repository with three images for two platforms, and no remote."""
     return make(tmp_path / "family", tmp_path / "state")
 
 
@@ -33,7 +33,7 @@ def make(folder: Path, state: Path) -> Project:
         "feat: images",
         {
             "images/base/Dockerfile": "FROM debian:bookworm-slim\n",
-            "images/ml/Dockerfile": "ARG AXIS\nFROM base\nCOPY --from=r /etc/r /etc/r\n",
+            "images/ml/Dockerfile": "FROM base\nARG ACCELERATOR\nCOPY --from=r /etc/r /etc/r\n",
             "images/r/Dockerfile": "FROM base\n",
             "dsci.yaml": "platforms: [linux/amd64, linux/arm64]\nregistries: [registry.example.org/acme]\n",
         },
@@ -65,6 +65,35 @@ def test_each_target_has_a_job_that_waits_for_all_that_it_needs(family: Project)
     places = list(jobs)
     for name, job in jobs.items():
         assert all(places.index(need["job"]) < places.index(name) for need in job["needs"][1:])
+
+
+def test_variants_have_jobs_and_no_two_jobs_a_name(family: Project) -> None:
+    files = {"dsci.yaml": "images: {ml: {variants: {axes: {accelerator: [cpu, gpu]}}}}\n"}
+    family.commit("feat: variants", files | {"images/ml-gpu/Dockerfile": "FROM ml:gpu\n"})
+    family.dsci("ci", "generate", "gitlab")
+    jobs = gitlab_jobs(family)
+    found = {job["variables"]["DSCI_ONLY"]: name for name, job in jobs.items()}
+    assert set(found) == {f"{name}@linux/amd64" for name in ("base", "r", "ml", "ml:gpu", "ml-gpu")}
+    assert found["ml:gpu@linux/amd64"] == "dsci-ml-gpu-linux-amd64"
+    assert found["ml-gpu@linux/amd64"] == "dsci-ml-gpu-linux-amd64-2"
+    assert jobs["dsci-ml-gpu-linux-amd64-2"]["needs"][1]["job"] == "dsci-ml-gpu-linux-amd64"
+
+
+def test_a_registry_says_which_names_are_siblings(family: Project) -> None:
+    """Two prefixes name siblings here: without being told the registry, neither is the family's."""
+    family.commit(
+        "feat: names in full",
+        {
+            "dsci.yaml": "platforms: [linux/amd64]\n",
+            "images/r/Dockerfile": "FROM registry.example.org/acme/base\n",
+            "images/ml/Dockerfile": "FROM quay.io/other/r\n",
+        },
+    )
+    family.dsci("ci", "generate", "gitlab")
+    assert gitlab_jobs(family)["dsci-r-linux-amd64"]["needs"] == ["dsci-plan"]
+    family.dsci("ci", "generate", "gitlab", "--registry", "registry.example.org/acme")
+    assert gitlab_jobs(family)["dsci-r-linux-amd64"]["needs"][1]["job"] == "dsci-base-linux-amd64"
+    assert (family.folder / JOBS).read_text().startswith("# Written by `dsci ci generate gitlab --registry registry")
 
 
 def test_equal_families_have_equal_bytes(tmp_path: Path, family: Project) -> None:
@@ -229,6 +258,8 @@ def test_a_text_knows_whose_it_is() -> None:
     text = written.signed("dsci ci generate gitlab", "a: 1\n")
     assert written.state(None, text) is State.MISSING
     assert written.state(text, text) is State.CURRENT
+    assert written.state(text, written.signed("dsci ci generate gitlab --registry x", "a: 1\n")) is State.CURRENT
+    assert written.state("a: 1\n", text) is State.FOREIGN
     assert written.state(written.signed("dsci ci generate gitlab", "a: 0\n"), text) is State.OUTDATED
     assert written.state(text.replace("a: 1", "a: 2"), text) is State.EDITED
     assert written.state(text.replace("# Written", "# written"), text) is State.FOREIGN

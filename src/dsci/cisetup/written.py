@@ -22,7 +22,7 @@ class State(StrEnum):
 
     MISSING = "missing"
     CURRENT = "current"
-    """Exactly what would be written."""
+    """What would be written."""
     OUTDATED = "outdated"
     """What dsci wrote earlier, as it wrote it."""
     EDITED = "edited"
@@ -46,11 +46,12 @@ def state(there: str | None, wanted: str) -> State:
         return State.MISSING
     # Git may have turned the ends of lines for an editor on Windows: that is nobody's change.
     there = there.replace("\r\n", "\n")
-    if there == wanted:
-        return State.CURRENT
     header = _HEADER.match(there)
     if header is None:
         return State.FOREIGN
+    # Which command wrote it is for people: the same content may come of several.
+    if there[header.end() :] == wanted.partition("\n")[2]:
+        return State.CURRENT
     return State.OUTDATED if sha256(there[header.end() :].encode())[:_DIGITS] == header["digest"] else State.EDITED
 
 

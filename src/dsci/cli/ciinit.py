@@ -65,7 +65,8 @@ def init(
         command = shlex.join(["dsci", "ci", "init", system, *words])
         files = {name: written.signed(command, body) for name, body in bodies.items()}
         if system == "gitlab":
-            generate = "dsci ci generate gitlab"
+            more = ["--registry", registries[0]] if registries else []
+            generate = shlex.join(["dsci", "ci", "generate", "gitlab", *more])
             files[PLACES["gitlab"]] = written.signed(generate, gitlab.document(jobs(now.family, "dsci"), "dsci"))
         _write(session, files, command, force=force, entry=system == "gitlab")
         for warning in _doubts(session, now, system, place):
