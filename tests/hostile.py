@@ -32,6 +32,7 @@ HOSTILE = (
     "${{ secrets.GITHUB_TOKEN }}",
     "$[[ inputs.x ]]",
     "a|b\\|c\\\\|d",
+    "`a|b` | `c",
     "<script>alert(1)</script><!-- -->",
     "[x](javascript:alert(1)) ![y](https://example.org/z.png) @everyone #1",
     "```\n# heading\n```",

@@ -103,8 +103,7 @@ class Ran:
         found: dict[str, str] = {}
         for event in self.events:
             if "jobResult" in event:
-                row = event.get("matrix") or {}
-                found[f"{_id(event)} {row['name']}" if "name" in row else _id(event)] = event["jobResult"]
+                found[_named(event)] = event["jobResult"]
         return found
 
     @property
@@ -121,6 +120,10 @@ class Ran:
                 found[event["name"]] = event["arg"]
         return found
 
+    def summary(self, job: str) -> str:
+        """What the summary of a job shows; its name as in `jobs`."""
+        return "".join(e["content"] for e in self.events if e.get("command") == "summary" and _named(e) == job)
+
     def reports(self) -> dict[str, Any]:
         """The reports that jobs kept, by what their artifacts are called after the plan's part."""
         return {
@@ -135,8 +138,10 @@ class Ran:
         return f"{self.jobs}\n{said}\n{self.stderr}"
 
 
-def _id(event: Mapping[str, Any]) -> str:
-    return str(event["jobID"])
+def _named(event: Mapping[str, Any]) -> str:
+    """The job that an event is about: its id, and of a matrix its row's name."""
+    row = event.get("matrix") or {}
+    return f"{event['jobID']} {row['name']}" if "name" in row else str(event["jobID"])
 
 
 @dataclass

@@ -68,7 +68,7 @@ QUALITY: dict[str, Any] = {
 
 
 def quality(report: Report) -> list[dict[str, Any]]:
-    found = json.loads(codequality.document(report.verdicts))
+    found = json.loads(codequality.document(report.failures))
     Draft7Validator(QUALITY).validate(found)
     assert len({item["fingerprint"] for item in found}) == len(found)
     return list(found)
@@ -94,6 +94,12 @@ def test_what_could_not_be_built_is_among_it() -> None:
     (entry,) = quality(report)
     assert entry["location"] == {"path": "dsci.yaml", "lines": {"begin": 1}}
     assert entry["description"] == "ml@x build: build: no such file"
+    told = Report(
+        plan=plan(), outcomes=(outcome("ml@x", status=Status.FAILED, detail="ml/Dockerfile:7: no such file"),)
+    )
+    assert quality(told)[0]["location"] == {"path": "ml/Dockerfile", "lines": {"begin": 7}}
+    held = Report(plan=plan(), outcomes=(outcome("ml@x", status=Status.BLOCKED),))
+    assert quality(held) == [], "what is only held back has nothing to mend"
     assert quality(Report(plan=plan())) == []
 
 

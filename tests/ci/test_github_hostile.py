@@ -28,7 +28,7 @@ NAMES = [name for name in HOSTILE if can_be_handed_on(name)]
 LEGAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 #: The random words with which dsci takes the runner's commands away and gives them back.
 TOKEN = re.compile(r"[0-9a-f]{32}")
-COMMANDS = ("set-output", "add-path", "add-mask", "group", "endgroup", "stop-commands", "error")
+COMMANDS = ("set-output", "add-path", "add-mask", "group", "endgroup", "stop-commands", "error", "summary")
 OWN_ERROR = re.compile(r"::error (file=[^,]+,line=[0-9]+,)?title=dsci::")
 OUTPUTS = {"plan", "has-work", "waves", *(f"wave-{number}" for number in range(8))}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -36,16 +37,30 @@ def test_nothing_of_the_story_is_obeyed_and_ours_is() -> None:
     console = GitHubConsole(stream)
     for text in HOSTILE:
         console.say(text)
+        console.say(f"{text}\n{text}\n{LONG}")
         console.warn(text)
         console.step("ml", text)
         console.end("ml", "test", "failed", 1.0, text)
     console.commands(["::notice::ours"])
     console.say("::error::theirs")
     console.close()
-    assert obeyed(stream.getvalue()) == [("notice", "ours")]
+    ours = ["group", "endgroup"] * len(HOSTILE) + ["notice"]
+    assert [name for name, _ in obeyed(stream.getvalue())] == ours
     # Whatever the state of the runner is, no line of theirs is a command.
     theirs = [line for line in stream.getvalue().split("\n") if not line.startswith("::stop-commands::")]
-    assert [name for line in theirs for name, _ in obeyed(line)] == ["notice"]
+    assert [name for line in theirs for name, _ in obeyed(line)] == ours
+
+
+def test_either_of_both_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what looks like a command is not broken up, it stands where the runner obeys none."""
+    monkeypatch.setattr("dsci.cli.runnerconsole.harmless", lambda text: text)
+    stream = io.StringIO()
+    console = GitHubConsole(stream)
+    for text in HOSTILE:
+        console.say(text)
+        console.say(f"head\n{text}\n{LONG}")
+    console.close()
+    assert {name for name, _ in obeyed(stream.getvalue())} == {"group", "endgroup"}
 
 
 def test_words_that_stop_commands_cannot_be_guessed() -> None:
@@ -254,6 +269,33 @@ def test_credentials_are_masked_before_anything_is_said(family: Family, step: Pa
     assert ended.returncode == 0, ended.stderr
     first = ended.stderr.split("\n")[0]
     assert first == "::add-mask::s3cr3t-word" and "s3cr3t-word" not in ended.stdout
+
+
+def test_credentials_in_files_and_of_helpers_are_masked(family: Family, step: Path) -> None:
+    """As they are read, with the form that basic authentication sends."""
+    config = step / "docker"
+    config.mkdir()
+    helper = step / "bin" / "docker-credential-test"
+    helper.parent.mkdir()
+    helper.write_text('#!/bin/sh\necho \'{"Username": "me", "Secret": "of-a-h3lper"}\'\n')
+    helper.chmod(0o755)
+    kept = base64.b64encode(b"alice:of-a-f1le").decode()
+    settings = {"auths": {"a.example": {"auth": kept}}, "credHelpers": {"b.example": "test"}}
+    (config / "config.json").write_text(json.dumps(settings))
+    token = step / "token"
+    token.write_text("of-an-0ption\n")
+    path = f"{helper.parent}{os.pathsep}{os.environ['PATH']}"
+    given = {"DOCKER_CONFIG": str(config), "PATH": path, "DSCI_REGISTRY_USER": "bob"}
+    option = ("--registry", "c.example", "--registry-token-file", str(token))
+    ended = run(family, "login", "a.example/x", "b.example/x", "c.example/x", *option, **given)
+    assert ended.returncode == 0, ended.stderr
+    masks = {text for name, text in obeyed(ended.stderr) if name == "add-mask"}
+    for user, secret in (("alice", "of-a-f1le"), ("me", "of-a-h3lper"), ("bob", "of-an-0ption")):
+        plain = base64.b64encode(secret.encode()).decode()
+        assert {secret, plain, base64.b64encode(f"{user}:{secret}".encode()).decode()} <= masks
+    assert not any(secret in ended.stdout for secret in ("of-a-f1le", "of-a-h3lper", "of-an-0ption"))
+    elsewhere = run(family, "login", "a.example/x", **given, GITHUB_ACTIONS="")
+    assert "of-a-f1le" not in elsewhere.stderr, "nobody but the runner is told"
 
 
 def test_why_an_event_is_out_of_the_ordinary_is_in_the_log(family: Family, step: Path) -> None:

@@ -16,7 +16,7 @@ SETTINGS = """\
 platforms: [linux/amd64]
 versioning: {prereleases: {next: rc}}
 tags: ["{version}", "{major}.{minor}", latest, "sha-{sha}", "type=ref,event=branch", "type=ref,event=pr", "type=edge",
-  "type=schedule,pattern=nightly"]
+  "type=sha", "type=schedule,pattern=nightly"]
 """
 MACHINES = {
     "a laptop": {},

@@ -133,10 +133,12 @@ def test_a_key_in_the_environment_and_a_password_in_a_file(
     given = {name: text for name, text in os.environ.items() if name != "COSIGN_PASSWORD"}
     given["COSIGN_KEY"] = (keys / "mine.key").read_text()
     settings = AttestSettings(sign="auto", password_file="password")
-    mine = Cosign(settings, given, root=str(tmp_path), scratch=tmp_path)
+    hidden: set[str] = set()
+    mine = Cosign(settings, given, root=str(tmp_path), scratch=tmp_path, hide=hidden.add)
     mine.check([repository])
     mine.sign(repository, digest)
     assert verified(keys, "mine", "verify", f"{repository}@{digest}") == 0
+    assert hidden == {PASSWORD}
 
 
 def test_what_cannot_sign_says_so_before_any_work(keys: Path, tmp_path: Path) -> None:

@@ -47,12 +47,28 @@ def test_what_a_scan_says_decides_what_is_claimed(tiny: Project) -> None:
 
     # The same findings, where nobody is held back for them.
     tiny.push("chore: only tell", {"dsci.yaml": "scan: {policy: warn}\n"})
-    ended = tiny.dsci("release", "--json")
+    document = tiny.folder.parent / "scanning.json"
+    for_gitlab = ("--report", f"container-scanning={document}")
+    ended = tiny.dsci("release", "--json", *for_gitlab)
     assert set(released(ended)) == {"base", "ml"}
+    told = json.loads(document.read_text())
+    assert tiny.registry is not None
+    where = {f"{tiny.registry.address}/{tiny.prefix}/{name}:0.1.0" for name in ("base", "ml")}
+    assert {each["location"]["image"] for each in told["vulnerabilities"]} == where
+    assert {each["identifiers"][0]["value"] for each in told["vulnerabilities"]} == {"CVE-2024-1"}
+    assert ended.json["scans"][0]["scanned"]["found"][0]["package"] == "openssl"
     assert outcomes(ended)["ml scan"] == "skipped" and "CVE-2024-1" in ended.stderr
+    # Nothing is to be released now, so nothing is scanned, and no report says that there is nothing.
+    document.unlink()
+    ended = tiny.dsci("release", *for_gitlab)
+    assert "nothing was to be released, and so nothing was scanned" in ended.stderr and not document.exists()
 
     answer(saying(CLEAN))
     tiny.push("fix: another model", {"images/ml/model.txt": "v2\n"})
     ended = tiny.dsci("release", "--json")
     assert set(released(ended)) == {"ml"}
     assert {name: status for name, status in outcomes(ended).items() if "scan" in name} == {"ml scan": "ok"}
+    # Where nothing scans, there is nothing to report of what is released.
+    tiny.push("fix: a third model", {"images/ml/model.txt": "v3\n", "dsci.yaml": "scan: {policy: off}\n"})
+    ended = tiny.dsci("release", *for_gitlab, code=2)
+    assert "nothing was scanned, so there is nothing to report" in ended.stderr and not document.exists()

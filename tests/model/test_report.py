@@ -187,6 +187,7 @@ def test_what_failed_before_any_suite_is_among_the_verdicts() -> None:
         ("ml@linux/amd64", "build", SKIPPED, "build blocked"),
         ("r@linux/amd64", "build", FAILED, "no such file"),
     ]
+    assert [suite.target for suite in report.failures[1:]] == ["python@linux/amd64", "r@linux/amd64"]
 
 
 def test_a_suite_that_failed_speaks_for_its_stage() -> None:

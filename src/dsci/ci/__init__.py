@@ -4,8 +4,8 @@ Nothing is read, written or drawn by lot here: environments, files' lengths, the
 and text goes out. `dsci.cli` reads and writes. Nothing of what is handed in is trusted to be well formed.
 
 `events` reads what set a run off; `waves` are jobs. `outputs` and `outputfile`, `commands`, `annotation` and `summary`
-are GitHub's; `sections`, `codequality`, `dotenv` and `containerscanning` are GitLab's; `together` makes one report of
-several.
+are GitHub's; `sections`, `codequality`, `dotenv` and `containerscanning` are GitLab's. `together` makes one report of
+several, `place` finds the file that a failure is of.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from dsci.ci.commands import command
+from dsci.ci.place import place_of
 from dsci.model.report import Check, SuiteReport, Verdict
 from dsci.model.text import clean, line
 
@@ -31,5 +32,5 @@ def _annotation(kind: str, report: SuiteReport, check: Check) -> str:
         text.insert(0, f"passed at attempt {check.attempts}")
     if check.bundle is not None and check.bundle.replay:
         text.append(clean(f"replay: {check.bundle.replay}"))
-    file = line(check.file, 4_000)
-    return command(kind, "\n".join(text), file=file, line=check.line if file else None, title=title)
+    file, number = place_of(check)
+    return command(kind, "\n".join(text), file=file, line=number, title=title)

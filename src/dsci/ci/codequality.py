@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from dsci.ci.place import is_inside, place_of
 from dsci.model.report import Check, SuiteReport, Verdict
 from dsci.model.text import clean, line
 
@@ -46,14 +47,15 @@ def _entry(report: SuiteReport, check: Check, fingerprint: str) -> dict[str, Any
         "check_name": line(f"{report.suite}: {check.name}", _NAME),
         "fingerprint": fingerprint,
         "severity": "minor" if check.flaky else "major",
-        "location": {"path": _path(check.file) or _NOWHERE, "lines": {"begin": max(1, check.line or 1)}},
+        "location": _location(check),
     }
 
 
-def _path(file: str) -> str:
-    """A file of the repository, from its root; "" for what leads out of it."""
-    path = line(file, 1_000).removeprefix("./")
-    return "" if path.startswith("/") or ".." in path.split("/") else path
+def _location(check: Check) -> dict[str, Any]:
+    file, number = place_of(check)
+    path = file.removeprefix("./")
+    known = bool(path) and is_inside(path)
+    return {"path": path if known else _NOWHERE, "lines": {"begin": max(1, (number or 1) if known else 1)}}
 
 
 def _fingerprint(report: SuiteReport, check: Check) -> str:

@@ -14,6 +14,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
+from dsci.ci.place import place_in
 from dsci.model.text import clean, line
 
 #: A shorter text is not masked: the runner would take it out of every line, and a log without `main` says nothing.
@@ -68,17 +69,8 @@ def masks(secret: str, *, user: str = "") -> Iterator[str]:
 def error(message: str, hint: str = "") -> str:
     """Why dsci stopped, as an annotation; at the file that the message begins with, where it does."""
     text = "\n".join(filter(None, (clean(message).strip(), clean(hint).strip())))
-    file, number = _place(text)
+    file, number = place_in(text)
     return command("error", text, file=file, line=number, title="dsci")
-
-
-def _place(text: str) -> tuple[str, int | None]:
-    """The file and the line that a message begins with (`dsci.yaml:3: …`); "" where it does not."""
-    file, _, rest = text.partition("\n")[0].partition(":")
-    number = rest.partition(":")[0]
-    found = number.isascii() and number.isdecimal() and len(number) < 9
-    inside = bool(file) and " " not in file and not file.startswith(("/", "-"))
-    return (file, int(number)) if found and inside and ":" in rest else ("", None)
 
 
 def _data(text: str) -> str:

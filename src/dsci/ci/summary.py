@@ -1,4 +1,4 @@
-"""A job's summary on GitHub: the report's page, within the bytes that there are.
+"""A job's summary on GitHub: the page of a report, or of a plan, within the bytes that there are.
 
 GitHub takes 1 MiB of each step, and shows nothing at all of a file that is larger. So each section has a share, which
 those after it inherit as far as it is not used, and says how many rows are left out.
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from dsci.ci import planpage
+from dsci.model.plan import Plan
 from dsci.model.report import Report
 from dsci.model.reportpage import Section, sections
 
@@ -29,6 +31,11 @@ def summary(report: Report, *, title: str, budget: int = BUDGET) -> str:
     first, *rest = sections(report)
     head = (f"## {title}: {'failed' if report.failed else 'done'}", *first.head[1:])
     return fitted([Section(head=head, rows=first.rows, left_out=first.left_out), *_deeper(rest)], budget)
+
+
+def of_plan(plan: Plan, *, budget: int = BUDGET) -> str:
+    """A plan's page, in at most `budget` bytes; "" where not even its head has room."""
+    return fitted(list(planpage.sections(plan)), budget)
 
 
 def fitted(parts: Sequence[Section], budget: int) -> str:

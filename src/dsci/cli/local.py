@@ -19,6 +19,7 @@ from dsci.pipeline import observe as observing
 from dsci.pipeline import release as releasing
 from dsci.pipeline import whole
 from dsci.pipeline import work as working
+from dsci.pipeline.compare import affected
 from dsci.pipeline.snapshot import Snapshot
 
 
@@ -33,13 +34,24 @@ class Local(msgspec.Struct, frozen=True, kw_only=True):
     began: float
 
 
-def look(session: Session, names: tuple[str, ...], *, force: bool = False, rerun: bool = False) -> Local:
-    """See what has to be done for these images, or for all. Raises ConfigError for a name that is none."""
+def look(
+    session: Session, names: tuple[str, ...], *, since: str = "", force: bool = False, rerun: bool = False
+) -> Local:
+    """See what has to be done for these images, or for all; `since` leaves out what has not changed since then.
+
+    Raises ConfigError for a name that is none, HistoryError where there is no such commit.
+    """
     began = time.monotonic()
     now, facts = observing.observe(session.world, overlay=session.git.dirty(), history=False)
     chosen = check_names(names, now.family) or frozenset(now.family.images)
-    request = session.request(release=False, select=frozenset(names), force=force, rerun=rerun)
+    select = frozenset(names)
+    if since:
+        fork = session.git.fork(since)
+        select = chosen = chosen & affected(session.source, now, fork)
+    request = session.request(release=False, select=select, force=force, rerun=rerun)
     facts, plan = whole.plan(session.world, now.family, facts, request)
+    if since and not chosen:
+        plan = plan.only_affected(fork, chosen)  # To select none would mean all.
     return Local(now=now, facts=facts, plan=plan, chosen=chosen, began=began)
 
 

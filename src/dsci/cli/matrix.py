@@ -85,6 +85,7 @@ def matrix(
         print_json(outputs)
         if output:
             runner.append("GITHUB_OUTPUT", ci.github_output(outputs, lambda: secrets.token_hex(16)))
+            runner.planned(session, plan)
 
 
 def _plan(session: Session, names: tuple[str, ...]) -> Plan:

@@ -35,7 +35,7 @@ _FOLDER: Mapping[str, tuple[str, Callable[[Report], bytes]]] = {
 #: All of them, with those that have no place in the folder.
 _FORMS: Mapping[str, Callable[[Report], bytes]] = {
     **{form: content for form, (_, content) in _FOLDER.items()},
-    "codequality": lambda report: codequality.document(report.verdicts),
+    "codequality": lambda report: codequality.document(report.failures),
     "dotenv": dotenv.document,
     "container-scanning": lambda report: containerscanning.document(report, now=int(time.time()), version=__version__),
 }
@@ -44,7 +44,7 @@ _SCANS = "container-scanning"
 _SHOWN = 5
 #: Those that never scan.
 _NO_SCANS = ("build", "test")
-_NAMED = re.compile(r"(?P<form>[a-z]+)=(?P<file>.*)", re.DOTALL)
+_NAMED = re.compile(r"(?P<form>[a-z-]+)=(?P<file>.*)", re.DOTALL)
 
 option = click.option(
     "--report",

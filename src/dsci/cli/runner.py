@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from dsci.model.secretname import is_secret
 
 if TYPE_CHECKING:
     from dsci.cli.wiring import Session
+    from dsci.model.plan import Plan
     from dsci.model.report import Report
 
 #: Ends of names that name places and not secrets, such as AWS_WEB_IDENTITY_TOKEN_FILE.
@@ -26,6 +27,11 @@ _PLACES = ("_FILE", "_PATH", "_DIR", "_URL")
 def listens() -> bool:
     """Whether GitHub's runner reads what is printed."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def logs() -> bool:
+    """Whether what is printed goes into the log of a CI system that is known."""
+    return listens() or os.environ.get("GITLAB_CI") == "true"
 
 
 def secrets_of(environment: Mapping[str, str]) -> Iterator[str]:
@@ -42,7 +48,7 @@ def tell(session: Session, report: Report, *, title: str, outputs: Mapping[str, 
         return
     from dsci.ci import annotation
 
-    session.commands(annotation.of_checks(report.verdicts))
+    session.commands(annotation.of_checks(report.failures))
     _summarize(session, report, title)
     output(session, outputs)
 
@@ -70,11 +76,26 @@ def append(variable: str, text: str) -> None:
         raise DsciError(f"{name} could not be written: {error.strerror}", hint=f"see what {variable} names") from None
 
 
-def _summarize(session: Session, report: Report, title: str) -> None:
-    """Add the report to the job's summary, as far as there is room in what this step may say."""
-    from dsci.ci.summary import BUDGET, summary
+def planned(session: Session, plan: Plan) -> None:
+    """Add a plan to the job's summary."""
+    if listens():
+        from dsci.ci.summary import of_plan
 
-    text = summary(report, title=title, budget=BUDGET - _size(os.environ.get("GITHUB_STEP_SUMMARY", "")))
+        _add(session, lambda budget: of_plan(plan, budget=budget))
+
+
+def _summarize(session: Session, report: Report, title: str) -> None:
+    """Add a report to the job's summary."""
+    from dsci.ci.summary import summary
+
+    _add(session, lambda budget: summary(report, title=title, budget=budget))
+
+
+def _add(session: Session, page: Callable[[int], str]) -> None:
+    """Add a page to the job's summary, as far as there is room in what this step may say."""
+    from dsci.ci.summary import BUDGET
+
+    text = page(BUDGET - _size(os.environ.get("GITHUB_STEP_SUMMARY", "")))
     if not text:
         session.console.warn("the job's summary has no room left: see the report")
         return

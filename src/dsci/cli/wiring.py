@@ -104,7 +104,9 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     @cached_property
     def console(self) -> Console:
         """Where the story is told: a live display for a person, lines for a log."""
-        if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not self.debug:
+        # A CI system's log is read by lines, also where its runner gives a step a terminal.
+        person = sys.stderr.isatty() and not runner.logs()
+        if person and os.environ.get("TERM", "dumb") != "dumb" and not self.debug:
             from dsci.cli.live import LiveConsole
 
             live = LiveConsole()

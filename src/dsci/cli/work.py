@@ -22,6 +22,13 @@ from dsci.errors import DsciError
 from dsci.model.report import Outcome, Report, Status, Verdict
 from dsci.pipeline import release as releasing
 
+_since = click.option(
+    "--since",
+    metavar="REF",
+    default="",
+    help="Only images that changed since HEAD left this branch or tag, and what they stand on.",
+)
+
 
 @click.command()
 @registry
@@ -64,6 +71,7 @@ def release(
 @registry
 @as_json
 @sharing.options
+@_since
 @manner
 @click.option("--keep/--no-keep", default=None, help="Leave the images in the engine (the default without --plan).")
 @click.option("--force", is_flag=True, help="Build even what is there already.")
@@ -86,6 +94,7 @@ def build(context: click.Context, /, names: tuple[str, ...], **options: Any) -> 
 @registry
 @as_json
 @sharing.options
+@_since
 @manner
 @no_speculate
 @click.option("--keep/--no-keep", default=False, help="Leave the images in the engine.")
@@ -115,6 +124,7 @@ def _begin(
     plan_file: Path | None,
     registries: tuple[str, ...],
     json: bool,
+    since: str,
     reports: Wanted,
     wanted: Manner,
     force: bool,
@@ -123,13 +133,15 @@ def _begin(
 ) -> None:
     """Work on a share of a plan, or on what this machine has, and say what came of it."""
     shared = sharing.asked(names, only, plan_file, force=force)
+    if shared and since:
+        raise click.UsageError("--since and --only exclude each other: the plan says which.")
     with Session.of(context, registries=registries, lenient=not shared) as session, reporting.answered(session):
         if shared:
             assert plan_file is not None
             how = wanted.how(session, keep=bool(wanted.keep))
             report, errors = sharing.work(session, only, plan_file, how=how, tests=tests, rerun=rerun)
         else:
-            looked = local.look(session, names, force=force or wanted.no_cache, rerun=rerun)
+            looked = local.look(session, names, since=since, force=force or wanted.no_cache, rerun=rerun)
             report, errors = local.work(session, looked, wanted, tests=tests)
         _finish(session, report, errors, json=json, wanted=reports)
 

@@ -158,11 +158,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def verdicts(self) -> tuple[SuiteReport, ...]:
         """What suites found, and as further ones what failed or was held back before any could find something."""
+        return self._with(*_WITHOUT)
+
+    @property
+    def failures(self) -> tuple[SuiteReport, ...]:
+        """The same without what was only held back: where it is said once what is to be mended."""
+        return self._with(Status.FAILED)
+
+    def _with(self, *statuses: Status) -> tuple[SuiteReport, ...]:
         told = {(suite.target, "test") for suite in self.suites if suite.problem}
         more = [
             SuiteReport(target=item.subject, suite=item.stage, checks=(_whole(item),), seconds=item.seconds)
             for item in self.outcomes
-            if item.status in _WITHOUT and (item.subject, item.stage) not in told
+            if item.status in statuses and (item.subject, item.stage) not in told
         ]
         return (*self.suites, *more)
 

@@ -56,13 +56,13 @@ def sections(report: Report) -> Iterator[Section]:
         if chosen:
             yield Section(
                 head=("", f"## {title}", "", "| target | suite | check | |", "|---|---|---|---|"),
-                rows=tuple(_row(suite.target, suite.suite, check.name, text) for suite, check, text in chosen[:_ROWS]),
+                rows=tuple(row(suite.target, suite.suite, check.name, text) for suite, check, text in chosen[:_ROWS]),
                 left_out=max(0, len(chosen) - _ROWS),
             )
     if report.publications:
         yield Section(
             head=("", "## Released", "", "| reference | digest |", "|---|---|"),
-            rows=tuple(f"| {_code(item.reference)} | {_code(item.digest)} |" for item in report.publications),
+            rows=tuple(f"| {code(item.reference)} | {code(item.digest)} |" for item in report.publications),
         )
     if report.notes:
         yield Section(head=("",), rows=tuple(f"- {_cell(note)}" for note in report.notes))
@@ -71,7 +71,7 @@ def sections(report: Report) -> Iterator[Section]:
 def _targets(report: Report) -> Section:
     plan = report.plan
     head = [f"# dsci: {'failed' if report.failed else 'done'}", ""]
-    head += [f"Commit {_code(plan.commit[:12])}, {report.seconds:.1f} s.", ""]
+    head += [f"Commit {code(plan.commit[:12])}, {report.seconds:.1f} s.", ""]
     head += ["| target | action | why | result | seconds |", "|---|---|---|---|---|"]
     results: dict[str, list[Outcome]] = {}
     for outcome in report.outcomes:
@@ -82,7 +82,7 @@ def _targets(report: Report) -> Section:
         worst = next((o for o in ended if o.status is not Status.OK), ended[-1] if ended else None)
         result = f"{worst.status} ({worst.stage})" if worst else "–"
         seconds = sum(outcome.seconds for outcome in ended)
-        rows.append(_row(target.id, target.action, target.reason, result, f"{seconds:.1f}"))
+        rows.append(row(target.id, target.action, target.reason, result, f"{seconds:.1f}"))
     return Section(head=tuple(head), rows=tuple(rows))
 
 
@@ -91,7 +91,8 @@ def _failure(outcome: Outcome) -> str:
     return f"\n{title}\n\n{_fenced(outcome.detail)}"
 
 
-def _row(*cells: str) -> str:
+def row(*cells: str) -> str:
+    """A row of a table; what is in it may be anybody's text."""
     return f"| {' | '.join(_cell(cell) for cell in cells)} |"
 
 
@@ -100,7 +101,7 @@ def _cell(text: str) -> str:
     return escape(line(text, _CELL).replace("`", "'"), first=False)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """A name in a code span, within a cell or outside."""
     return f"`{re.sub('[`|]', '?', line(text, _CELL))}`"
 
