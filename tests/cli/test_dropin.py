@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 from tests import realengine
+from tests.githubrunner import obeyed
 
 from dsci.model.reference import Reference
 
@@ -75,6 +76,23 @@ def test_forms_and_places(image: Reference, folder: Path) -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     ended = dsci(folder, "-i", str(image), "-c", "good.yaml", "--test-report", "no/such/folder")
     assert ended.returncode == 2 and "no/such/folder cannot be written" in ended.stderr
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("form", ["text", "json", "junit"])
+def test_in_a_job_on_github_nothing_that_a_container_prints_is_obeyed(
+    image: Reference, folder: Path, form: str
+) -> None:
+    lines = ("::error::theirs", "  ::warning::theirs", "x ##[set-output name=a]b", "##[error]theirs")
+    test = {"name": "##[error]a", "command": "printf", "args": ["%s\n", *lines], "expectedOutput": ["nothing of it"]}
+    (folder / "loud.json").write_text(json.dumps({"schemaVersion": "2.0.0", "commandTests": [test]}))
+    ended = dsci(folder, "-i", str(image), "-c", "loud.json", "-o", form, GITHUB_ACTIONS="true")
+    assert ended.returncode == 1, ended
+    assert obeyed(ended.stdout) == [] and "theirs" in ended.stdout
+    if form == "json":
+        assert "\n".join(lines) in json.loads(ended.stdout)["Results"][0]["Stdout"]
+    if form == "junit":
+        assert "\n".join(lines) in (ElementTree.fromstring(ended.stdout.encode()).findtext(".//system-out") or "")
 
 
 OWN = """\

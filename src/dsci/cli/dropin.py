@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,6 +19,9 @@ import click
 import msgspec
 from msgspec.structs import replace
 
+from dsci.cli import runner
+from dsci.cli.asking import inert
+from dsci.cli.console import harmless
 from dsci.cli.wiring import Session
 from dsci.errors import BuilderError, ConfigError
 from dsci.model import config
@@ -248,6 +252,10 @@ def text_of(path: str) -> str:
         raise ConfigError(f"{path}: {error.strerror}") from None
 
 
+#: The first sign of what the runner would obey in a document of XML: `::` after blanks, or `##[` anywhere.
+_COMMAND = re.compile(r"(?:(?<=\n)|\A)(?P<blanks>[^\S\n]*)(?P<sign>:)(?=:)|(?P<hash>#)(?=#\[)")
+
+
 class _Out:
     """Where the result goes."""
 
@@ -266,11 +274,11 @@ class _Out:
 
     def begin(self, path: str) -> None:
         if self._text:
-            click.echo(structurereport.banner(Path(path).name, color=self._color), nl=False)
+            self._echo(structurereport.banner(Path(path).name, color=self._color))
 
     def add(self, finding: Finding) -> None:
         if self._text:
-            click.echo(structurereport.to_text(finding, color=self._color), nl=False)
+            self._echo(structurereport.to_text(finding, color=self._color))
 
     def end(self, findings: list[Finding]) -> None:
         match self._wanted.form:
@@ -284,4 +292,16 @@ class _Out:
             with self._file as file:
                 file.write("" if self._wanted.quiet else text)
         elif not self._wanted.quiet:
-            click.echo(text, nl=False)
+            self._echo(text)
+
+    def _echo(self, text: str) -> None:
+        """Print; where GitHub's runner reads it, without what it would obey, which in JSON and XML says the same."""
+        if runner.listens():
+            match self._wanted.form:
+                case "json":
+                    text = inert(text.encode())
+                case "junit":
+                    text = _COMMAND.sub(lambda at: "&#35;" if at["hash"] else f"{at['blanks']}&#58;", text)
+                case _:
+                    text = harmless(text)
+        click.echo(text, nl=False)

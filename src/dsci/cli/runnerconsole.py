@@ -46,6 +46,11 @@ class GitHubConsole(PlainConsole):
                 self._resume()
                 self._write("\n".join(lines))
 
+    def unheard(self) -> None:
+        """From here on nothing is obeyed until dsci says a command, or ends: what follows is printed by others."""
+        with self._lock:
+            self._stop()
+
     def hide(self, secret: str, user: str = "") -> None:
         """Have the runner keep a secret out of its log; nothing is written where stderr is a file, which none reads."""
         if not _is_file(self._stream):
@@ -68,10 +73,13 @@ class GitHubConsole(PlainConsole):
                 self._resume()
 
     def _story(self, text: str) -> None:
+        self._stop()
+        self._write(text)
+
+    def _stop(self) -> None:
         if not self._stopped:
             self._stopped = self._token()
             self._write(commands.stop(self._stopped))
-        self._write(text)
 
     def _resume(self) -> None:
         if self._stopped:

@@ -134,6 +134,13 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         if isinstance(self.console, GitHubConsole):
             self.console.commands(lines)
 
+    def unheard(self) -> None:
+        """See to it that the runner obeys nothing of what a container prints straight into the log."""
+        from dsci.cli.runnerconsole import GitHubConsole
+
+        if isinstance(self.console, GitHubConsole):
+            self.console.unheard()
+
     def announce(self, plan: Plan) -> None:
         """Show a plan on stderr before it is carried out. Raises BuilderError when it needs what is not there."""
         from dsci.cli import render
