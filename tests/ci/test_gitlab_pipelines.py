@@ -169,6 +169,12 @@ def test_a_request_of_another_project_is_tested_and_leaves_no_trace(tiny: Projec
     assert theirs.work() == [f"dsci-request: {each} ok" for each in ("base build", "base test", "ml build", "ml test")]
     assert tiny.registry.writes() == writes and tiny.tags() == set()
     assert not secrets.keys() & theirs.environment("dsci-request").keys(), "there is nobody to log in as"
+    # Where GitLab says what the request is compared with, what it does not change is only built where it is needed.
+    tiny.commit("docs: theirs", {"README.md": "theirs\n"})
+    tiny.git("push", "--quiet", "origin", "feature")
+    base = {"CI_MERGE_REQUEST_DIFF_BASE_SHA": tiny.git("rev-parse", "HEAD~1")}
+    docs = gitlab.run(*NO_BRANCH, branch="feature", variables=FORK | base)
+    assert docs.green and docs.began == ["dsci-request"] and docs.work() == [], str(docs)
     # A request of the project's own is trusted: what it builds is there for the release that comes after it.
     ours = gitlab.run(*NO_BRANCH, branch="feature", variables=OWN)
     assert ours.green and ours.began == ["dsci-plan", "dsci-base-linux-amd64", "dsci-ml-linux-amd64"], str(ours)
