@@ -199,10 +199,15 @@ include:
 
 
 def begin(
-    project: Project, *, graph: str = "static", files: dict[str, str] | None = None, inputs: str = "", entry: str = ""
+    project: Project,
+    *,
+    uses: str = f"{HOST}/{COMPONENTS}@{VERSION}",
+    graph: str = "static",
+    files: dict[str, str] | None = None,
+    inputs: str = "",
 ) -> None:
     """Set the project up as `dsci ci init` does, its jobs on this machine's engine, and push that."""
-    project.dsci_alone("ci", "init", "gitlab", "--uses", f"{HOST}/{COMPONENTS}@{VERSION}", "--image", "acme/dsci")
+    project.dsci_alone("ci", "init", "gitlab", "--uses", uses, "--image", "acme/dsci")
     included, first = project.folder / ".gitlab/dsci.yml", project.folder / ".gitlab-ci.yml"
     text = included.read_text()
     changed = text.replace("    inputs:\n", f"    inputs:\n      engine: socket\n      graph: {graph}\n{inputs}")
@@ -212,4 +217,4 @@ def begin(
         changed = changed.replace('  - local: "/.gitlab/dsci-jobs.yml"\n', "")
         more = more | {".gitlab/dsci-child.yml": CHILD}
         (project.folder / ".gitlab/dsci-jobs.yml").unlink()
-    project.push("ci: gitlab", {".gitlab/dsci.yml": changed, ".gitlab-ci.yml": first.read_text() + entry, **more})
+    project.push("ci: gitlab", {".gitlab/dsci.yml": changed, ".gitlab-ci.yml": first.read_text(), **more})

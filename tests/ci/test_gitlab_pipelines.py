@@ -287,6 +287,40 @@ def test_another_machine_builds_on_what_the_first_pushed(tiny: Project, tmp_path
     assert above[: len(below)] == below and len(above) > len(below), "it stands on the very image of the first machine"
 
 
+#: The default engine is a service, which no image can be had for here: the job's variables lead to this machine's.
+HERE = """
+.dsci-engine-dind:
+  services: []
+  variables:
+    DOCKER_HOST: {host}
+    DOCKER_TLS_VERIFY: ""
+    DOCKER_CERT_PATH: ""
+"""
+
+
+@pytest.mark.slow
+def test_the_component_project_tests_itself(empty: Project, tmp_path: Path) -> None:  # noqa: F811
+    root = TEMPLATES.parent
+    files = {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+    files[".gitlab-ci.yml"] += HERE.format(host=os.environ["DOCKER_HOST"])
+    empty.push("feat: components", files)
+    empty.dsci_alone("ci", "generate", "gitlab", "--check", "--output", "self-test/jobs.yml")
+    ended = GitLab(empty, tmp_path / "gitlab").run(variables={"DSCI_IMAGE": "acme/dsci"})
+    assert ended.green and ended.began == ["dsci-plan", "dsci-hello-linux-amd64"], str(ended)
+    assert ended.work() == ["dsci-hello-linux-amd64: hello build ok", "dsci-hello-linux-amd64: hello test ok"]
+    assert empty.tags() == set() and empty.images("hello") == set(), "nothing is released"
+
+
+@pytest.mark.slow
+def test_a_project_may_have_the_templates_itself(tiny: Project, tmp_path: Path) -> None:  # noqa: F811
+    tiny.write({f"ci-templates/templates/{path.name}": path.read_text() for path in TEMPLATES.iterdir()})
+    begin(tiny, uses="./ci-templates")
+    assert 'local: "/ci-templates/templates/pipeline.yml"' in (tiny.folder / ".gitlab/dsci.yml").read_text()
+    ended = GitLab(tiny, tmp_path / "gitlab").run()
+    assert ended.green and len(ended.jobs) == 4, str(ended)
+    assert tiny.tags() == {"base-v0.1.0", "ml-v0.1.0"}
+
+
 TOKEN = "glpat-a-token-that-may-push"
 
 
