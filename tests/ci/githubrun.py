@@ -26,7 +26,11 @@ ROOT = Path(__file__).resolve().parents[2]
 #: How examples/github calls us.
 OURS = "acme/dsci"
 PIN = "0123456789abcdef0123456789abcdef01234567"
+#: What `install-from: path` installs.
+PROGRAM = ("src", "pyproject.toml", "README.md", "LICENSE")
 LABELS = ("ubuntu-24.04", "ubuntu-24.04-arm")
+#: How this machine's engine and package index are reached.
+_HANDED_ON = re.compile(r"(DOCKER_HOST|BUILDX_CONFIG|PIP_\w+|\w+_CERT_FILE|\w+_CA_BUNDLE)\Z")
 _REMOTE = re.compile(r"uses: (?P<action>[\w.-]+/[\w.-]+)(?P<path>/[^@\s]+)?@(?P<ref>[0-9a-f]{40})")
 
 #: GitHub's actions, as far as our workflows use them: artifacts are folders below $STUB_ARTIFACTS.
@@ -156,12 +160,16 @@ class Hub:
     """The DOCKER_HOST of each job that has an engine of its own, by the job's id."""
     source: Path = ROOT
     """Where our actions and workflows are taken from."""
+    parts: tuple[str, ...] = ("actions", ".github")
+    """What of it GitHub gives to those who call us; `PROGRAM` is dsci itself."""
 
     def __post_init__(self) -> None:
         self.place.mkdir(parents=True)
         self._copied = self.place / "dsci"
-        for part in ("actions", ".github"):
-            shutil.copytree(self.source / part, self._copied / part)
+        self._copied.mkdir()
+        for part in self.parts:
+            copy = shutil.copytree if (self.source / part).is_dir() else shutil.copy
+            copy(self.source / part, self._copied / part)
         for path in self._files:
             path.write_text(for_act(path.read_text()))
         (self.place / "bin").mkdir()
@@ -236,7 +244,7 @@ class Hub:
             "STUB_ARTIFACTS": str(artifacts),
             "GIT_CONFIG_GLOBAL": os.devnull,
             "TERM": "dumb",  # act gives its jobs a terminal, which GitHub does not
-            **{key: os.environ[key] for key in ("DOCKER_HOST", "BUILDX_CONFIG") if key in os.environ},
+            **{name: value for name, value in os.environ.items() if _HANDED_ON.match(name)},
             **self.environment,
         }
         command = [

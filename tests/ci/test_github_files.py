@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.ci.githubrun import PIN, ROOT
+from tests.ci.githubrun import PIN, PROGRAM, ROOT
 
 ACTIONS = sorted(ROOT.glob("actions/*/action.yml"))
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/dsci-*.yml"))
@@ -276,9 +276,9 @@ def test_setup_says_what_is_missing(given: dict[str, str], said: str, tmp_path: 
 @pytest.mark.slow
 def test_setup_installs_this_repository_and_puts_nothing_else_on_path(tmp_path: Path) -> None:
     source = tmp_path / "dsci"
-    for part in ("actions", "src", "pyproject.toml", "README.md", "LICENSE"):
+    source.mkdir()
+    for part in ("actions", *PROGRAM):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        source.mkdir(exist_ok=True)
         copy(ROOT / part, source / part)
     ended = setup(tmp_path, DSCI_ACTION=str(source / "actions/setup"))
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.ci.githubrun import ROOT, Hub, Ran
+from tests.ci.githubrun import PROGRAM, ROOT, Hub, Ran
 from tests.e2e.conftest import DOCKERFILES, FILES, STRUCTURE, TINY, make_project
 from tests.faultyproxy import FaultyProxy
 from tests.gitserver import git_over_http
@@ -118,7 +119,7 @@ def test_a_push_is_planned_built_tested_and_released_and_a_docs_commit_does_noth
     where = f"{project.registry.address}/{project.prefix}"
     assert json.loads(outputs["digests"]) == {f"{where}/{name}": project.digest(name, "0.1.0") for name in TINY}
     assert {f"{where}/{name}:latest" for name in TINY} <= set(outputs["tags"].split("\n"))
-    assert ran.summary("plan").startswith("## Plan: 2 to build, 2 to release\n")
+    assert ran.summary("plan").startswith("## dsci plan\n") and ": 2 to build.\n" in ran.summary("plan")
     assert "| `ml@linux/amd64` | build |" in ran.summary("wave-1 ml-linux-amd64")
     assert f"| `{where}/base:latest` |" in ran.summary("release") and f"| `{where}/base:latest` |" in ran.summary(
         "report"
@@ -144,7 +145,8 @@ def test_a_suite_that_fails_fails_the_pipeline_and_nothing_is_published(hub: Hub
     assert ran.code != 0
     assert hub.project.tags() == set()
     assert {name: hub.project.images(name) for name in TINY} == {"base": set(), "ml": set()}
-    assert "nothing" in ran.log and ran.outputs("report")["failed"] == "true"
+    assert ran.outputs("report")["failed"] == "true"
+    assert ran.summary("report").startswith("## dsci: failed\n") and "/etc/nothing" in ran.summary("report")
 
 
 def test_a_job_that_act_would_pass_over_is_found_out(hub: Hub) -> None:
@@ -226,6 +228,37 @@ def test_a_request_of_a_fork_is_built_and_tested_and_leaves_nothing_anywhere(hub
     project.commit("docs: more", {"README.md": "# Images\n"})
     hub.example("pr.yml")
     assert hub.request().jobs == {"plan": "success"}
+
+
+def test_two_calls_in_one_run_keep_their_artifacts_apart(hub: Hub) -> None:
+    hub.project.git("checkout", "--quiet", "-b", "docs")
+    hub.project.commit("docs: more", {"README.md": "# Images\n"})
+    hub.example("pr.yml")
+    text = (hub.project.folder / ".github/workflows/pr.yml").read_text()
+    head, _, job = text.partition("  images:\n")
+    hub.calls(f"{head}  images:\n{job}  others:\n{job}      timeout-minutes: 60\n", "pr.yml")
+    ran = hub.request()
+    names = [
+        event["arg"]
+        for event in ran.events
+        if event.get("command") == "set-output" and event["name"] == "artifacts" and event["stepID"] == ["names"]
+    ]
+    assert len(names) == 2 and names[0] != names[1], str(ran)
+    assert all(re.fullmatch(r"dsci-[0-9a-f]{12}", name) for name in names)
+
+
+@pytest.mark.slow
+def test_a_pinned_workflow_installs_the_dsci_that_it_is_a_part_of(hub: Hub, tmp_path: Path) -> None:
+    project = hub.project
+    project.git("checkout", "--quiet", "-b", "docs")
+    project.commit("docs: more", {"README.md": "# Images\n"})
+    whole = Hub(project, tmp_path / "whole", parts=("actions", ".github", *PROGRAM))
+    whole.environment = {"PYTHONPATH": ""}
+    whole.example("pr.yml", **{"install-from": "path"})
+    ran = whole.request()
+    assert ran.jobs == {"plan": "success"}, str(ran)
+    (program,) = {e["arg"] for e in ran.events if e.get("command") == "set-output" and e["name"] == "dsci-path"}
+    assert re.fullmatch(r".*/tmp/dsci-\w{8}/bin/dsci", program), "in a folder of its own below RUNNER_TEMP"
 
 
 class _At:

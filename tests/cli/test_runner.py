@@ -254,6 +254,15 @@ def test_a_build_that_has_nothing_to_do_says_so(family: Family, step: Path) -> N
     assert [name for name, _ in obeyed(ended.stderr) if name != "add-mask"] == []
 
 
+def test_a_plan_is_in_the_summary_of_its_job(family: Family, step: Path) -> None:
+    ended = run(family, "matrix", "--offline", "--format", "github", "--output", GITHUB_REF="refs/heads/main")
+    assert ended.returncode == 0, ended.stderr
+    assert outputs((step / "output").read_text())["has-work"] == "true"
+    text = (step / "summary").read_text()
+    assert text.startswith("## dsci plan\n\nCommit `") and "| `ml@linux/amd64` | build | " in text
+    assert "### Releases" in text
+
+
 def test_a_command_that_cannot_begin_has_failed(family: Family, step: Path) -> None:
     family.repo.commit("fix: broken", {"dsci.yaml": "platforms: [linux/amd64]\nimages: 7\n"})
     ended = run(family, "release", GITHUB_REF="refs/heads/main")

@@ -62,18 +62,6 @@ def test_a_matrix_for_github(family: Family, tmp_path: Path) -> None:
     assert silent.stdout == answer.stdout and file.read_text().splitlines() == [first, *lines]
 
 
-def test_a_matrix_for_github_comes_with_a_summary_of_the_plan(family: Family, tmp_path: Path) -> None:
-    files = {name: tmp_path / name for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
-    files["GITHUB_STEP_SUMMARY"].write_text("of an earlier step\n")
-    env = {"GITHUB_ACTIONS": "true", **{name: str(path) for name, path in files.items()}}
-    family.done("matrix", "--format", "github", "--output", env=env)
-    text = files["GITHUB_STEP_SUMMARY"].read_text()
-    assert text.startswith("of an earlier step\n## Plan: 2 to build, 2 to release\n")
-    assert "| `base@linux/amd64` | build | never built |" in text
-    family.done("matrix", "--format", "github", env=env)
-    assert files["GITHUB_STEP_SUMMARY"].read_text() == text, "only where outputs are asked for"
-
-
 def test_outputs_need_a_file(family: Family, tmp_path: Path) -> None:
     assert "GITHUB_OUTPUT names no file" in family.ask("matrix", "--format", "github", "--output").error.message  # type: ignore[union-attr]
     env = {"GITHUB_OUTPUT": str(tmp_path / "none" / "output")}

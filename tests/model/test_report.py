@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from msgspec.structs import replace
 from sampling import examples
 
 from dsci.errors import ConfigError
 from dsci.model import reportpage
 from dsci.model.bundle import Bundle, Launch
-from dsci.model.plan import Plan
+from dsci.model.plan import Plan, PlannedRelease
 from dsci.model.report import Check, Outcome, Publication, Report, Status, SuiteReport, Verdict
 from dsci.model.scan import Scanned, ScanReport
 from dsci.model.text import clean
@@ -267,3 +268,15 @@ def test_a_report_is_read_as_it_was_written() -> None:
 def test_what_is_no_report(content: bytes, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Report.read(content, name="x")
+
+
+def test_a_plan_for_people() -> None:
+    coming = PlannedRelease(image="ml", version="1.0.0", bump="minor", git_tag="ml-v1.0.0", tags=(), reason="a | b")
+    parts = reportpage.plan_sections(replace(plan(), releases=(coming,)))
+    text = "\n".join(line for part in parts for line in part.lines())
+    head = "Commit `ffffffffffff`: 4 to build."
+    assert text.startswith(f"\n{head}\n\n| target | action | why |\n|---|---|---|\n| `base@linux/amd64` | build |")
+    assert text.endswith("\n### Releases\n\n| image | version | why |\n|---|---|---|\n| ml | 1.0.0 | a \\| b |")
+    nothing = Plan(commit="a" * 40, when=0, targets=(), releases=())
+    (only,) = reportpage.plan_sections(nothing)
+    assert only.lines() == ["", "Commit `aaaaaaaaaaaa`: nothing to build or test."]

@@ -1,4 +1,4 @@
-"""A job's summary on GitHub: the page of a report, or of a plan, within the bytes that there are.
+"""A job's summary on GitHub: the report's page, within the bytes that there are.
 
 GitHub takes 1 MiB of each step, and shows nothing at all of a file that is larger. So each section has a share, which
 those after it inherit as far as it is not used, and says how many rows are left out.
@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dsci.ci import planpage
+from dsci.model.markdown import escape
 from dsci.model.plan import Plan
 from dsci.model.report import Report
-from dsci.model.reportpage import Section, sections
+from dsci.model.reportpage import Section, plan_sections, sections
+from dsci.model.text import line
 
 #: What all calls of dsci in one step may write: GitHub's limit less what others may want to say there.
 BUDGET = 900_000
 #: The share of a section of what is left: the first ones are the most important.
 _SHARE = 0.5
+_TITLE = 200
 _MORE = 40
 """Bytes kept for the line that says how many rows are left out."""
 
@@ -29,13 +31,13 @@ def summary(report: Report, *, title: str, budget: int = BUDGET) -> str:
     What is not shown stands in the report itself.
     """
     first, *rest = sections(report)
-    head = (f"## {title}: {'failed' if report.failed else 'done'}", *first.head[1:])
+    head = (f"## {_title(title)}: {'failed' if report.failed else 'done'}", *first.head[1:])
     return fitted([Section(head=head, rows=first.rows, left_out=first.left_out), *_deeper(rest)], budget)
 
 
-def of_plan(plan: Plan, *, budget: int = BUDGET) -> str:
-    """A plan's page, in at most `budget` bytes; "" where not even its head has room."""
-    return fitted(list(planpage.sections(plan)), budget)
+def planned(plan: Plan, *, title: str, budget: int = BUDGET) -> str:
+    """What a plan would do, in at most `budget` bytes; "" where not even its title has room."""
+    return fitted([Section(head=(f"## {_title(title)}",), rows=()), *plan_sections(plan)], budget)
 
 
 def fitted(parts: Sequence[Section], budget: int) -> str:
@@ -67,6 +69,10 @@ def _fit(part: Section, allowed: int) -> str:
     return text if _size(text) <= allowed else ""
 
 
+def _title(text: str) -> str:
+    return escape(line(text, _TITLE), first=False)
+
+
 def _deeper(parts: Iterable[Section]) -> list[Section]:
     """The same sections, a level below the summary's own title."""
     return [
@@ -80,7 +86,7 @@ def _lower(text: str) -> str:
 
 
 def _lines(lines: Iterable[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{each}\n" for each in lines)
 
 
 def _size(text: str) -> int:

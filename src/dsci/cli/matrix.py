@@ -31,7 +31,11 @@ from dsci.model.reference import EMBEDDED
     type=click.IntRange(1, 100),
     help=f"Fold what is deeper into one job per lineage; {ci.GITHUB_WAVES} for github, no limit for the others.",
 )
-@click.option("--output", is_flag=True, help="With github: write the outputs to the file that GITHUB_OUTPUT names too.")
+@click.option(
+    "--output",
+    is_flag=True,
+    help="With github: write the outputs to the file that GITHUB_OUTPUT names too, and the plan to the job's summary.",
+)
 @click.option(
     "--plan-job",
     metavar="NAME",
@@ -84,8 +88,9 @@ def matrix(
         outputs = ci.github(waves, most or 0)
         print_json(outputs)
         if output:
+            if runner.listens():
+                runner.plan(session, plan)
             runner.append("GITHUB_OUTPUT", ci.github_output(outputs, lambda: secrets.token_hex(16)))
-            runner.planned(session, plan)
 
 
 def _plan(session: Session, names: tuple[str, ...]) -> Plan:

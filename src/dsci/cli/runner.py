@@ -7,8 +7,8 @@ and is no reason to fail: what was done is done.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,14 +47,17 @@ def tell(session: Session, report: Report, *, title: str, outputs: Mapping[str, 
     if not listens():
         return
     from dsci.ci import annotation
+    from dsci.ci.summary import summary
 
     session.commands(annotation.of_checks(report.failures))
-    _summarize(session, report, title)
+    _summarize(session, partial(summary, report, title=title))
     output(session, outputs)
 
 
 def output(session: Session, values: Mapping[str, str]) -> None:
     """Set outputs of the step."""
+    import secrets
+
     from dsci.ci.outputfile import plain_output
 
     if listens():
@@ -76,26 +79,18 @@ def append(variable: str, text: str) -> None:
         raise DsciError(f"{name} could not be written: {error.strerror}", hint=f"see what {variable} names") from None
 
 
-def planned(session: Session, plan: Plan) -> None:
-    """Add a plan to the job's summary."""
-    if listens():
-        from dsci.ci.summary import of_plan
+def plan(session: Session, value: Plan) -> None:
+    """Add to the job's summary what a plan would do."""
+    from dsci.ci.summary import planned
 
-        _add(session, lambda budget: of_plan(plan, budget=budget))
-
-
-def _summarize(session: Session, report: Report, title: str) -> None:
-    """Add a report to the job's summary."""
-    from dsci.ci.summary import summary
-
-    _add(session, lambda budget: summary(report, title=title, budget=budget))
+    _summarize(session, partial(planned, value, title="dsci plan"))
 
 
-def _add(session: Session, page: Callable[[int], str]) -> None:
+def _summarize(session: Session, page: Callable[..., str]) -> None:
     """Add a page to the job's summary, as far as there is room in what this step may say."""
     from dsci.ci.summary import BUDGET
 
-    text = page(BUDGET - _size(os.environ.get("GITHUB_STEP_SUMMARY", "")))
+    text = page(budget=BUDGET - _size(os.environ.get("GITHUB_STEP_SUMMARY", "")))
     if not text:
         session.console.warn("the job's summary has no room left: see the report")
         return

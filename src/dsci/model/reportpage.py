@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from dsci.model.markdown import escape
+from dsci.model.plan import Plan
 from dsci.model.report import Outcome, Report, Status, Verdict
 from dsci.model.text import clean, line
 
@@ -56,22 +57,41 @@ def sections(report: Report) -> Iterator[Section]:
         if chosen:
             yield Section(
                 head=("", f"## {title}", "", "| target | suite | check | |", "|---|---|---|---|"),
-                rows=tuple(row(suite.target, suite.suite, check.name, text) for suite, check, text in chosen[:_ROWS]),
+                rows=tuple(_row(suite.target, suite.suite, check.name, text) for suite, check, text in chosen[:_ROWS]),
                 left_out=max(0, len(chosen) - _ROWS),
             )
     if report.publications:
         yield Section(
             head=("", "## Released", "", "| reference | digest |", "|---|---|"),
-            rows=tuple(f"| {code(item.reference)} | {code(item.digest)} |" for item in report.publications),
+            rows=tuple(f"| {_code(item.reference)} | {_code(item.digest)} |" for item in report.publications),
         )
     if report.notes:
         yield Section(head=("",), rows=tuple(f"- {_cell(note)}" for note in report.notes))
 
 
+def plan_sections(plan: Plan) -> Iterator[Section]:
+    """What a plan would do, as such parts: what is to be built and tested, and what comes to be released."""
+    work = [target for target in plan.targets if target.action in ("build", "test")]
+    counts = {action: sum(target.action == action for target in work) for action in ("build", "test")}
+    said = ", ".join(f"{count} to {action}" for action, count in counts.items() if count) or "nothing to build or test"
+    if work:
+        yield Section(
+            head=("", f"Commit {_code(plan.commit[:12])}: {said}.", "", "| target | action | why |", "|---|---|---|"),
+            rows=tuple(_row(target.id, target.action, target.reason) for target in work),
+        )
+    else:
+        yield Section(head=("", f"Commit {_code(plan.commit[:12])}: {said}."), rows=())
+    if plan.releases:
+        yield Section(
+            head=("", "### Releases", "", "| image | version | why |", "|---|---|---|"),
+            rows=tuple(_row(item.image, item.version, item.reason) for item in plan.releases),
+        )
+
+
 def _targets(report: Report) -> Section:
     plan = report.plan
     head = [f"# dsci: {'failed' if report.failed else 'done'}", ""]
-    head += [f"Commit {code(plan.commit[:12])}, {report.seconds:.1f} s.", ""]
+    head += [f"Commit {_code(plan.commit[:12])}, {report.seconds:.1f} s.", ""]
     head += ["| target | action | why | result | seconds |", "|---|---|---|---|---|"]
     results: dict[str, list[Outcome]] = {}
     for outcome in report.outcomes:
@@ -82,7 +102,7 @@ def _targets(report: Report) -> Section:
         worst = next((o for o in ended if o.status is not Status.OK), ended[-1] if ended else None)
         result = f"{worst.status} ({worst.stage})" if worst else "–"
         seconds = sum(outcome.seconds for outcome in ended)
-        rows.append(row(target.id, target.action, target.reason, result, f"{seconds:.1f}"))
+        rows.append(_row(target.id, target.action, target.reason, result, f"{seconds:.1f}"))
     return Section(head=tuple(head), rows=tuple(rows))
 
 
@@ -91,8 +111,7 @@ def _failure(outcome: Outcome) -> str:
     return f"\n{title}\n\n{_fenced(outcome.detail)}"
 
 
-def row(*cells: str) -> str:
-    """A row of a table; what is in it may be anybody's text."""
+def _row(*cells: str) -> str:
     return f"| {' | '.join(_cell(cell) for cell in cells)} |"
 
 
@@ -101,7 +120,7 @@ def _cell(text: str) -> str:
     return escape(line(text, _CELL).replace("`", "'"), first=False)
 
 
-def code(text: str) -> str:
+def _code(text: str) -> str:
     """A name in a code span, within a cell or outside."""
     return f"`{re.sub('[`|]', '?', line(text, _CELL))}`"
 
