@@ -141,7 +141,7 @@ def test_a_child_pipeline_has_jobs_for_what_is_to_be_done_alone(tiny: Project, t
     assert mended.green, str(mended)
     assert mended.began == ["dsci-plan", "base-linux-amd64", "ml-linux-amd64", "dsci-release"]
     assert [call.split()[0] for call in mended.calls("base-linux-amd64")] == ["test"]
-    assert mended.work() == [], "the release builds and tests nothing"
+    assert not [line for line in mended.work() if line.startswith("dsci-release")], "it builds and tests nothing"
     assert tiny.tags() == {"base-v0.1.0", "ml-v0.1.0"}
     tiny.push("fix: another model", {"images/ml/model.txt": "v2\n"})
     leaf = gitlab.run()
