@@ -82,6 +82,11 @@ def test_a_mark_that_stands_in_a_value_is_not_taken() -> None:
 
 
 KEYWORDS = {"workflow", "stages"}
+#: What every job writes; the template that all of them extend keeps it.
+REPORTS = (
+    "--report dsci-report --report junit=dsci-report/junit.xml "
+    "--report codequality=dsci-report/gl-code-quality-report.json"
+)
 
 
 def child(*waves: tuple[Job, ...], **more: Any) -> dict[str, Any]:
@@ -99,7 +104,8 @@ def child(*waves: tuple[Job, ...], **more: Any) -> dict[str, Any]:
         assert value.get("stage", "test") in stages
         if "extends" in value:
             template = document[value["extends"]]
-            assert document[template["extends"]], "a hidden job must not be empty"
+            kept = document[template["extends"]]["artifacts"]["reports"]
+            assert all(f"--report {form}={file}" in value["script"][0] for form, file in kept.items()) and kept
         for need in value.get("needs", []):
             if isinstance(need, str):
                 assert stages.index(jobs[need]["stage"]) < stages.index(value["stage"])
@@ -116,19 +122,17 @@ def test_gitlab_gets_a_child_pipeline() -> None:
         "extends": ".dsci-linux-amd64",
         "stage": "wave-1",
         "needs": [parent, "base-linux-amd64"],
-        "script": [
-            "dsci build --only ml@linux/amd64 --only r@linux/amd64 --plan plan.json",
-            "dsci test --only ml@linux/amd64 --only r@linux/amd64 --plan plan.json",
-        ],
+        "script": [f"dsci test --only ml@linux/amd64 --only r@linux/amd64 --plan plan.json {REPORTS}"],
     }
-    assert jobs["base-linux-arm64"]["script"] == ["dsci test --only base@linux/arm64 --plan plan.json"]
+    assert jobs["base-linux-arm64"]["script"] == [f"dsci test --only base@linux/arm64 --plan plan.json {REPORTS}"]
     assert jobs["base-linux-arm64"]["needs"] == [parent]
 
 
 def test_gitlab_gets_words_that_no_shell_reads_otherwise() -> None:
     jobs = child((BASE,), plan="my $(plan).json", job="a: job", registries=("ghcr.io/acme", "x;y"))
     line = jobs["base-linux-amd64"]["script"][0]
-    assert shlex.split(line)[4:] == ["--plan", "my $(plan).json", "--registry", "ghcr.io/acme", "--registry", "x;y"]
+    said = ["--plan", "my $(plan).json", "--registry", "ghcr.io/acme", "--registry", "x;y", *REPORTS.split()]
+    assert shlex.split(line)[4:] == said
     assert "'my $(plan).json'" in line
 
 

@@ -21,6 +21,11 @@ GITHUB_WAVES = 8
 #: Source: https://docs.gitlab.com/administration/instance_limits/
 GITLAB_NEEDS = 50
 
+#: What a job of GitLab's keeps of its reports.
+#: Source: https://docs.gitlab.com/ci/yaml/artifacts_reports/
+_REPORT = "dsci-report"
+_REPORTS = {"junit": "junit.xml", "codequality": "gl-code-quality-report.json"}
+
 
 def github(waves: Waves, count: int) -> Mapping[str, Any]:
     """The waves as outputs of a job: `has-work`, `waves`, and `wave-0` and on, each to be a `strategy.matrix`.
@@ -56,7 +61,15 @@ def gitlab(waves: Waves, *, plan: str, job: str, registries: Sequence[str] = ())
         return yaml.safe_dump(document, sort_keys=False)
     document["stages"] = [f"wave-{number}" for number in range(len(waves))]
     # What a machine did is found by its key: a job that lost its machine goes on where it was.
-    document[".dsci"] = {"retry": {"max": 1, "when": ["runner_system_failure", "stuck_or_timeout_failure"]}}
+    document[".dsci"] = {
+        "retry": {"max": 1, "when": ["runner_system_failure", "stuck_or_timeout_failure"]},
+        "artifacts": {
+            "when": "always",
+            "paths": [f"{_REPORT}/"],
+            "expire_in": "1 month",
+            "reports": {form: f"{_REPORT}/{file}" for form, file in _REPORTS.items()},
+        },
+    }
     for platform in sorted({each.platform for wave in waves for each in wave}):
         document[_template(platform)] = {"extends": ".dsci", "variables": {"DSCI_PLATFORM": platform}}
     for number, wave in enumerate(waves):
@@ -65,7 +78,7 @@ def gitlab(waves: Waves, *, plan: str, job: str, registries: Sequence[str] = ())
                 "extends": _template(each.platform),
                 "stage": f"wave-{number}",
                 "needs": [{"pipeline": "$PARENT_PIPELINE_ID", "job": job}, *each.needs],
-                "script": [_command(verb, each, plan, registries) for verb in _verbs(each)],
+                "script": [_command(each, plan, registries)],
             }
     return yaml.safe_dump(document, sort_keys=False, width=1 << 20)
 
@@ -74,10 +87,10 @@ def _template(platform: str) -> str:
     return ".dsci-" + platform.replace("/", "-")
 
 
-def _verbs(job: Job) -> tuple[str, ...]:
-    return ("build", "test") if job.action == "build" else ("test",)
-
-
-def _command(verb: str, job: Job, plan: str, registries: Sequence[str]) -> str:
-    words = ["dsci", verb, *(word for target in job.only for word in ("--only", target)), "--plan", plan]
-    return shlex.join([*words, *(word for registry in registries for word in ("--registry", registry))])
+def _command(job: Job, plan: str, registries: Sequence[str]) -> str:
+    """What a job runs: `dsci test` builds what is not built yet, so one report has all that the job did."""
+    words = ["dsci", "test", *(word for target in job.only for word in ("--only", target)), "--plan", plan]
+    words += [word for registry in registries for word in ("--registry", registry)]
+    words += ["--report", _REPORT]
+    words += [word for form, file in _REPORTS.items() for word in ("--report", f"{form}={_REPORT}/{file}")]
+    return shlex.join(words)

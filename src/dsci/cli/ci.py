@@ -13,6 +13,8 @@ from dsci.ci.together import together
 from dsci.cli import reports as reporting
 from dsci.cli import runner
 from dsci.cli.asking import inert
+from dsci.cli.cigenerate import generate
+from dsci.cli.ciinit import init
 from dsci.cli.console import harmless
 from dsci.cli.options import as_json
 from dsci.cli.wiring import Session
@@ -30,6 +32,10 @@ _MOST = 2_000
 @click.group()
 def ci() -> None:
     """Commands for pipelines of GitHub Actions and GitLab CI."""
+
+
+ci.add_command(generate)
+ci.add_command(init)
 
 
 @ci.command(short_help="Make one page of the reports of several jobs.")

@@ -62,7 +62,7 @@ def matrix(
 ) -> None:
     """Print what is to be built and tested as waves of jobs, each of which any machine can do.
 
-    Every job is `dsci build --only ID --plan FILE` and `dsci test --only ID --plan FILE`. Without --plan the plan is
+    Every job is `dsci test --only ID --plan FILE`, which builds what is not built yet. Without --plan the plan is
     made here, as `dsci plan` makes it.
     """
     if plan_file is not None and names:
