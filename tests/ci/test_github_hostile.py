@@ -46,14 +46,6 @@ def hub(tmp_path: Path, registry: RealRegistry, request: pytest.FixtureRequest) 
     return Hub(project, tmp_path / "hub")
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> RealRegistry:
-    """One registry for these tests."""
-    registry = RealRegistry(tmp_path_factory.mktemp("registry"))
-    yield registry
-    registry.stop()
-
-
 def plans(hub: Hub, cases: Mapping[str, Mapping[str, str]], key: str, *, planned: bool = True) -> dict[str, dict]:
     """The plan of each case, made by the action where a variable of the step, or an input, is what the case says.
 

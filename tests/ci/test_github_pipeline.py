@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 import yaml
 
 from tests.ci.githubrun import PROGRAM, ROOT, Hub, Ran
-from tests.e2e.conftest import DOCKERFILES, FILES, STRUCTURE, TINY, make_project
+from tests.e2e.conftest import DOCKERFILES, FILES, NOTED, STRUCTURE, TINY, make_project
 from tests.faultyproxy import FaultyProxy
 from tests.gitserver import git_over_http
 from tests.realregistry import RealRegistry
@@ -23,13 +22,7 @@ from tests.tokengate import TokenGate
 
 pytestmark = pytest.mark.engine
 
-SUITE = """\
-    schemaVersion: "2.0.0"
-    fileExistenceTests:
-      - name: note
-        path: /etc/note
-    """
-FAILING = SUITE.replace("/etc/note", "/etc/nothing")
+FAILING = NOTED.replace("/etc/note", "/etc/nothing")
 SECRET = "registry0123456789abcdefghijklm"
 #: A job of the caller's that reads what the workflow gives.
 AFTER = """\
@@ -45,21 +38,13 @@ AFTER = """\
 CANARY = "canary0123456789abcdefghijklmnop"
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
-    """One registry for these tests."""
-    registry = RealRegistry(tmp_path_factory.mktemp("registry"))
-    yield registry
-    registry.stop()
-
-
 @pytest.fixture
 def hub(tmp_path: Path, registry: RealRegistry, request: pytest.FixtureRequest) -> Hub:
     """GitHub with the tiny family, committed and pushed."""
     project = make_project(tmp_path, registry, request.node.name)
     files = {f"images/{name}/Dockerfile": text for name, text in TINY.items()}
     files |= {"images/base/note": f"{project.prefix}\n", "images/ml/model.txt": "v1\n"}
-    files["images/base/suites/base.yaml"] = SUITE
+    files["images/base/suites/base.yaml"] = NOTED
     project.push("feat: two images", files)
     return Hub(project, tmp_path / "hub")
 

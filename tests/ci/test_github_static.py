@@ -11,16 +11,10 @@ import yaml
 
 from tests.ci.githubrun import OURS, PIN, ROOT, Hub
 from tests.ci.gitlabrun import program
-from tests.e2e.conftest import Project, empty, nothing_kept, real_registry, tiny  # noqa: F401
+from tests.e2e.conftest import NOTED, Project, empty, nothing_kept, real_registry, tiny  # noqa: F401
 
 pytestmark = pytest.mark.engine
 
-SUITE = """\
-    schemaVersion: "2.0.0"
-    fileExistenceTests:
-      - name: note
-        path: /etc/note
-    """
 PLACE = ".github/workflows/dsci-jobs.yml"
 
 
@@ -93,12 +87,12 @@ def test_linters_have_nothing_to_say_and_every_input_is_there(hub: Hub) -> None:
 @pytest.mark.slow
 def test_jobs_of_what_has_nothing_to_do_are_passed_over(hub: Hub) -> None:
     project = hub.project
-    project.push("test: the note", {"images/base/suites/base.yaml": SUITE.replace("/etc/note", "/etc/nothing")})
+    project.push("test: the note", {"images/base/suites/base.yaml": NOTED.replace("/etc/note", "/etc/nothing")})
     failed = hub.push()
     assert failed.code != 0
     assert failed.jobs == {"plan": "success", "dsci-base-linux-amd64": "failure"}, str(failed)
     assert project.tags() == set() and project.everything() == {}
-    project.push("fix: the suite", {"images/base/suites/base.yaml": SUITE})
+    project.push("fix: the suite", {"images/base/suites/base.yaml": NOTED})
     first = hub.push()
     assert list(first.jobs) == ["plan", "dsci-base-linux-amd64", "dsci-ml-linux-amd64", "release"], str(first)
     assert set(first.jobs.values()) == {"success"} and first.code == 0

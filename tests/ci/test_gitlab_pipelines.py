@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.ci.gitlabrun import PROJECT, TEMPLATES, GitLab, begin
-from tests.e2e.conftest import DOCKERFILES, Project, empty, layers, nothing_kept, real_registry, small, tiny  # noqa: F401
+from tests.e2e.conftest import DOCKERFILES, NOTED, Project, empty, layers, nothing_kept, real_registry, small, tiny  # noqa: F401
 from tests.gitserver import git_over_http
 from tests.hostile import HOSTILE
 from tests.lentbuildkit import LentBuildKit
@@ -20,13 +20,7 @@ from tests.secondengine import second_engine
 
 pytestmark = pytest.mark.engine
 
-SUITE = """\
-    schemaVersion: "2.0.0"
-    fileExistenceTests:
-      - name: note
-        path: /etc/note
-    """
-NO_SUCH_FILE = SUITE.replace("/etc/note", "/etc/nothing")
+NO_SUCH_FILE = NOTED.replace("/etc/note", "/etc/nothing")
 
 #: What a merge request of another project sets.
 FORK = {
@@ -43,7 +37,7 @@ NO_BRANCH = ("--unset-variable", "CI_COMMIT_BRANCH")
 
 
 def test_a_first_release_and_then_only_what_changes(tiny: Project, tmp_path: Path) -> None:  # noqa: F811
-    begin(tiny, files={"images/base/suites/base.yaml": SUITE})
+    begin(tiny, files={"images/base/suites/base.yaml": NOTED})
     gitlab = GitLab(tiny, tmp_path / "gitlab")
     first = gitlab.run()
     assert first.green, str(first)
@@ -114,7 +108,7 @@ def test_a_suite_that_fails_fails_the_pipeline_and_nothing_is_published(tiny: Pr
     (wrong,) = json.loads(quality)
     assert wrong["location"]["path"] == "images/base/suites/base.yaml" and "/etc/nothing" in wrong["description"]
     assert tiny.tags() == set() and tiny.everything() == {}
-    tiny.push("fix: the suite", {"images/base/suites/base.yaml": SUITE})
+    tiny.push("fix: the suite", {"images/base/suites/base.yaml": NOTED})
     mended = gitlab.run()
     assert mended.green, str(mended)
     assert "dsci-base-linux-amd64: base build ok" not in mended.work(), "what was built is found again"
@@ -136,7 +130,7 @@ def test_a_child_pipeline_has_jobs_for_what_is_to_be_done_alone(tiny: Project, t
     }, str(failed)
     assert "/etc/nothing is not there" in failed.text
     assert tiny.tags() == set() and tiny.everything() == {}
-    tiny.push("fix: the suite", {"images/base/suites/base.yaml": SUITE})
+    tiny.push("fix: the suite", {"images/base/suites/base.yaml": NOTED})
     mended = gitlab.run()
     assert mended.green, str(mended)
     assert mended.began == ["dsci-plan", "base-linux-amd64", "ml-linux-amd64", "dsci-release"]
@@ -156,7 +150,7 @@ def test_a_child_pipeline_has_jobs_for_what_is_to_be_done_alone(tiny: Project, t
 
 @pytest.mark.slow
 def test_a_request_of_another_project_is_tested_and_leaves_no_trace(tiny: Project, tmp_path: Path) -> None:  # noqa: F811
-    begin(tiny, files={"images/base/suites/base.yaml": SUITE})
+    begin(tiny, files={"images/base/suites/base.yaml": NOTED})
     gitlab = GitLab(tiny, tmp_path / "gitlab")
     assert tiny.registry is not None
     tiny.git("checkout", "--quiet", "-b", "feature")
@@ -259,7 +253,7 @@ def test_where_gitlab_is_not_named_nothing_is_released_from_a_request(tiny: Proj
 @pytest.mark.slow
 def test_a_buildkit_elsewhere_builds_and_the_engine_tests(tiny: Project, tmp_path: Path) -> None:  # noqa: F811
     """What `engine: buildkit-rootless` comes to: a remote builder. Here it is another engine's BuildKit."""
-    begin(tiny, files={"images/base/suites/base.yaml": SUITE})
+    begin(tiny, files={"images/base/suites/base.yaml": NOTED})
     gitlab = GitLab(tiny, tmp_path / "gitlab")
     name = f"dsci-test-{os.getpid()}"
     with (

@@ -35,6 +35,13 @@ TINY = {
     "base": "FROM debian:bookworm-slim\nCOPY note /etc/note\n",
     "ml": "FROM base\nCOPY model.txt /opt/model.txt\n",
 }
+#: A suite for the `base` of that one.
+NOTED = """\
+    schemaVersion: "2.0.0"
+    fileExistenceTests:
+      - name: note
+        path: /etc/note
+    """
 STRUCTURE = {
     "base": """\
         schemaVersion: "2.0.0"

@@ -17,19 +17,13 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.e2e.conftest import TINY, Ended, Project, make_project, outcomes, released
+from tests.e2e.conftest import NOTED, TINY, Ended, Project, make_project, outcomes, released
 from tests.realengine import gone, of_runs
 from tests.realregistry import RealRegistry
 
 pytestmark = pytest.mark.engine
 
 HAS_WORK = 10
-SUITE = """\
-    schemaVersion: "2.0.0"
-    fileExistenceTests:
-      - name: note
-        path: /etc/note
-    """
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +31,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, real_registry: RealRegistry) 
     """The tiny family with a suite, released once and then changed; nobody changes it any more."""
     project = make_project(tmp_path_factory.mktemp("done"), real_registry, "commands-of-a-released-family")
     files = {f"images/{name}/Dockerfile": text for name, text in TINY.items()}
-    files |= {"images/base/note": "a note\n", "images/ml/model.txt": "v1\n", "images/base/suites/base.yaml": SUITE}
+    files |= {"images/base/note": "a note\n", "images/ml/model.txt": "v1\n", "images/base/suites/base.yaml": NOTED}
     project.push("feat: two images", files)
     project.release()
     project.commit("docs: say more", {"README.md": "more\n"})
@@ -356,7 +350,7 @@ def test_schema(tmp_path: Path) -> None:
 
 def test_build_and_test(tiny: Project) -> None:
     """One image with what it stands on; suites run once, and again only when asked to."""
-    tiny.commit("test: a suite", {"images/base/suites/base.yaml": SUITE})
+    tiny.commit("test: a suite", {"images/base/suites/base.yaml": NOTED})
     ended = tiny.dsci("build", "base", "--json")
     assert outcomes(ended) == {"base build": "ok"} and ended.json["released"] == []
     local = f"dsci.local/{tiny.prefix}/base:dev"
@@ -381,7 +375,7 @@ def test_test_without_suites_says_so(tiny: Project) -> None:
 
 
 def test_a_failing_test_fails_the_command(tiny: Project) -> None:
-    tiny.commit("test: a suite", {"images/base/suites/base.yaml": SUITE.replace("/etc/note", "/etc/nothing")})
+    tiny.commit("test: a suite", {"images/base/suites/base.yaml": NOTED.replace("/etc/note", "/etc/nothing")})
     folder = tiny.state / "here"
     ended = tiny.dsci("test", "--report", str(folder), code=1)
     assert "/etc/nothing" in ended.stderr and "Held back: ml@" in ended.stdout

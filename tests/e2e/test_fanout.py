@@ -7,23 +7,16 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import DOCKERFILES, Ended, Project, outcomes
+from tests.e2e.conftest import DOCKERFILES, NOTED, Ended, Project, outcomes
 from tests.secondengine import second_engine
 
 pytestmark = pytest.mark.engine
-
-SUITE = """\
-    schemaVersion: "2.0.0"
-    fileExistenceTests:
-      - name: note
-        path: /etc/note
-    """
 
 
 @pytest.fixture
 def planned(tiny: Project) -> tuple[Project, Path]:
     """The tiny family with a suite, pushed, and the plan of its first release in a file."""
-    tiny.push("test: the note", {"images/base/suites/base.yaml": SUITE})
+    tiny.push("test: the note", {"images/base/suites/base.yaml": NOTED})
     plan = tiny.state.parent / "plan.json"
     plan.write_text(tiny.dsci("plan", "--json").stdout)
     return tiny, plan
