@@ -49,7 +49,7 @@ def tell(session: Session, report: Report, *, title: str, outputs: Mapping[str, 
     from dsci.ci import annotation
     from dsci.ci.summary import summary
 
-    session.commands(annotation.of_checks(report.failures))
+    session.voice.commands(annotation.of_checks(report.failures))
     _summarize(session, partial(summary, report, title=title))
     output(session, outputs)
 

@@ -126,7 +126,7 @@ def _open(
         volume=(MOUNT, volume) if volume is not None else None,
         special=replace(NOTHING_SPECIAL, stdin=True, terminal=_at_terminal()),
     ) as container:
-        session.unheard()
+        session.voice.unheard()
         return engineterminal.attach(container.id, os.environ, reads=True)
 
 
@@ -150,7 +150,7 @@ def _replay(session: Session, closing: ExitStack, wanted: Manner, bundle: Bundle
     if launch.steps or launch.beside:
         argv = command or launch.beside or launch.command or ()
         with replaying.going_on(again, subject, volume) as there:
-            session.unheard()
+            session.voice.unheard()
             return engineterminal.execute(
                 there.id,
                 argv,
@@ -171,7 +171,7 @@ def _replay(session: Session, closing: ExitStack, wanted: Manner, bundle: Bundle
         volume=(MOUNT, volume) if volume is not None else None,
         special=special,
     ) as container:
-        session.unheard()
+        session.voice.unheard()
         return engineterminal.attach(container.id, os.environ, reads=special.stdin)
 
 

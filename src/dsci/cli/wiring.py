@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,23 +19,23 @@ from msgspec.structs import replace
 
 from dsci import ci
 from dsci.cli import runner
+from dsci.cli.voice import Voice
 from dsci.drivers import gitprogram
 from dsci.errors import BuilderError, ConfigError, RegistryError
 from dsci.model.event import Event, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from dsci.cli.identity import Identity
     from dsci.cli.registries import Registries
     from dsci.drivers.buildx import Buildx
-    from dsci.drivers.credentials import Credentials
     from dsci.drivers.engine import DockerEngine
     from dsci.drivers.git import GitRepository
     from dsci.drivers.keychain import Keychain
     from dsci.drivers.registry import HttpRegistry
     from dsci.drivers.runs import Run
-    from dsci.drivers.tokenvariables import CommandLine
     from dsci.model.caches import Means
     from dsci.model.facts import Request
     from dsci.model.oci import Digest, Platform
@@ -83,7 +82,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         self._closing = contextlib.ExitStack()
         if runner.listens():
             for secret in runner.secrets_of(os.environ):
-                self.hide(secret)
+                self.voice.hide(secret)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,44 +101,14 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         return self.state / "measured" / f"{self.git.root_commit()[:12]}.json"
 
     @cached_property
+    def voice(self) -> Voice:
+        """Whom the story is told."""
+        return Voice(self._closing, debug=self.debug)
+
+    @property
     def console(self) -> Console:
         """Where the story is told: a live display for a person, lines for a log."""
-        # A CI system's log is read by lines, also where its runner gives a step a terminal.
-        person = sys.stderr.isatty() and not runner.logs()
-        if person and os.environ.get("TERM", "dumb") != "dumb" and not self.debug:
-            from dsci.cli.live import LiveConsole
-
-            live = LiveConsole()
-            self._closing.callback(live.close)
-            return live
-        from dsci.cli import runnerconsole
-
-        plain = runnerconsole.console()
-        if isinstance(plain, runnerconsole.GitHubConsole):
-            self._closing.callback(plain.close)
-        return plain
-
-    def hide(self, secret: str, user: str = "") -> None:
-        """Have the CI system keep a secret out of its log, where it is one that can."""
-        if runner.listens() and secret:
-            from dsci.cli.runnerconsole import GitHubConsole
-
-            if isinstance(self.console, GitHubConsole):
-                self.console.hide(secret, user)
-
-    def commands(self, lines: Iterable[str]) -> None:
-        """Commands of ours to GitHub's runner; nobody else gets them."""
-        from dsci.cli.runnerconsole import GitHubConsole
-
-        if isinstance(self.console, GitHubConsole):
-            self.console.commands(lines)
-
-    def unheard(self) -> None:
-        """See to it that the runner obeys nothing of what a container prints straight into the log."""
-        from dsci.cli.runnerconsole import GitHubConsole
-
-        if isinstance(self.console, GitHubConsole):
-            self.console.unheard()
+        return self.voice.console
 
     def announce(self, plan: Plan) -> None:
         """Show a plan on stderr before it is carried out. Raises BuilderError when it needs what is not there."""
@@ -261,11 +230,6 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         """Registries over HTTP."""
         return self._http(())
 
-    @property
-    def _insecure(self) -> tuple[str, ...]:
-        """Who is spoken to by plain HTTP, which shows a password to the whole network: not for dsci.yaml to choose."""
-        return tuple(os.environ.get("DSCI_INSECURE_REGISTRIES", "").replace(",", " ").split())
-
     def _http(self, insecure: tuple[str, ...]) -> HttpRegistry:
         from dsci.drivers.registry import HttpRegistry
         from dsci.drivers.routes import Network
@@ -273,45 +237,34 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         registry = HttpRegistry(
             keychain=self.keychain,
             network=Network.from_environment(os.environ),
-            insecure=(*insecure, *self._insecure),
+            insecure=(*insecure, *self._identity.insecure),
             attempts=1 if self.lenient else 5,
-            trace=(lambda text: click.echo(text, err=True)) if self.debug else None,
+            trace=self._trace,
             waits=self.console.say,
         )
         self._closing.callback(registry.close)
         return registry
 
+    @property
+    def _trace(self) -> Callable[[str], None] | None:
+        """Where every request is shown, with --debug."""
+        return (lambda text: click.echo(text, err=True)) if self.debug else None
+
     @cached_property
+    def _identity(self) -> Identity:
+        from dsci.cli.identity import Identity
+
+        return Identity(self.registries, self.token_file, self.voice.hide)
+
+    @property
     def keychain(self) -> Keychain:
         """Who we are to registries. Raises ConfigError for a token that cannot be read."""
-        from pathlib import Path
-
-        from dsci.drivers.keychain import Keychain
-
-        return Keychain.from_environment(os.environ, Path.home(), self._said, self._found)
-
-    def _found(self, credentials: Credentials) -> None:
-        for secret in credentials.secrets:
-            self.hide(secret, credentials.username)
+        return self._identity.keychain
 
     @cached_property
     def docker_environment(self) -> Mapping[str, str]:
         """The environment for programs that look for credentials as the docker command does. Raises ConfigError."""
-        if not self.keychain.beyond_docker:
-            return os.environ
-        from dsci.drivers import lentlogin
-
-        return lentlogin.lend(os.environ, self._said, self.run.scratch)
-
-    @cached_property
-    def _said(self) -> CommandLine:
-        from dsci.drivers.tokenvariables import CommandLine
-        from dsci.model.reference import Repository
-
-        hosts = frozenset(Repository.parse(f"{prefix}/x").registry for prefix in self.registries)
-        token = _token(self.token_file) if self.token_file else ""
-        self.hide(token)
-        return CommandLine(hosts=hosts, token=token)
+        return self._identity.lent(self.run.scratch) if self.keychain.beyond_docker else os.environ
 
     @cached_property
     def registry(self) -> Registries:
@@ -371,8 +324,8 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             self.docker_environment,
             root=self.git.head().root,
             scratch=self.run.scratch,
-            insecure=self._insecure,
-            hide=self.hide,
+            insecure=self._identity.insecure,
+            hide=self.voice.hide,
         )
 
     def forge(self, kind: str) -> Forge | None:
@@ -382,29 +335,11 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         return self._forges[kind]
 
     def _connect(self, kind: str) -> Forge | None:
-        from dsci.drivers import forge
-        from dsci.drivers.routes import Network
+        from dsci.cli.forges import connect
 
-        place = forge.where(self.git.head().origin, os.environ, kind)
-        token = forge.token(place, os.environ) if place else None
-        if kind == "auto" and token is None:
-            self.console.say(
-                "no release pages: " + ("there is no token for the forge" if place else "no forge is known")
-            )
-            return None
-        if place is None:
-            raise ConfigError(
-                f"forge: {kind}: neither the remote's address nor the CI system says where the project is",
-                hint="add the remote, or write `forge: none` in dsci.yaml",
-            )
-        connected = forge.connect(
-            place,
-            token,
-            network=Network.from_environment(os.environ),
-            trace=(lambda text: click.echo(text, err=True)) if self.debug else None,
-            waits=self.console.say,
-        )
-        self._closing.callback(connected.close)
+        connected = connect(self.git.head().origin, kind, say=self.console.say, trace=self._trace)
+        if connected is not None:
+            self._closing.callback(connected.close)
         return connected
 
     @cached_property
@@ -467,28 +402,6 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
 
 _PAYLOAD_LIMIT = 32 << 20
-_TOKEN_LIMIT = 64 * 1024
-
-
-def _token(place: str) -> str:
-    """The token in a file, or on stdin for `-`, without the end of its line. Raises ConfigError."""
-    name = "stdin" if place == "-" else place
-    try:
-        if place == "-":
-            content = sys.stdin.buffer.read(_TOKEN_LIMIT + 1)
-        else:
-            with open(place, "rb") as file:
-                content = file.read(_TOKEN_LIMIT + 1)
-        token = content.decode().strip()
-    except OSError as error:
-        raise ConfigError(
-            f"--registry-token-file: cannot read {name}: {error.strerror}", hint="name a file that holds the token"
-        ) from None
-    except UnicodeDecodeError:
-        token = ""
-    if not token or len(token.split()) != 1 or len(content) > _TOKEN_LIMIT:
-        raise ConfigError(f"--registry-token-file: {name} holds no token", hint="one token, and nothing beside it")
-    return token
 
 
 def _payload() -> object:
