@@ -80,7 +80,8 @@ def test_a_matrix_for_gitlab(family: Family) -> None:
     named = family.done("matrix", "--format", "gitlab", "--plan", str(plan), "--plan-job", "p", "--registry", "r.io/a")
     job = yaml.safe_load(named.stdout)["base-linux-amd64"]
     assert job["needs"][0]["job"] == "p"
-    assert job["script"][0] == f"dsci build --only base@linux/amd64 --plan {plan} --registry r.io/a"
+    (command,) = job["script"]
+    assert command.startswith(f"dsci test --only base@linux/amd64 --plan {plan} --registry r.io/a --report ")
 
 
 def test_nothing_to_do_is_no_job_for_github_and_one_for_gitlab(family: Family) -> None:
