@@ -96,6 +96,7 @@ field() { [ ! -r "$1" ] || sed -n "s/^$2=//p" "$1"; }                           
 ensure_venv() {
   with_lock venv make_venv
   export VIRTUAL_ENV=$DEV/venv PATH="$DEV/venv/bin:$PATH"
+  unset PYTHONDONTWRITEBYTECODE   # dsci would be compiled anew for each command, which takes longer than most of them
 }
 
 make_venv() {
