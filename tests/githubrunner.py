@@ -40,6 +40,11 @@ def obeyed(log: str, *, known: frozenset[str] = KNOWN) -> list[tuple[str, str]]:
     return found
 
 
+def without_masks(log: str) -> str:
+    """A log without the lines that tell the runner what to hide, which it shows to nobody."""
+    return "\n".join(line for line in log.split("\n") if not line.startswith("::add-mask::"))
+
+
 def outputs(text: str) -> dict[str, str]:
     """Outputs as the runner reads them from the file; AssertionError for what it refuses."""
     found: dict[str, str] = {}
