@@ -75,10 +75,10 @@ runs:
         PATTERN: ${{ inputs.pattern }}
         TO: ${{ inputs.path }}
       run: |
-        mkdir -p "$TO"
-        if [ -n "$NAME" ]; then cp -R "$STUB_ARTIFACTS/$NAME/." "$TO/"; exit; fi
         cd "$STUB_ARTIFACTS"
-        for name in $PATTERN; do [ ! -e "$name" ] || cp -R "$name" "$TO/"; done
+        if [ -n "$NAME" ]; then mkdir -p "$TO"; cp -R "$NAME/." "$TO/"; exit; fi
+        # Where no name fits, GitHub's makes no folder.
+        for name in $PATTERN; do [ ! -e "$name" ] || { mkdir -p "$TO"; cp -R "$name" "$TO/"; }; done
 """
 _NOTHING = """\
 name: nothing

@@ -16,6 +16,7 @@ from tests.realengine import NATIVE, docker, tar_of
 pytestmark = pytest.mark.engine
 
 ML = f"ml@{NATIVE}"
+SECRET = "s3cr3t-0f-the-t0ken-9b1c"
 
 
 def target(project: Project, image: str) -> dict[str, Any]:
@@ -244,6 +245,21 @@ def test_16_a_request_from_a_fork_is_built_and_tested_and_leaves_no_trace(fork: 
     assert "a request from another repository" in ended.stderr
     assert fork.registry.writes() == before and fork.everything() == names and fork.tags() == tags
     assert fork.actions()["ml"] == "build", "the next run has to do it itself"
+
+
+@pytest.mark.parametrize("source", ["env: THE_TOKEN", pytest.param("file: {file}", marks=pytest.mark.slow)])
+def test_16_a_fork_gets_no_secret_of_the_machine_into_its_build(fork: Project, tmp_path: Path, source: str) -> None:
+    """Its own dsci.yaml says which variable or file is wanted, and its own Dockerfile what becomes of it."""
+    (tmp_path / "token").write_text(SECRET)
+    fork.environment["THE_TOKEN"] = SECRET
+    settings = f"images:\n  ml:\n    secrets: [{{id: token, {source}}}]\n".replace("{file}", str(tmp_path / "token"))
+    theft = "RUN --mount=type=secret,id=token cat /run/secrets/token > /stolen && test -s /stolen\n"
+    fork.commit("feat: harmless", {"dsci.yaml": settings, "images/ml/Dockerfile": TINY["ml"] + theft})
+    ended = fork.dsci("test", "--json", code=1)
+    assert outcomes(ended)["ml build"] == "failed"
+    assert "the secret 'token' is not for a request from another repository" in ended.stderr
+    fork.environment = {name: value for name, value in fork.environment.items() if not name.startswith("GITHUB_")}
+    assert outcomes(fork.dsci("test", "--json"))["ml build"] == "ok", "whom the machine belongs to has it"
 
 
 def test_16_a_fork_cannot_pass_for_a_branch(fork: Project, tmp_path: Path) -> None:

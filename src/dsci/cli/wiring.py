@@ -346,7 +346,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     def _buildx(self) -> Buildx:
         from dsci.drivers.buildx import Buildx
 
-        return Buildx(self.docker_environment, self.run, warn=self.console.warn)
+        return Buildx(self.docker_environment, self.run, warn=self.console.warn, trusted=not self.event.foreign)
 
     @cached_property
     def _forges(self) -> dict[str, Forge | None]:

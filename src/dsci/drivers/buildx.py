@@ -63,9 +63,14 @@ class Buildx:
     """The buildx of the docker command on PATH, building in the engine that the docker command uses, or elsewhere."""
 
     def __init__(
-        self, environment: Mapping[str, str], run: Run, *, warn: Callable[[str], None] = lambda text: None
+        self,
+        environment: Mapping[str, str],
+        run: Run,
+        *,
+        warn: Callable[[str], None] = lambda text: None,
+        trusted: bool = True,
     ) -> None:
-        """`warn` is told what is wrong with build caches; nothing fails for it."""
+        """`warn` is told what is wrong with build caches; nothing fails for it. Who is not `trusted` gets no secret."""
         # SOURCE_DATE_EPOCH of the environment would silently enter the image; so would a foreign builder.
         # Labels that buildx takes from Git by itself are facts of a commit, not of the content.
         dropped = {"SOURCE_DATE_EPOCH", "BUILDX_BUILDER", "BUILDKIT_PROGRESS", "BUILDX_BAKE_ENTITLEMENTS_FS"}
@@ -76,6 +81,7 @@ class Buildx:
         self.builders = KnownBuilders(self._environment)
         self.handed = Handed(run)
         self._warn = warn
+        self._trusted = trusted
         self._troubles = 0
         self._checked = False
         self._buildx = ["docker", "buildx"]
@@ -335,6 +341,9 @@ class Buildx:
         """The values that must never be shown, longest first; a failure where one is not to be had."""
         values: list[str] = []
         for secret in order.secrets:
+            if not self._trusted:
+                # Which variable or file it is, a stranger's own dsci.yaml says.
+                return BuildFailure(message=f"the secret {secret.id!r} is not for a request from another repository")
             if secret.env is not None:
                 value = self._environment.get(secret.env)
                 if value is None:
