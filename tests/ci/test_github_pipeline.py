@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.ci.githubrun import PROGRAM, ROOT, Hub, Ran
+from tests.ci.githubrun import OURS, PIN, PROGRAM, ROOT, Hub, Ran
 from tests.e2e.conftest import DOCKERFILES, FILES, NOTED, STRUCTURE, TINY, make_project
 from tests.faultyproxy import FaultyProxy
 from tests.gitserver import git_over_http
@@ -213,6 +213,38 @@ def test_a_request_of_a_fork_is_built_and_tested_and_leaves_nothing_anywhere(hub
     project.commit("docs: more", {"README.md": "# Images\n"})
     hub.example("pr.yml")
     assert hub.request().jobs == {"plan": "success"}
+
+
+def test_what_waits_in_a_merge_queue_is_compared_with_what_it_is_merged_into(hub: Hub) -> None:
+    project = hub.project
+    base = project.git("rev-parse", "HEAD")
+    project.git("checkout", "--quiet", "-b", "gh-readonly-queue/main/pr-7-0123456789")
+    project.commit("docs: more", {"README.md": "# Images\n"})
+    hub.example("pr.yml")
+    text = (project.folder / ".github/workflows/pr.yml").read_text()
+    hub.calls(text.replace("on: pull_request\n", "on: merge_group\n"), "pr.yml")
+
+    def queued(base: str) -> Ran:
+        told = {"base_ref": "refs/heads/main", "base_sha": base}
+        payload = {"ref": "refs/heads/gh-readonly-queue/main/pr-7-0123456789", "merge_group": told}
+        return hub.run("merge_group", "pr.yml", payload)
+
+    ran = queued(base)
+    assert ran.jobs == {"plan": "success"}, str(ran)
+    assert ran.outputs("plan")["has-work"] == "false"
+    assert queued("0" * 39 + "1").jobs == {"plan": "failure"}, "it is what is asked for"
+
+
+def test_where_no_job_has_left_a_report_the_report_says_so(hub: Hub) -> None:
+    """A release that could not be set up, after no waves: nothing is downloaded, and the folder is not there."""
+    hub.calls(
+        "on: push\njobs:\n  report:\n    runs-on: ubuntu-24.04\n    steps:\n"
+        f"      - id: report\n        uses: {OURS}/actions/report@{PIN}\n"
+        "        with:\n          reports: ${{ runner.temp }}/dsci-reports\n"
+    )
+    ran = hub.push()
+    assert ran.jobs == {"report": "success"}, str(ran)
+    assert "no job has left one" in ran.log and ran.outputs("report")["failed"] == "false"
 
 
 def test_two_calls_in_one_run_keep_their_artifacts_apart(hub: Hub) -> None:
