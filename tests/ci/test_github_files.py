@@ -142,6 +142,16 @@ def test_jobs_may_do_what_is_said_and_end_in_time(path: Path) -> None:
             assert f"{right}: {value} #" in path.read_text(), f"nobody says why {name} may do that"
 
 
+def test_what_published_names_may_hold_is_no_secret() -> None:
+    """GitHub hands on no output of a job that holds a secret's text: with a user as secret, `tags` would be empty.
+
+    Source: https://docs.github.com/en/actions/how-tos/write-workflows/choose-what-workflows-do/pass-job-outputs
+    """
+    call = on(read(WORKFLOWS[0]))["workflow_call"]
+    assert not [name for name in call["secrets"] if not re.search(r"token|password|key|auth-config", name)]
+    assert "registry-user" in call["inputs"]
+
+
 def test_an_empty_matrix_is_never_run() -> None:
     jobs = read(WORKFLOWS[0])["jobs"]
     waves = {name: job for name, job in jobs.items() if "strategy" in job}

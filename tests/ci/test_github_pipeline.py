@@ -314,7 +314,7 @@ def test_secrets_reach_those_whom_they_are_for_and_nobody_else(hub: Hub, registr
     ):
         project.git("remote", "set-url", "origin", f"{address}/origin.git")
         hub.project = replace(project, registry=_At(proxy.host))
-        hub.example("ci.yml", "registry-user", "registry-token")
+        hub.example("ci.yml", "registry-token", **{"registry-user": "ci"})
         hub.environment = {"GITHUB_SERVER_URL": address}
         refused = hub.push()
         assert refused.jobs == {"plan": "failure"}, str(refused)
@@ -323,7 +323,7 @@ def test_secrets_reach_those_whom_they_are_for_and_nobody_else(hub: Hub, registr
         refused = hub.push()
         late = {"wave-1 ml-linux-amd64": "failure", "report": "success"}
         assert refused.jobs == {"plan": "success", "wave-0 base-linux-amd64": "failure", **late}, str(refused)
-        hub.secrets |= {"registry_user": "ci", "registry_token": SECRET}
+        hub.secrets |= {"registry_token": SECRET}
         ran = hub.push()
     assert ran.jobs == waves("0 base", "1 ml"), str(ran)
     listed = project.git("ls-remote", "--tags", "--refs", str(project.remote))

@@ -38,6 +38,10 @@ on:
         description: Where images are published, such as ghcr.io/acme; what dsci.yaml says if empty.
         type: string
         default: ""
+      registry-user:
+        description: The user at the registry, where it wants to see one. No secret, so that outputs may name it.
+        type: string
+        default: ""
       cache:
         description: Where build steps are kept, registry, local, none or auto; what dsci.yaml says if empty.
         type: string
@@ -59,9 +63,6 @@ on:
         type: string
         default: path
     secrets:
-      registry-user:
-        description: The user at the registry, where it wants to see one.
-        required: false
       registry-token:
         description: The token or password of the registry that the input registry names; not needed for ghcr.io.
         required: false
@@ -99,7 +100,7 @@ jobs:
           token: ${{{{ secrets.git-token || github.token }}}}
         env: &registry
           GITHUB_TOKEN: ${{{{ github.token }}}}
-          DSCI_REGISTRY_USER: ${{{{ secrets.registry-user }}}}
+          DSCI_REGISTRY_USER: ${{{{ inputs.registry-user }}}}
           DSCI_REGISTRY_TOKEN: ${{{{ secrets.registry-token }}}}
           DOCKER_AUTH_CONFIG: ${{{{ secrets.docker-auth-config }}}}
       - uses: {upload}

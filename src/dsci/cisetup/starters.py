@@ -121,7 +121,7 @@ def to_set_on_github(registry: str) -> tuple[str, ...]:
         "them, or hand on the secret git-token",
         "packages of ghcr.io that a person pushed first: add this repository under Manage Actions access"
         if own
-        else "secrets: registry-user and registry-token for the registry, handed on by `secrets:` in dsci.yml",
+        else "for the registry: the input registry-user and the secret registry-token, in dsci.yml",
         "Settings → Actions → General: runs of first-time contributors wait for approval",
         "nothing runs on a schedule yet: add `schedule:` with a cron off the hour to dsci.yml if you want it",
     )
