@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dsci.cisetup.starters import GITLAB_ENTRY
 from tests.ci.gitlabrun import COMPONENTS, HOST, OPTIONS, PROJECT, TEMPLATES, VERSION, begin, program
 from tests.e2e.conftest import Project, empty, nothing_kept, real_registry, tiny  # noqa: F401
 
@@ -239,6 +240,18 @@ EVENTS: dict[str, tuple[dict[str, str], set[str]]] = {
         {"dsci-request"},
     ),
 }
+
+
+def test_who_asks_to_merge_the_default_branch_somewhere_does_not_end_its_releases() -> None:
+    """GitLab takes the first rule that fits; gitlab-ci-local lists jobs without a look at `workflow`.
+
+    Source: https://gitlab.com/gitlab-org/gitlab/-/issues/471048
+    """
+    example = (EXAMPLES / ".gitlab-ci.yml").read_text()
+    assert GITLAB_ENTRY.partition("# A branch")[2] in example, "both have the same rules"
+    first, *others = yaml.safe_load(GITLAB_ENTRY)["workflow"]["rules"]
+    assert first == {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}
+    assert [rule["when"] for rule in others] == ["never", "always"] and "$CI_OPEN_MERGE_REQUESTS" in others[0]["if"]
 
 
 def test_every_event_has_its_jobs(tiny: Project, tmp_path: Path) -> None:  # noqa: F811

@@ -104,9 +104,10 @@ GITLAB_ENTRY = """\
 include:
   - local: /.gitlab/dsci.yml
 
-# A branch with an open merge request has one pipeline, and not two.
+# A branch with an open merge request has one pipeline, and not two; but for the default branch, which is released from.
 workflow:
   rules:
+    - if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH
     - if: $CI_COMMIT_BRANCH && $CI_OPEN_MERGE_REQUESTS && $CI_PIPELINE_SOURCE == "push"
       when: never
     - when: always
