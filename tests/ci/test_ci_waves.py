@@ -137,6 +137,13 @@ def test_gitlab_gets_words_that_no_shell_reads_otherwise() -> None:
 
 
 def test_gitlab_gets_a_job_even_without_work() -> None:
-    jobs = child()
-    assert list(jobs) == ["nothing-to-do"]
-    assert "needs" not in jobs["nothing-to-do"]
+    """It runs where the others would: without their `tags`, a project whose runners want some has no runner for it.
+
+    Source: https://docs.gitlab.com/ci/runners/configure_runners/#control-jobs-that-a-runner-can-run
+    """
+    document = yaml.safe_load(gitlab((), plan="plan.json", job="plan"))
+    assert document["workflow"] == {"rules": [{"if": '$CI_PIPELINE_SOURCE == "parent_pipeline"'}]}
+    assert list(document) == ["workflow", ".dsci", "nothing-to-do"]
+    job = document["nothing-to-do"]
+    assert job["extends"] == ".dsci" and "needs" not in job
+    assert job["services"] == job["before_script"] == [], "it waits for no engine"

@@ -56,13 +56,22 @@ def gitlab(waves: Waves, *, plan: str, job: str, registries: Sequence[str] = ())
     import yaml
 
     document: dict[str, Any] = {"workflow": {"rules": [{"if": '$CI_PIPELINE_SOURCE == "parent_pipeline"'}]}}
+    # What a machine did is found by its key: a job that lost its machine goes on where it was.
+    retry = {"max": 1, "when": ["runner_system_failure", "stuck_or_timeout_failure"]}
     if not waves:
-        document["nothing-to-do"] = {"script": ["echo 'every image is built and tested'"]}
+        # It has the others' image and tags, without which no runner may take it, and not their engine.
+        document[".dsci"] = {"retry": retry}
+        document["nothing-to-do"] = {
+            "extends": ".dsci",
+            "variables": {"GIT_STRATEGY": "none"},
+            "services": [],
+            "before_script": [],
+            "script": ["echo 'every image is built and tested'"],
+        }
         return yaml.safe_dump(document, sort_keys=False)
     document["stages"] = [f"wave-{number}" for number in range(len(waves))]
-    # What a machine did is found by its key: a job that lost its machine goes on where it was.
     document[".dsci"] = {
-        "retry": {"max": 1, "when": ["runner_system_failure", "stuck_or_timeout_failure"]},
+        "retry": retry,
         "artifacts": {
             "when": "always",
             "paths": [f"{_REPORT}/"],
