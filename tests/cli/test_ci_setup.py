@@ -233,6 +233,8 @@ def test_init_leaves_alone_what_is_somebodys(family: Project) -> None:
 def test_init_on_github_calls_the_reusable_workflows(family: Project) -> None:
     family.commit("chore: no registry", {"dsci.yaml": "platforms: [linux/amd64]\n"})
     family.git("remote", "add", "origin", "https://github.com/Acme/images.git")
+    family.git("update-ref", "refs/remotes/origin/trunk", "HEAD")
+    family.git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/trunk")
     ended = family.dsci("ci", "init", "github", "--uses", ACTIONS)
     caller = yaml.safe_load((family.folder / ".github/workflows/dsci.yml").read_text())
     assert caller["jobs"]["images"]["uses"] == f"acme/dsci/.github/workflows/dsci-pipeline.yml@{SHA}"
@@ -241,10 +243,21 @@ def test_init_on_github_calls_the_reusable_workflows(family: Project) -> None:
     request = yaml.safe_load((family.folder / ".github/workflows/dsci-pr.yml").read_text())
     assert request["jobs"]["images"]["permissions"] == {"contents": "read"}
     assert "secrets" not in request["jobs"]["images"]
+    assert 'branches: ["trunk"]' in (family.folder / ".github/workflows/dsci.yml").read_text()
     assert "contents: write" in ended.stdout and ended.stderr == ""
     assert (
         "does not look like gitlab's" in family.dsci("ci", "init", "gitlab", "--uses", COMPONENT, "--image", "x").stderr
     )
+
+
+def test_init_on_github_assumes_nothing_without_a_word(family: Project) -> None:
+    """Neither the default branch, nor that somebody on ghcr.io is who has that name on another server."""
+    family.commit("chore: no registry", {"dsci.yaml": "platforms: [linux/amd64]\n"})
+    family.git("remote", "add", "origin", "https://ghe.example.org/Acme/images.git")
+    ended = family.dsci("ci", "init", "github", "--uses", ACTIONS)
+    caller = yaml.safe_load((family.folder / ".github/workflows/dsci.yml").read_text())
+    assert "with" not in caller["jobs"]["images"] and "no registry is known" in ended.stderr
+    assert "which branch is the default one is not known here" in ended.stderr
 
 
 @pytest.mark.parametrize("uses", ["", "../x", "a/b/c", f"{COMPONENT}\n", "./x\n  y: z"])

@@ -169,6 +169,13 @@ class TestCi:
         for other in ("ghcr.io/astral-sh/uv", "ghcr.io/acmeother/x", "quay.io/acme/app", "acme/app"):
             assert found(tmp_path, GITHUB, other) is None
         assert found(tmp_path, {**GITHUB, "GITHUB_ACTIONS": ""}) is None, "a person's token is not for registries"
+        assert found(tmp_path, {**GITHUB, "GITHUB_SERVER_URL": "https://github.com"}) == (
+            "octocat",
+            "ghs",
+            "$GITHUB_TOKEN",
+        )
+        for server in ("https://ghe.example.com", "https://acme.ghe.com", "https://github.com.example.org"):
+            assert found(tmp_path, {**GITHUB, "GITHUB_SERVER_URL": server}) is None, "it is that server's alone"
 
     def test_gitlab(self, tmp_path: Path) -> None:
         name = "registry.gitlab.com/acme/family/ml"

@@ -79,7 +79,9 @@ def _own_registry(session: Session, system: str) -> str:
     if system == "gitlab":
         return "$CI_REGISTRY_IMAGE"
     where = forge.where(session.git.head().origin, {}, system)
-    return f"ghcr.io/{where.project.split('/')[0].lower()}" if where is not None else ""
+    # Who is called so on another server is somebody else there.
+    ours = where is not None and where.api == "https://api.github.com"
+    return f"ghcr.io/{where.project.split('/')[0].lower()}" if where is not None and ours else ""
 
 
 def _write(session: Session, files: dict[str, str], command: str, *, force: bool, entry: bool) -> None:
@@ -107,6 +109,11 @@ def _doubts(session: Session, now: Snapshot, system: str, place: str) -> list[st
         found.append("this clone has no remote: releases are claimed by pushing tags to one")
     elif forge.where(origin, {}, system) is None:
         found.append(f"the remote does not look like {system}'s")
+    if system == "github" and not session.event.default_branch:
+        found.append(
+            "which branch is the default one is not known here, so dsci.yml has `main`: "
+            "`git remote set-head origin --auto`, and this command again"
+        )
     if not place and not now.settings.registries:
         found.append(
             "no registry is known, and machines share images there: give --registry, or registries: in dsci.yaml"

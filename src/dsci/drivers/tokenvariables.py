@@ -23,6 +23,8 @@ from dsci.errors import ConfigError
 from dsci.model.reference import Repository
 
 _PREFIX = "DSCI_REGISTRY_"
+#: Whose workflows have tokens for ghcr.io.
+_GITHUB = "https://github.com"
 #: Where a program of ours is told which registries the command line names: the job's own token may write there.
 HOSTS = "DSCI_LENT_HOSTS"
 #: Registries where a token says by itself whose it is, and the name that they want to see beside it.
@@ -93,7 +95,9 @@ def of_ci(repository: Repository, environment: Mapping[str, str], *, whole: bool
         if token := environment.get("CI_JOB_TOKEN"):
             return Credentials(username="gitlab-ci-token", password=token, source="$CI_JOB_TOKEN")
     token = environment.get("GITHUB_TOKEN")
-    if environment.get("GITHUB_ACTIONS") == "true" and repository.registry == "ghcr.io" and token:
+    # The token of a GitHub Enterprise Server is for that server alone.
+    theirs = (environment.get("GITHUB_SERVER_URL") or _GITHUB).rstrip("/") == _GITHUB
+    if environment.get("GITHUB_ACTIONS") == "true" and repository.registry == "ghcr.io" and token and theirs:
         # A package of somebody else that is public is read by a stranger, and may not be by a token without the right.
         owner = environment.get("GITHUB_REPOSITORY_OWNER", "").lower()
         if whole or (owner and repository.path.startswith(f"{owner}/")):
