@@ -158,6 +158,38 @@ def pod_run(image: str, work: Path, settings: dict[str, str], *more: str) -> sub
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=600)
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ("https://github.com/acme/images.git", True),
+        ("https://github.com/acme/images.git/info/lfs", True),
+        ("http://github.com/acme/images.git", False),
+        ("https://github.com:8443/acme/images.git", False),
+        ("https://github.com.example.org/acme/images.git", False),
+        ("https://example.org/https://github.com/acme", False),
+    ],
+)
+def test_the_token_is_shown_to_the_familys_server_alone(asked: str, answered: bool) -> None:
+    """Where a redirect, a submodule or `.lfsconfig` leads is not for whoever wrote it to say."""
+    (helper,) = re.findall(r"credential\.helper \\\n +'(.*)'$", (FOLDER / "Dockerfile").read_text(), re.MULTILINE)
+    ended = subprocess.run(
+        ["git", "-c", "credential.helper=", "-c", f"credential.helper={helper}", "credential", "fill"],
+        input=f"url={asked}\n\n",
+        env={
+            "PATH": os.environ["PATH"],
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "DSCI_REPOSITORY": "https://github.com/acme/images.git",
+            "DSCI_GIT_TOKEN": "canary",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ("username=x-access-token\npassword=canary\n" in ended.stdout) is answered, ended.stderr
+    assert ("canary" in ended.stdout) is answered
+
+
 @pytest.mark.engine
 @pytest.mark.slow
 def test_the_pod_releases_a_family(image: str, family: Project, tmp_path: Path) -> None:
