@@ -27,6 +27,7 @@ _COMMANDS = {
     "ci": "dsci.cli.ci:ci",
     "export": "dsci.cli.export:export",
     "gc": "dsci.cli.gc:gc",
+    "inventory": "dsci.cli.inventory:inventory",
     "ledger": "dsci.cli.ledger:ledger",
     "lint": "dsci.cli.lint:lint",
     "lock": "dsci.cli.lock:lock",
