@@ -12,9 +12,9 @@ from packageurl import PackageURL
 from sampling import examples
 
 from dsci.model import packagefiles
-from dsci.model.inventory import Inventory, Layer, LayerSize, Package, System
+from dsci.model.inventory import Base, Inventory, Layer, LayerSize, Package, System
 from dsci.model.inventoryfiles import RPM_LIMIT, source
-from dsci.model.layering import combined
+from dsci.model.layering import BASE_DIGEST, BASE_NAME, base, combined
 
 DEBIAN = System(id="debian", version="12", name="Debian GNU/Linux 12 (bookworm)")
 
@@ -302,6 +302,24 @@ def test_what_files_beside_it_say_of_a_package() -> None:
     (found,) = combined([layer("a", INSTALLER="pip\n")]).packages
     assert (found.installer, found.source) == ("pip", "")
     assert len(combined([layer("a", INSTALLER="pip"), layer("b")]).packages) == 2
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            {"config": {"Labels": {BASE_NAME: "debian", BASE_DIGEST: "sha256:1"}}},
+            Base(name="debian", digest="sha256:1"),
+        ),
+        ({"config": {"Labels": {BASE_NAME: "debian\nx"}}}, Base(name="debian")),
+        ({"config": {"Labels": {BASE_NAME: 1}}}, None),
+        ({"config": {"Labels": None}}, None),
+        ({"config": 1}, None),
+        ([], None),
+    ],
+)
+def test_what_an_image_says_that_it_was_built_on(config: object, said: Base | None) -> None:
+    assert base(json.dumps(config).encode()) == said
 
 
 def test_sizes_add_up() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dsci.model import inventorydocument
-from dsci.model.inventory import Extension, Inventory, Kernel, Language, LayerSize, Package, System
+from dsci.model.inventory import Base, Extension, Inventory, Kernel, Language, LayerSize, Package, System
 from dsci.model.inventorydocument import selected
 
 PACKAGES = (
@@ -22,6 +22,7 @@ FOUND = Inventory(
     languages=(Language(name="python", version="3.12.4", paths=("/v",)),),
     kernels=(Kernel(name="python3", display_name="Python 3", language="python", paths=("/k",)),),
     extensions=(Extension(name="@j/lab", version="5.0", paths=("/e",)),),
+    base=Base(name="docker.io/library/debian:12", digest="sha256:b"),
     layers=(LayerSize(digest="sha256:1", compressed=10, unpacked=30, step="RUN x"),),
 )
 
@@ -49,6 +50,7 @@ def test_everything_is_told() -> None:
         "purl": "pkg:deb/debian/python3-numpy@1:1.24-1?arch=amd64&distro=debian-12",
         "paths": ["/d"],
     }
+    assert platform["base"] == {"name": "docker.io/library/debian:12", "digest": "sha256:b"}
     assert platform["languages"] == [{"name": "python", "version": "3.12.4", "paths": ["/v"]}]
     assert platform["kernels"][0]["display_name"] == "Python 3"
     assert platform["extensions"] == [{"name": "@j/lab", "version": "5.0", "paths": ["/e"]}]
@@ -60,7 +62,8 @@ def test_everything_is_told() -> None:
 def test_what_is_not_known_is_null() -> None:
     value = inventorydocument.document(reference="x", digest="sha256:3", git_tag="", commit="", platforms=[])
     assert value["git_tag"] is None and value["commit"] is None
-    assert inventorydocument.platform("linux/amd64", "sha256:2", Inventory(), ())["system"] is None
+    told = inventorydocument.platform("linux/amd64", "sha256:2", Inventory(), ())
+    assert told["system"] is None and told["base"] is None
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,8 @@ def _summary(taken: Taken) -> Iterator[tuple[str, str]]:
     found = taken.inventory
     system = found.system
     yield "system", (system.name or f"{system.id} {system.version}".strip()) if system else "not told"
+    if found.base:
+        yield "base", "@".join(part for part in (found.base.name, found.base.digest) if part)
     for each in found.languages:
         yield each.name, f"{each.version}  {' '.join(each.paths)}"
     for kernel in found.kernels:

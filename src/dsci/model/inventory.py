@@ -134,6 +134,13 @@ class LayerSize(msgspec.Struct, frozen=True, kw_only=True):
     """What made it, as the image's history says it."""
 
 
+class Base(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image says that it was built on."""
+
+    name: str
+    digest: str = ""
+
+
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     """What is in an image."""
 
@@ -146,6 +153,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     extensions: tuple[Extension, ...] = ()
     layers: tuple[LayerSize, ...] = ()
     """The lowest one first."""
+    base: Base | None = None
+    """By its labels."""
 
     @property
     def compressed(self) -> int:

@@ -36,6 +36,7 @@ def platform(name: str, digest: str, inventory: Inventory, packages: Sequence[Pa
         "platform": name,
         "digest": digest,
         "system": {"id": system.id, "version": system.version, "name": system.name} if system else None,
+        "base": {"name": inventory.base.name, "digest": inventory.base.digest} if inventory.base else None,
         "languages": [
             {"name": each.name, "version": each.version, "paths": list(each.paths)} for each in inventory.languages
         ],

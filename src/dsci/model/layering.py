@@ -11,9 +11,13 @@ from typing import TypeVar
 import msgspec
 
 from dsci.model import languagefiles
-from dsci.model.inventory import Extension, Fact, Inventory, Kernel, Language, Layer, Note, Package, System
+from dsci.model.inventory import Base, Extension, Fact, Inventory, Kernel, Language, Layer, Note, Package, System
+from dsci.model.packagefiles import json_object, one_line
 
 T = TypeVar("T", Package, Language, Kernel, Extension)
+
+#: Labels by which an image says what it was built on.
+BASE_NAME, BASE_DIGEST = "org.opencontainers.image.base.name", "org.opencontainers.image.base.digest"
 
 
 def combined(layers: Sequence[Layer]) -> Inventory:
@@ -38,6 +42,18 @@ def combined(layers: Sequence[Layer]) -> Inventory:
         kernels=_merged(facts, Kernel),
         extensions=_merged(facts, Extension),
     )
+
+
+def base(config: bytes) -> Base | None:
+    """What an image's config says that it was built on.
+
+    Source: https://github.com/opencontainers/image-spec/blob/v1.1.0/annotations.md#pre-defined-annotation-keys
+    """
+    inner = json_object(config).get("config")
+    labels = inner.get("Labels") if isinstance(inner, dict) else None
+    if not isinstance(labels, dict) or not isinstance(labels.get(BASE_NAME), str):
+        return None
+    return Base(name=one_line(labels[BASE_NAME]), digest=one_line(str(labels.get(BASE_DIGEST, ""))))
 
 
 def _hidden(path: str, hides: frozenset[str]) -> bool:

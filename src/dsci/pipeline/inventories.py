@@ -35,11 +35,13 @@ class Inventories:
         """What is in an image. Raises LayerError and OciError for what cannot be read."""
         manifest = Manifest.from_bytes(source.manifest)
         layers = [self._layer(source, layer) for layer in manifest.layers]
-        steps = difference.steps(config(source, manifest))
+        told = config(source, manifest)
+        steps = difference.steps(told)
         if len(steps) != len(layers):
             steps = [""] * len(layers)  # The history tells of other layers: of which, nobody can say.
         return msgspec.structs.replace(
             layering.combined(layers),
+            base=layering.base(told),
             layers=tuple(
                 LayerSize(digest=str(blob.digest), compressed=blob.size, unpacked=layer.size, step=step)
                 for blob, layer, step in zip(manifest.layers, layers, steps, strict=True)
