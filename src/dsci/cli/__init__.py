@@ -25,6 +25,7 @@ _COMMANDS = {
     "cache": "dsci.cli.cache:cache",
     "changelog": "dsci.cli.changelog:changelog",
     "ci": "dsci.cli.ci:ci",
+    "diff": "dsci.cli.diff:diff",
     "export": "dsci.cli.export:export",
     "gc": "dsci.cli.gc:gc",
     "inventory": "dsci.cli.inventory:inventory",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -12,12 +13,12 @@ import click
 
 from dsci.cli import render
 from dsci.cli.asking import print_json
-from dsci.cli.holdings import size
 from dsci.cli.options import as_json, named_tag, registry
 from dsci.cli.wiring import Session
 from dsci.model import inventorydocument
 from dsci.model.inventory import Package
 from dsci.model.oci import Platform
+from dsci.model.quantities import amount
 from dsci.model.reference import EMBEDDED, Reference
 from dsci.pipeline import released, stocktaking
 from dsci.pipeline.snapshot import snapshot
@@ -86,7 +87,7 @@ def inventory(
     else:
         click.echo(_text(image, taken, chosen, whole=not (names or kinds)))
     if (names or kinds) and not any(chosen):
-        context.exit(1)
+        sys.exit(1)
 
 
 def _image(session: Session, text: str, other: str) -> tuple[Image, Registry]:
@@ -131,7 +132,7 @@ def _summary(taken: Taken) -> Iterator[tuple[str, str]]:
     counts = Counter(package.kind for package in found.packages)
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
     yield "packages", f"{len(found.packages)}: {told}" if counts else "none"
-    yield "size", f"{size(found.compressed)} compressed, {size(found.unpacked)} unpacked"
+    yield "size", f"{amount(found.compressed)} compressed, {amount(found.unpacked)} unpacked"
     for path in found.unread:
         yield "not read", path
 
@@ -139,7 +140,7 @@ def _summary(taken: Taken) -> Iterator[tuple[str, str]]:
 def _layers(taken: Taken) -> Iterator[tuple[str, ...]]:
     yield "COMPRESSED", "UNPACKED", "MADE BY"
     for each in taken.inventory.layers:
-        yield size(each.compressed), size(each.unpacked), each.step or "not told"
+        yield amount(each.compressed), amount(each.unpacked), each.step or "not told"
 
 
 def _origin(package: Package) -> str:

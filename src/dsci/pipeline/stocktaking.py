@@ -94,10 +94,11 @@ def chosen(image: Image, wanted: str, native: Platform) -> tuple[Platform, ...]:
 def take(registry: Registry, image: Image, platforms: Sequence[Platform]) -> tuple[Taken, ...]:
     """What is in an image, for these platforms. Raises LayerError, OciError and RegistryError, which name the image."""
     inventories = Inventories()
-    return tuple(_taken(registry, image, platform, inventories) for platform in platforms)
+    return tuple(taken(registry, image, platform, inventories) for platform in platforms)
 
 
-def _taken(registry: Registry, image: Image, platform: Platform, inventories: Inventories) -> Taken:
+def taken(registry: Registry, image: Image, platform: Platform, inventories: Inventories) -> Taken:
+    """The same for one platform; layers that `inventories` knows are not read again."""
     digest = image.platforms[platform]
     try:
         found = inventories.of(RegistrySource(registry, image.repository, digest))
