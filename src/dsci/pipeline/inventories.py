@@ -15,7 +15,7 @@ from dsci.model import difference, inventoryfiles, layering, layertar
 from dsci.model.inventory import Fact, Inventory, Layer, LayerSize
 from dsci.model.layertar import LayerError
 from dsci.model.oci import Descriptor, Digest, Manifest
-from dsci.pipeline.contents import config, unpacked
+from dsci.pipeline.contents import config_of, unpacked
 from dsci.ports import ImageSource
 
 #: What is kept of one layer: what files say, and paths that hide others.
@@ -35,7 +35,7 @@ class Inventories:
         """What is in an image. Raises LayerError and OciError for what cannot be read."""
         manifest = Manifest.from_bytes(source.manifest)
         layers = [self._layer(source, layer) for layer in manifest.layers]
-        told = config(source, manifest)
+        told = config_of(source, manifest)
         steps = difference.steps(told)
         if len(steps) != len(layers):
             steps = [""] * len(layers)  # The history tells of other layers: of which, nobody can say.

@@ -14,7 +14,7 @@ from dsci.errors import ConfigError, DsciError
 from dsci.model.inventory import Inventory
 from dsci.model.oci import INDEX_TYPES, Digest, Index, Manifest, OciError, Platform
 from dsci.model.reference import Reference, Repository
-from dsci.pipeline.contents import config
+from dsci.pipeline.contents import config_of
 from dsci.pipeline.inventories import Inventories
 from dsci.pipeline.released import Release
 from dsci.pipeline.transfer import RegistrySource
@@ -70,7 +70,7 @@ def named(registry: Registry, reference: Reference) -> Image:
         platforms = _platforms(Index.from_bytes(content))
     else:
         source = RegistrySource(registry, repository, descriptor.digest)
-        platforms = {_platform(config(source, Manifest.from_bytes(content))): descriptor.digest}
+        platforms = {_platform(config_of(source, Manifest.from_bytes(content))): descriptor.digest}
     return Image(reference=str(reference), digest=descriptor.digest, repository=repository, platforms=platforms)
 
 
