@@ -19,7 +19,7 @@ from tests.realregistry import RealRegistry
 from dsci.cli import cli
 from dsci.drivers.registry import HttpRegistry
 from dsci.errors import DsciError
-from dsci.model.oci import OCI_INDEX
+from dsci.model.oci import OCI_INDEX, OCI_MANIFEST, Manifest
 from dsci.model.reference import Repository
 
 RPM = gzip.decompress((Path(__file__).parents[1] / "model" / "rpm" / "rpmdb.sqlite.gz").read_bytes())
@@ -46,7 +46,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]
 
 @pytest.fixture
 def pushed(registry: RealRegistry) -> str:
-    """An index of two platforms, one image alone, and one whose layer is no tar: where they are."""
+    """An index of two platforms, one image alone, one whose layer is no tar, and an artifact: where they are."""
     http = HttpRegistry()
     repository = Repository.parse(f"{registry.address}/acme/lab")
     mine = MemoryImage(gzip.compress(BASE), zstandard.compress(UPPER), platform=NATIVE, history=HISTORY)
@@ -56,6 +56,8 @@ def pushed(registry: RealRegistry) -> str:
     http.push_manifest(repository, index_of(mine, other), OCI_INDEX, "latest")
     http.push_image(other, repository, "alone")
     http.push_image(MemoryImage(b"no tar", platform=NATIVE), repository, "junk")
+    config = http.push_blob(repository, b"{}", "application/vnd.example.config")
+    http.push_manifest(repository, Manifest(config=config, layers=()).to_bytes(), OCI_MANIFEST, "artifact")
     http.close()
     return str(repository)
 
@@ -126,6 +128,7 @@ def test_the_platform_is_this_machines_or_the_only_one(pushed: str) -> None:
 
 def test_how_it_says_no(pushed: str, registry: RealRegistry) -> None:
     assert "no image" in refused("--image", f"{pushed}:1.0").message
+    assert "no image: its config names no platform" in refused("--image", f"{pushed}:artifact").message
     junk = refused("--image", f"{pushed}:junk")
     assert junk.exit_code == 5 and f"{pushed}:junk ({NATIVE})" in junk.message and "layer" in junk.message
     assert refused("--image", "UPPER").exit_code == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.e2e.conftest import Project, released
 
@@ -66,3 +68,11 @@ def test_what_a_release_brought_is_told(tiny: Project) -> None:
     assert "the same image" in same.stdout
     assert tiny.dsci("diff", "base", "ml", "--json").json["releases"] == []
     tiny.dsci("diff", "base", "ml", "base", code=2)
+
+    # A clone without the commits between them compares all the same, and says what it cannot tell.
+    shallow = replace(tiny, folder=tiny.folder.parent / "shallow")
+    tiny.git("clone", "--quiet", "--depth", "1", f"file://{tiny.remote}", str(shallow.folder))
+    shallow.git("fetch", "--quiet", "--depth", "1", "origin", "refs/tags/*:refs/tags/*")
+    ended = shallow.dsci("diff", "base:0.1.0", "base")
+    assert "pypi" in ended.stdout and "Commits" not in ended.stdout
+    assert "which commits lie between them is not known here" in ended.stderr
