@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dsci.ci import builder, event, read
+from dsci.ci.events import builder, event, read
 from dsci.model.event import Event, Trigger
 from tests.hostile import HOSTILE
 

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from dsci.ci import github, github_output, gitlab
+from dsci.ci.outputfile import github_output
+from dsci.ci.waves import github, gitlab
 from dsci.model.matrix import Job, Waves
 from tests.githubrunner import outputs
 

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -27,10 +27,15 @@ class MemoryImage:
     """An ImageSource held in memory; it counts how often its blobs were opened."""
 
     def __init__(
-        self, *layers: bytes, platform: str = "linux/amd64", config: Mapping[str, object] | None = None
+        self,
+        *layers: bytes,
+        platform: str = "linux/amd64",
+        config: Mapping[str, object] | None = None,
+        history: Sequence[Mapping[str, object]] = (),
     ) -> None:
         self.platform = Platform.parse(platform)
         more = {"rootfs": {"type": "layers", "diff_ids": []}, **({"config": config} if config else {})}
+        more |= {"history": list(history)} if history else {}
         contents = [
             (OCI_CONFIG, json.dumps(self.platform.to_json() | more).encode()),
             *((OCI_LAYER_GZIP, layer) for layer in layers),

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from spdx_tools.spdx.parser.parse_anything import parse_file
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
-from dsci.model.inventory import Inventory, Package, System
+from dsci.model.inventory import Extension, Inventory, Language, Package, System
 from dsci.model.oci import Digest, OciError, Platform
 from dsci.model.reference import Repository
 from dsci.model.sbom import Described, Form, document, settled
@@ -93,3 +93,39 @@ def test_another_programs_document_is_settled(form: Form) -> None:
     for junk in (b"", b"[]", b"{}", b'{"metadata": 1, "creationInfo": 1}'):
         with pytest.raises(OciError, match="no list of packages"):
             settled(form, junk, IMAGE.created)
+
+
+def test_what_no_package_manager_tells_of() -> None:
+    """A language that came without a package is told; one that a package brought is told once, as that package."""
+    python = Package(kind="conda", name="python", version="3.12.4", paths=("/conda-meta/python.json",))
+    mine = Package(kind="pypi", name="mine", version="1", source="file:///src (editable)", paths=("/m",))
+    image = replace(
+        IMAGE,
+        inventory=Inventory(
+            packages=(python, mine),
+            languages=(
+                Language(name="julia", version="1.10.0", paths=("/opt/julia/include/julia/julia_version.h",)),
+                Language(name="python", version="3.12.4", paths=("/conda-meta/python.json", "/v/pyvenv.cfg")),
+            ),
+            extensions=(Extension(name="@j/lab", version="5.0", paths=("/e",)), Extension(name="bare", paths=("/b",))),
+        ),
+    )
+    components = {each["purl"]: each for each in json.loads(document("cyclonedx", image))["components"]}
+    assert set(components) == {
+        "pkg:conda/python@3.12.4",
+        "pkg:pypi/mine@1",
+        "pkg:generic/julia@1.10.0",
+        "pkg:npm/%40j/lab@5.0",
+        "pkg:npm/bare",
+    }
+    assert {name: each["type"] for name, each in components.items() if each["type"] != "library"} == {
+        "pkg:generic/julia@1.10.0": "platform"
+    }
+    assert components["pkg:pypi/mine@1"]["properties"][1] == {
+        "name": "dsci:source",
+        "value": "file:///src (editable)",
+    }
+    spdx = {each["name"]: each for each in json.loads(document("spdx", image))["packages"]}
+    assert spdx["mine"]["sourceInfo"] == "found in /m; installed from file:///src (editable)"
+    assert "versionInfo" not in spdx["bare"]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(document("cyclonedx", image).decode()) is None

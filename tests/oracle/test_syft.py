@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from tests.drivers.images import MemoryImage
+from tests.realengine import tar_of
 
 from dsci.drivers.ocitar import OciTar
 from dsci.pipeline.inventories import Inventories
@@ -40,3 +43,15 @@ def test_dsci_and_syft_find_the_same(tmp_path: Path) -> None:
     assert ours == theirs
     assert len(ours) > 150
     assert {package.kind for package in inventory.packages} == {"deb", "pypi", "cran"}
+
+
+def test_they_find_the_same_packages_of_rpm(tmp_path: Path) -> None:
+    """In the database that rpm itself has written (tests/model/rpm)."""
+    database = gzip.decompress((Path(__file__).parents[1] / "model" / "rpm" / "rpmdb.sqlite.gz").read_bytes())
+    layer = tar_of({"etc/os-release": "ID=fedora\nVERSION_ID=40\n", "usr/lib/sysimage/rpm/rpmdb.sqlite": database})
+    image = MemoryImage(gzip.compress(layer)).tar(tmp_path / "image.tar")
+    inventory = Inventories().of(OciTar(image))
+    scan = ["syft", "scan", f"oci-archive:{image}", "--output", "syft-json", "--quiet"]
+    found = json.loads(subprocess.run(scan, capture_output=True, check=True).stdout)
+    ours = {package.purl(inventory.system) for package in inventory.packages}
+    assert ours == {item["purl"] for item in found["artifacts"]} and len(ours) == 4

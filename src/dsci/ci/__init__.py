@@ -7,21 +7,3 @@ and text goes out. `dsci.cli` reads and writes. Nothing of what is handed in is 
 are GitHub's; `sections`, `codequality`, `dotenv` and `containerscanning` are GitLab's. `together` makes one report of
 several, `place` finds the file that a failure is of.
 """
-
-from __future__ import annotations
-
-from dsci.ci.events import Reading, builder, event, read
-from dsci.ci.outputfile import github_output
-from dsci.ci.waves import GITHUB_WAVES, GITLAB_NEEDS, github, gitlab
-
-__all__ = (
-    "GITHUB_WAVES",
-    "GITLAB_NEEDS",
-    "Reading",
-    "builder",
-    "event",
-    "github",
-    "github_output",
-    "gitlab",
-    "read",
-)

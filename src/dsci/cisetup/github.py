@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dsci.ci import GITHUB_WAVES
+from dsci.ci.waves import GITHUB_WAVES
 from dsci.cisetup.graph import TargetJob
 from dsci.errors import ConfigError
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dsci.ci import GITLAB_NEEDS
+from dsci.ci.waves import GITLAB_NEEDS
 from dsci.cisetup.graph import TargetJob
 from dsci.errors import ConfigError
 

@@ -14,6 +14,7 @@ from dsci.cli.holdings import Seen
 from dsci.cli.options import as_json, fetch, registry
 from dsci.cli.wiring import Session
 from dsci.errors import ConfigError
+from dsci.model.quantities import amount
 from dsci.pipeline import upkeep
 from dsci.pipeline.upkeep import Pruned
 
@@ -55,7 +56,7 @@ def gc(
             click.echo(holdings.table(seen, everything=False))
         count, room = holdings.counted(seen)
         asked = bool(count) and not dry_run and not yes
-        agreed = yes or (asked and click.confirm(f"remove {count} of them, {holdings.size(room)}?", err=True))
+        agreed = yes or (asked and click.confirm(f"remove {count} of them, {amount(room)}?", err=True))
         done = _remove(session, seen) if agreed else ()
         if json:
             print_json(holdings.document(seen, done))
@@ -80,7 +81,7 @@ def _remove(session: Session, seen: Seen) -> tuple[Pruned, ...]:
 
 def _proposal(seen: Seen) -> list[str]:
     count, room = holdings.counted(seen)
-    return [f"{count} of them may go, {holdings.size(room)}; nothing was removed"] if count else []
+    return [f"{count} of them may go, {amount(room)}; nothing was removed"] if count else []
 
 
 def _summary(seen: Seen, done: Sequence[Pruned]) -> list[str]:
@@ -88,7 +89,7 @@ def _summary(seen: Seen, done: Sequence[Pruned]) -> list[str]:
     removed += sum(not keep for _, (keep, _, _) in seen.folders)
     swept = sum(each.swept for each in done)
     count, _ = holdings.counted(seen)
-    more = f"; {holdings.size(swept)} swept here at once" if swept else ""
+    more = f"; {amount(swept)} swept here at once" if swept else ""
     lines = [f"removed {removed} of {count}{more}"] if count else []
     lines += [
         f"{each.repository}:{tag} was written meanwhile: what it names stays" for each in done for tag in each.spared

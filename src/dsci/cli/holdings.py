@@ -16,6 +16,7 @@ from dsci.drivers import buildcache
 from dsci.model import retention
 from dsci.model import upkeep as judging
 from dsci.model.followed import Names
+from dsci.model.quantities import amount
 from dsci.model.reference import Reference, Repository
 from dsci.model.retention import Ages
 from dsci.model.text import clean
@@ -104,14 +105,14 @@ def table(seen: Seen, *, everything: bool) -> str:
                 shown = (*item.named, *item.tags)
                 name = f"{shelf.repository}:{shown[0]}" if shown else str(shelf.repository.at(item.digest))
                 more = f" +{len(item.tags) - 1}" if len(item.tags) > 1 else ""
-                rows.append((item.kind, f"{name}{more}", size(item.size), age, _whose(each)))
+                rows.append((item.kind, f"{name}{more}", amount(item.size), age, _whose(each)))
             for tag in each.untag:
                 whose = f"nobody: may go alone ({each.owner} needs its content)"
                 rows.append(("tag", str(shelf.repository.tag(tag)), "–", age, whose))
     for folder, (keep, owner, reason) in seen.folders:
         if everything or not keep:
             whose = owner or f"nobody{';' if keep else ': may go'} {reason if keep else f'({reason})'}"
-            rows.append(("folder", str(folder.path), size(folder.size), _age(seen.now, folder.written), whose))
+            rows.append(("folder", str(folder.path), amount(folder.size), _age(seen.now, folder.written), whose))
     if not rows:
         return "there is nothing here" if everything else "there is nothing to remove"
     rows.insert(0, ("KIND", "WHAT", "SIZE", "AGE", "OWNER"))
@@ -136,16 +137,6 @@ def counted(seen: Seen) -> tuple[int, int]:
     folders = [folder for folder, (keep, _, _) in seen.folders if not keep]
     room = sum(judging.freed(verdicts) for _, verdicts in seen.shelves) + sum(folder.size for folder in folders)
     return len(gone) + len(folders) + len(seen.untagged), room
-
-
-def size(count: int) -> str:
-    """Bytes as a person reads them."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
 
 
 def _age(now: int, written: int | None) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from dsci import ci
+from dsci.ci import waves as jobs_of
+from dsci.ci.outputfile import github_output
 from dsci.cli import runner
 from dsci.cli.asking import observe, offline, print_json
 from dsci.cli.options import event, images, registry
@@ -29,7 +30,7 @@ from dsci.model.reference import EMBEDDED
     "--max-waves",
     metavar="N",
     type=click.IntRange(1, 100),
-    help=f"Fold what is deeper into one job per lineage; {ci.GITHUB_WAVES} for github, no limit for the others.",
+    help=f"Fold what is deeper into one job per lineage; {jobs_of.GITHUB_WAVES} for github, no limit for the others.",
 )
 @click.option(
     "--output",
@@ -71,26 +72,26 @@ def matrix(
         raise click.UsageError("--output is for --format github.")
     with Session.of(context, registries=registries, offline=offline, alone=offline, lenient=True, **about) as session:
         plan = read_plan(plan_file) if plan_file else _plan(session, names)
-        most = max_waves or (ci.GITHUB_WAVES if form == "github" else None)
-        waves = waves_of(plan, most_waves=most, most_needs=ci.GITLAB_NEEDS if form == "gitlab" else None)
+        most = max_waves or (jobs_of.GITHUB_WAVES if form == "github" else None)
+        waves = waves_of(plan, most_waves=most, most_needs=jobs_of.GITLAB_NEEDS if form == "gitlab" else None)
         if alone := _at_home(plan, waves):
             session.console.warn(
                 f"{alone} is in no registry (registries: in dsci.yaml, or --registry): other machines cannot see it"
             )
         if form == "gitlab":
             click.echo(
-                ci.gitlab(waves, plan=str(plan_file or "plan.json"), job=plan_job, registries=registries), nl=False
+                jobs_of.gitlab(waves, plan=str(plan_file or "plan.json"), job=plan_job, registries=registries), nl=False
             )
             return
         if form == "json":
             print_json(waves)
             return
-        outputs = ci.github(waves, most or 0)
+        outputs = jobs_of.github(waves, most or 0)
         print_json(outputs)
         if output:
             if runner.listens():
                 runner.plan(session, plan)
-            runner.append("GITHUB_OUTPUT", ci.github_output(outputs, lambda: secrets.token_hex(16)))
+            runner.append("GITHUB_OUTPUT", github_output(outputs, lambda: secrets.token_hex(16)))
 
 
 def _plan(session: Session, names: tuple[str, ...]) -> Plan:

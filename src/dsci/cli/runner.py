@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsci.errors import DsciError
@@ -69,6 +68,8 @@ def output(session: Session, values: Mapping[str, str]) -> None:
 
 def append(variable: str, text: str) -> None:
     """Add to the file that a variable names. Raises DsciError where there is none, or it cannot be written."""
+    from pathlib import Path
+
     name = os.environ.get(variable, "")
     if not name:
         raise DsciError(f"{variable} names no file", hint="it is for a step of GitHub Actions, whose runner sets it")
@@ -101,6 +102,8 @@ def _summarize(session: Session, page: Callable[..., str]) -> None:
 
 
 def _size(name: str) -> int:
+    from pathlib import Path
+
     try:
         return Path(name).stat().st_size if name else 0
     except OSError:
@@ -108,6 +111,8 @@ def _size(name: str) -> int:
 
 
 def _is_there(value: str) -> bool:
+    from pathlib import Path
+
     try:
         return Path(value).is_absolute() and Path(value).exists()
     except (OSError, ValueError):

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterable
 
 from dsci.ci import commands, sections
+from dsci.cli import runner
 from dsci.cli.console import PlainConsole, Stream, harmless
 
 #: What is longer is folded, in lines.
@@ -92,7 +92,7 @@ class GitHubConsole(PlainConsole):
 
 
 class GitLabConsole(PlainConsole):
-    """Lines and sections for GitLab's job log."""
+    """Lines and sections for GitLab's job log; each section is written as a whole, so there is nothing to close."""
 
     def __init__(self, stream: Stream | None = None, *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(stream, colour=False)
@@ -109,6 +109,9 @@ class GitLabConsole(PlainConsole):
             self._stream.write(sections.section(head, body, number=self._number, now=int(self._clock())) + "\n")
             self._stream.flush()
 
+    def close(self) -> None:
+        """The story is over."""
+
     @property
     def _number(self) -> str:
         """What no other section of the job has, whichever call of dsci it is of."""
@@ -124,10 +127,6 @@ def _is_file(stream: Stream) -> bool:
         return False
 
 
-def console() -> PlainConsole:
-    """The console for where this is run."""
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        return GitHubConsole()
-    if os.environ.get("GITLAB_CI") == "true":
-        return GitLabConsole()
-    return PlainConsole(sys.stderr)
+def console() -> GitHubConsole | GitLabConsole:
+    """The console for the CI system that this is run by (`runner.logs`)."""
+    return GitHubConsole() if runner.listens() else GitLabConsole()

@@ -11,9 +11,14 @@ import os
 import sys
 from collections.abc import Iterable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from dsci.cli import runner
+from dsci.cli.console import PlainConsole
 from dsci.ports import Console
+
+if TYPE_CHECKING:
+    from dsci.cli.runnerconsole import GitHubConsole
 
 
 class Voice:
@@ -27,38 +32,40 @@ class Voice:
     def console(self) -> Console:
         """Where the story is told."""
         # A CI system's log is read by lines, also where its runner gives a step a terminal.
-        person = sys.stderr.isatty() and not runner.logs()
-        if person and os.environ.get("TERM", "dumb") != "dumb" and not self._debug:
+        if runner.logs():
+            from dsci.cli import runnerconsole
+
+            told = runnerconsole.console()
+            self._closing.callback(told.close)
+            return told
+        if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not self._debug:
             from dsci.cli.live import LiveConsole
 
             live = LiveConsole()
             self._closing.callback(live.close)
             return live
-        from dsci.cli import runnerconsole
-
-        plain = runnerconsole.console()
-        if isinstance(plain, runnerconsole.GitHubConsole):
-            self._closing.callback(plain.close)
-        return plain
+        return PlainConsole(sys.stderr)
 
     def hide(self, secret: str, user: str = "") -> None:
         """Have the CI system keep a secret out of its log, where it is one that can."""
-        if runner.listens() and secret:
-            from dsci.cli.runnerconsole import GitHubConsole
-
-            if isinstance(self.console, GitHubConsole):
-                self.console.hide(secret, user)
+        if secret and (told := self._github) is not None:
+            told.hide(secret, user)
 
     def commands(self, lines: Iterable[str]) -> None:
         """Commands of ours to GitHub's runner."""
-        from dsci.cli.runnerconsole import GitHubConsole
-
-        if isinstance(self.console, GitHubConsole):
-            self.console.commands(lines)
+        if (told := self._github) is not None:
+            told.commands(lines)
 
     def unheard(self) -> None:
         """See to it that the runner obeys nothing of what a container prints straight into the log."""
+        if (told := self._github) is not None:
+            told.unheard()
+
+    @property
+    def _github(self) -> GitHubConsole | None:
+        """The console, where GitHub's runner reads what it prints."""
+        if not runner.listens():
+            return None
         from dsci.cli.runnerconsole import GitHubConsole
 
-        if isinstance(self.console, GitHubConsole):
-            self.console.unheard()
+        return self.console if isinstance(self.console, GitHubConsole) else None

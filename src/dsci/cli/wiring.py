@@ -17,7 +17,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from dsci import ci
+from dsci.ci import events
 from dsci.cli import runner
 from dsci.cli.voice import Voice
 from dsci.drivers import gitprogram
@@ -139,7 +139,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         """What set this run off: as the caller says, else as the CI system does, else somebody by hand."""
         event = self._read.event
         if self.reference or self.trigger:
-            said = ci.event({"GITHUB_REF": self.reference}, now=event.now) if self.reference else event
+            said = events.event({"GITHUB_REF": self.reference}, now=event.now) if self.reference else event
             trigger = Trigger(self.trigger) if self.trigger else said.trigger
             event = replace(said, trigger=trigger, foreign=event.foreign)  # Trust is not the caller's to claim.
         head = self.git.head()
@@ -152,10 +152,10 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         )
 
     @cached_property
-    def _read(self) -> ci.Reading:
+    def _read(self) -> events.Reading:
         """What the CI system says of the run."""
         now = self.now.replace(tzinfo=UTC) if self.now else datetime.now(UTC)
-        return ci.read(os.environ, now=int(now.timestamp()), payload=_payload())
+        return events.read(os.environ, now=int(now.timestamp()), payload=_payload())
 
     @cached_property
     def _noted(self) -> None:
@@ -303,7 +303,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             console=self.console,
             forge=self.forge,
             nonce=self.run.nonce,
-            place=ci.builder(os.environ),
+            place=events.builder(os.environ),
             lister=Syft(os.environ, self.run.scratch),
             scanner=self._scanner,
             signer=self._signer,

@@ -33,3 +33,13 @@ def size(text: str) -> int:
             return 0
         raise ValueError(text)
     return int(float(match["number"]) * _UNITS[match["unit"]])
+
+
+def amount(count: int) -> str:
+    """Bytes as a person reads them: `70.1 MB`."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

@@ -109,7 +109,7 @@ def _spdx_package(purl: str, package: Package) -> dict[str, Any]:
     return {
         "SPDXID": f"SPDXRef-{package.kind}-{sha256(purl.encode())[:24]}",
         "name": package.name,
-        "versionInfo": package.version,
+        **({"versionInfo": package.version} if package.version else {}),
         "downloadLocation": _NOTHING,
         "filesAnalyzed": False,
         "supplier": f"Organization: {package.supplier}" if package.supplier else _NOTHING,
@@ -117,9 +117,14 @@ def _spdx_package(purl: str, package: Package) -> dict[str, Any]:
         "licenseDeclared": known or _NOTHING,
         **({"licenseComments": f"declared as: {package.license}"} if package.license and not known else {}),
         "copyrightText": _NOTHING,
-        "sourceInfo": f"found in {', '.join(package.paths)}",
+        "sourceInfo": f"found in {', '.join(package.paths)}{_origin(package)}",
         "externalRefs": [_purl_reference(purl)],
     }
+
+
+def _origin(package: Package) -> str:
+    """Where a Python package came from, where that was no index: its package URL does not say so."""
+    return f"; installed from {package.source}" if package.kind == "pypi" and package.source else ""
 
 
 def _purl_reference(purl: str) -> dict[str, str]:
@@ -174,26 +179,39 @@ def _component(purl: str, package: Package) -> dict[str, Any]:
     known = _expression(package.license)
     licenses = [{"expression": known}] if known else [{"license": {"name": package.license}}] if package.license else []
     return {
-        "type": "library",
+        "type": "platform" if package.kind == "generic" else "library",
         "bom-ref": purl,
         "name": package.name,
-        "version": package.version,
+        **({"version": package.version} if package.version else {}),
         "purl": purl,
         **({"supplier": {"name": package.supplier}} if package.supplier else {}),
         **({"licenses": licenses} if licenses else {}),
-        "properties": [{"name": "dsci:path", "value": path} for path in package.paths],
+        "properties": [
+            *({"name": "dsci:path", "value": path} for path in package.paths),
+            *([{"name": "dsci:source", "value": package.source}] if _origin(package) else []),
+        ],
     }
 
 
 def _by_purl(inventory: Inventory) -> list[tuple[str, Package]]:
     """Each package once: what has one package URL is one, wherever it lies."""
     found: dict[str, Package] = {}
-    for package in inventory.packages:
+    for package in (*inventory.packages, *_beside(inventory)):
         purl = package.purl(inventory.system)
         before = found.get(purl)
         paths = tuple(sorted({*package.paths, *(before.paths if before else ())}))
         found[purl] = msgspec.structs.replace(before or package, paths=paths)
     return sorted(found.items())
+
+
+def _beside(inventory: Inventory) -> Iterator[Package]:
+    """What no package manager tells of: languages that came another way, and JupyterLab's extensions, npm packages."""
+    told = {path for package in inventory.packages for path in package.paths}
+    for language in inventory.languages:
+        if told.isdisjoint(language.paths):
+            yield Package(kind="generic", name=language.name, version=language.version, paths=language.paths)
+    for extension in inventory.extensions:
+        yield Package(kind="npm", name=extension.name, version=extension.version, paths=extension.paths)
 
 
 def _expression(text: str) -> str:

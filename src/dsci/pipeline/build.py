@@ -18,12 +18,13 @@ from dsci.errors import ConflictError, RegistryError
 from dsci.later import Later
 from dsci.model import keys
 from dsci.model.family import TargetId
+from dsci.model.layering import BASE_DIGEST
 from dsci.model.oci import Descriptor, Digest, Manifest
 from dsci.model.reference import EMBEDDED, Reference, Repository
 from dsci.model.room import Took
 from dsci.model.text import clean
 from dsci.pipeline.context import write_context
-from dsci.pipeline.order import BASE_DIGEST, order_of
+from dsci.pipeline.order import order_of
 from dsci.pipeline.receipts import ground, receipt, write_receipt
 from dsci.pipeline.stock import read_receipt
 from dsci.pipeline.transfer import share

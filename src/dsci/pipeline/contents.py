@@ -35,7 +35,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 def compare(old: ImageSource, new: ImageSource) -> Contents:
     """Compare two images whose manifests differ. Raises LayerError and OciError for what cannot be read."""
     before, after = Manifest.from_bytes(old.manifest), Manifest.from_bytes(new.manifest)
-    configs = [_config(source, manifest) for source, manifest in ((old, before), (new, after))]
+    configs = [config_of(source, manifest) for source, manifest in ((old, before), (new, after))]
     config = difference.config_differences(*configs)
     steps = difference.steps(configs[0])
     notes: list[str] = []
@@ -51,7 +51,8 @@ def compare(old: ImageSource, new: ImageSource) -> Contents:
     return Contents(config=config, layers=tuple(layers), notes=tuple(notes))
 
 
-def _config(source: ImageSource, manifest: Manifest) -> bytes:
+def config_of(source: ImageSource, manifest: Manifest) -> bytes:
+    """An image's config. Raises LayerError for one that is too large."""
     if manifest.config.size > _CONFIG_LIMIT:
         raise LayerError(f"a config of {manifest.config.size} bytes is too large")
     with source.open(manifest.config) as stream:

@@ -1,7 +1,7 @@
-"""What is installed in images, read straight from their layers: no container is made, and nothing is unpacked to disk.
+"""What is in images, read straight from their layers: no container is made, and nothing is unpacked to disk.
 
-Each layer is read once from front to back, however many images have it, and only what its package files say is kept.
-What those files mean is said in `model.inventory`.
+Each layer is read once from front to back, however many images have it, and only what files that tell of packages and
+languages say is kept. Which files those are is said in `model.inventoryfiles`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import posixpath
 import threading
 
-from dsci.model import inventory, layertar
-from dsci.model.inventory import Inventory, Layer, Package, System
+import msgspec
+
+from dsci.model import difference, inventoryfiles, layering, layertar
+from dsci.model.inventory import Fact, Inventory, Layer, LayerSize
 from dsci.model.layertar import LayerError
 from dsci.model.oci import Descriptor, Digest, Manifest
-from dsci.pipeline.contents import unpacked
+from dsci.pipeline.contents import config_of, unpacked
 from dsci.ports import ImageSource
 
-#: What is kept of one layer: packages, and paths that hide others.
+#: What is kept of one layer: what files say, and paths that hide others.
 _KEPT = 1_000_000
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
@@ -30,9 +32,21 @@ class Inventories:
         self._turns: dict[Digest, threading.Lock] = {}
 
     def of(self, source: ImageSource) -> Inventory:
-        """What is installed in an image. Raises LayerError and OciError for what cannot be read."""
-        layers = Manifest.from_bytes(source.manifest).layers
-        return inventory.combined([self._layer(source, layer) for layer in layers])
+        """What is in an image. Raises LayerError and OciError for what cannot be read."""
+        manifest = Manifest.from_bytes(source.manifest)
+        layers = [self._layer(source, layer) for layer in manifest.layers]
+        told = config_of(source, manifest)
+        steps = difference.steps(told)
+        if len(steps) != len(layers):
+            steps = [""] * len(layers)  # The history tells of other layers: of which, nobody can say.
+        return msgspec.structs.replace(
+            layering.combined(layers),
+            base=layering.base(told),
+            layers=tuple(
+                LayerSize(digest=str(blob.digest), compressed=blob.size, unpacked=layer.size, step=step)
+                for blob, layer, step in zip(manifest.layers, layers, steps, strict=True)
+            ),
+        )
 
     def _layer(self, source: ImageSource, blob: Descriptor) -> Layer:
         with self._lock:
@@ -45,15 +59,16 @@ class Inventories:
 
 def read(source: ImageSource, blob: Descriptor) -> Layer:
     """What one layer says. Raises LayerError."""
-    packages: dict[str, tuple[Package, ...]] = {}
-    systems: dict[str, System] = {}
+    facts: dict[str, tuple[Fact, ...]] = {}
+    cached: dict[str, tuple[Fact, ...]] = {}
     hides: set[str] = set()
     unread: list[str] = []
     links: dict[str, str] = {}
-    count = 0
+    count = size = 0
     with unpacked(source, blob) as tar:
         for path, entry, content in layertar.members(tar):
             path = _clean(path)
+            size += entry.size
             folder, _, name = path.rpartition("/")
             if name == _OPAQUE:
                 hides.add(folder)
@@ -61,28 +76,24 @@ def read(source: ImageSource, blob: Descriptor) -> Layer:
                 hides.add(f"{folder}/{name.removeprefix(_WHITEOUT)}".lstrip("/"))
             elif entry.kind == "symbolic link":
                 hides.add(path)
-            elif entry.kind == "hard link" and (inventory.reader(path) or inventory.is_system(path)):
-                links[path] = _clean(entry.link)
-            elif entry.kind == "file" and inventory.is_foreign(path):
-                unread.append(path)
-            elif entry.kind == "file" and (inventory.reader(path) or inventory.is_system(path)):
-                if entry.size > inventory.FILE_LIMIT:
+            elif (tells := inventoryfiles.source(path)) is None:
+                continue
+            elif entry.kind == "hard link":
+                if not tells.cached:
+                    links[path] = _clean(entry.link)
+            elif entry.kind == "file":
+                found = tells.read(path, b"".join(content)) if entry.size <= tells.limit else None
+                if found is not None:
+                    (cached if tells.cached else facts)[path] = found
+                    count += len(found)
+                elif tells.of_packages and not tells.cached:
                     unread.append(path)
-                    continue
-                text = b"".join(content).decode(errors="replace")
-                if (reader := inventory.reader(path)) is not None:
-                    packages[path] = tuple(reader(text))
-                    count += len(packages[path])
-                elif (system := inventory.system(text)) is not None:
-                    systems[path] = system
             if count + len(hides) + len(links) > _KEPT:
                 raise LayerError("a layer tells of more packages than can be looked at")
-    for path, other in links.items():
-        if other in packages:
-            packages[path] = packages[other]
-        if other in systems:
-            systems[path] = systems[other]
-    return Layer(packages=packages, systems=systems, hides=frozenset(hides), unread=tuple(unread))
+    known = {**cached, **facts}
+    facts |= {path: known[other] for path, other in links.items() if other in known}
+    unread += [path for path, other in links.items() if other in unread]
+    return Layer(facts=facts, hides=frozenset(hides), unread=tuple(unread), size=size)
 
 
 def _clean(path: str) -> str:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dsci.model.family import TargetId
+from dsci.model.layering import BASE_DIGEST, BASE_NAME
 from dsci.model.oci import ANY, Digest
 from dsci.model.reference import EMBEDDED
 from dsci.model.settings import SecretSettings
 from dsci.pipeline.context import DOCKERFILE
 from dsci.pipeline.workshop import Workshop
 from dsci.ports import BuildOrder, BuildSecret, Pin
-
-_BASE_NAME = "org.opencontainers.image.base.name"
-#: The label of what an image stands on.
-BASE_DIGEST = "org.opencontainers.image.base.digest"
 
 
 def order_of(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]) -> BuildOrder:
@@ -66,10 +63,10 @@ def base_of(shop: Workshop, target: TargetId, digests: Mapping[TargetId, Digest]
     node, own = shop.now.family.nodes[target], shop.pins[target]
     if node.parent is not None:
         parent = shop.now.family.images[node.parent.image].repository
-        return {_BASE_NAME: str(parent), BASE_DIGEST: str(digests[node.parent])}
+        return {BASE_NAME: str(parent), BASE_DIGEST: str(digests[node.parent])}
     if node.lineage is None:
         return {}
-    labels = {_BASE_NAME: str(node.lineage.reference)}
+    labels = {BASE_NAME: str(node.lineage.reference)}
     if node.lineage.key in own:
         labels[BASE_DIGEST] = str(own[node.lineage.key])
     return labels
