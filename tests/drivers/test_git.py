@@ -603,6 +603,22 @@ def test_generated_files_lie_in_the_repository(repo: Repo, opened: Opened, path:
         opened(repo.folder).hash_files(path)
 
 
+def test_no_link_leads_to_files_of_the_machine_and_gits_own_are_nobodys(
+    repo: Repo, opened: Opened, tmp_path: Path
+) -> None:
+    """A request's own dsci.yaml names the paths, and its own Dockerfile sees what they hold: a job's token, for one."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/credentials").write_text("a token")
+    repo.write({"dist/x": "1"})
+    repo.path("dist/link").symlink_to(tmp_path / "home")
+    repo.commit("a link")
+    for path in ("dist/link/credentials", ".git", ".git/config", "./.GIT/config", "dist/../.git"):
+        with pytest.raises(ConfigError, match="not in the repository"):
+            opened(repo.folder).hash_files(path)
+    assert opened(repo.folder).hash_files("dist").keys() == {"dist/x", "dist/link"}
+    assert not [path for path in opened(repo.folder).hash_files(".") if path.startswith(".git/")]
+
+
 def test_thousands_of_files_are_hashed_at_once(repo: Repo, opened: Opened) -> None:
     repo.write({f"dist/{n // 100}/{n}": f"{n}" for n in range(3000)})
     began = time.monotonic()

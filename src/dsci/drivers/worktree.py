@@ -37,14 +37,18 @@ class WorkTree:
         return {path: entries.get(path) for path in sorted(set(paths)) if entries.get(path) != head.get(path)}
 
     def below(self, folder: str) -> Mapping[str, TreeEntry]:
-        """Every file at or below a path, whether Git knows it or not. Raises ConfigError for one that leads out."""
-        if folder.startswith("/") or ".." in PurePosixPath(folder).parts:
+        """Every file at or below a path, whether Git knows it or not, but for Git's own. Raises ConfigError for a path
+        that leads out, also by a link.
+        """
+        outside = folder.startswith("/") or ".." in PurePosixPath(folder).parts
+        if outside or _is_gits(folder) or self._behind_link(folder):
             raise ConfigError(f"{folder} is not in the repository", hint="name a path from the repository's root")
         start = self._root / folder
         if start.is_file() or start.is_symlink():
             return self._entries([folder])
         paths = (path for path in sorted(start.rglob("*")) if path.is_symlink() or not path.is_dir())
-        return self._entries([str(path.relative_to(self._root)) for path in paths])
+        names = (str(path.relative_to(self._root)) for path in paths)
+        return self._entries([name for name in names if not _is_gits(name)])
 
     def content(self, path: str) -> bytes:
         """The content of a file; the target of a link."""
@@ -73,6 +77,11 @@ class WorkTree:
 
     def _behind_link(self, path: str) -> bool:
         return any((self._root / folder).is_symlink() for folder in list(PurePosixPath(path).parents)[:-1])
+
+
+def _is_gits(path: str) -> bool:
+    """Whether it is a part of a repository itself: its settings may hold the token of a CI job."""
+    return ".git" in (part.lower() for part in PurePosixPath(path).parts)
 
 
 def _quoted(path: str) -> bytes:
