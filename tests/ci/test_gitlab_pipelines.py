@@ -158,6 +158,7 @@ def test_a_request_of_another_project_is_tested_and_leaves_no_trace(tiny: Projec
     tiny.git("push", "--quiet", "origin", "feature")
     writes = tiny.registry.writes()
     secrets = {"CI_REGISTRY_USER": "someone", "CI_REGISTRY_PASSWORD": "hunter-2", "CI_JOB_TOKEN": "glcbt-1"}
+    secrets |= {"DSCI_REGISTRY_USER": "someone", "DSCI_REGISTRY_TOKEN": "hunter-3", "DSCI_PUSH_TOKEN": "glpat-1"}
     theirs = gitlab.run(*NO_BRANCH, branch="feature", variables=FORK | secrets)
     assert theirs.green and theirs.began == ["dsci-request"], str(theirs)
     assert theirs.work() == [f"dsci-request: {each} ok" for each in ("base build", "base test", "ml build", "ml test")]
