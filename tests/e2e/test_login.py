@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from scripted import ScriptedRegistry
 from tests.e2e.conftest import Ended, Project, make_project, outcomes, released
 from tests.privatebase import push_base
 from tests.realregistry import RealRegistry
+
+from dsci.drivers.tokenvariables import spelled
 
 #: `alice` and `sesame`, in bcrypt, which is all that the registry takes.
 USERS = "alice:$2b$05$aaaaaaaaaaaaaaaaaaaaaOFnFX973iHdYVMuvTBSsVpqxjoVL1V5a\n"
@@ -235,6 +238,45 @@ def test_builds_and_pushes_see_the_same(private: Project, tmp_path: Path, way: s
     assert PASSWORD not in ended.stdout + ended.stderr
     again = private.dsci("release", "--json", *options)
     assert again.json["released"] == []
+
+
+COMPOSED = """\
+    services:
+      app:
+        image: ${DSCI_IMAGE}
+        command: sleep 60
+      aside:
+        image: %s
+        command: sleep 60
+    """
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("where", ["a Dockerfile", "a suite"])
+def test_for_a_request_from_a_fork_we_are_nobody(private: Project, real_registry: RealRegistry, where: str) -> None:
+    """What is pulled with this machine's credentials, a stranger could read: in a build, or in a service."""
+    assert private.registry is not None
+    base = f"{private.registry.address}/{push_base(private.registry.address, USER, PASSWORD)}"
+    keep(private, private.registry.address)
+    known = {"USER": USER, "PASSWORD": PASSWORD}
+    private.environment |= {f"DSCI_REGISTRY_{kind}_{spelled(private.registry.address)}": v for kind, v in known.items()}
+    private.environment["DOCKER_AUTH_CONFIG"] = Path(private.environment["DOCKER_CONFIG"], "config.json").read_text()
+    if where == "a Dockerfile":
+        files = {"images/base/Dockerfile": f"FROM {base}\nCOPY note /etc/note\n"}
+    else:
+        files = {"images/base/suites/services/compose.yaml": COMPOSED % base}
+    private.push("feat: it stands on what is private", files)
+    # It is published elsewhere, so that only what it stands on is private.
+    here = replace(private, registry=real_registry, environment={**private.environment})
+    here.in_request_of_a_fork()
+    refused = here.dsci("test", "base", code=1)
+    assert private.registry.address in refused.stderr and PASSWORD not in refused.stderr
+    assert re.search("no credentials|unauthorized|authentication required|no basic auth", refused.stderr), str(refused)
+    # A request of our own is let in.
+    payload = {"pull_request": {"head": {"repo": {"id": 1}}, "base": {"repo": {"id": 1}}}}
+    Path(here.environment["GITHUB_EVENT_PATH"]).write_text(json.dumps(payload))
+    if where == "a Dockerfile":
+        here.dsci("test", "base")
 
 
 @pytest.mark.engine

@@ -25,9 +25,16 @@ _LIMIT = 64 * 1024
 class Identity:
     """The credentials of one call."""
 
-    def __init__(self, registries: tuple[str, ...], token_file: str, hide: Callable[[str, str], None]) -> None:
-        """`token_file` is what --registry-token-file says: a file, or `-` for stdin."""
+    def __init__(
+        self, registries: tuple[str, ...], token_file: str, hide: Callable[[str, str], None], *, stranger: bool
+    ) -> None:
+        """`token_file` is what --registry-token-file says: a file, or `-` for stdin.
+
+        For a `stranger`, whose code is looked at here for the first time, we are nobody, whatever this machine knows:
+        what is pulled with our credentials could be read by what is built on it.
+        """
         self._registries = registries
+        self._stranger = stranger
         self._token_file = token_file
         self._hide = hide
 
@@ -36,6 +43,8 @@ class Identity:
         """The credentials for any registry. Raises ConfigError for a token that cannot be read."""
         from dsci.drivers.keychain import Keychain
 
+        if self._stranger:
+            return Keychain.empty()
         return Keychain.from_environment(os.environ, Path.home(), self._said, self._found)
 
     @property
@@ -43,11 +52,15 @@ class Identity:
         """Who is spoken to by plain HTTP, which shows a password to the whole network: not for dsci.yaml to choose."""
         return tuple(os.environ.get("DSCI_INSECURE_REGISTRIES", "").replace(",", " ").split())
 
-    def lent(self, scratch: Path) -> Mapping[str, str]:
+    def environment(self, scratch: Callable[[], Path]) -> Mapping[str, str]:
         """The environment for programs that look for credentials as the docker command does. Raises ConfigError."""
         from dsci.drivers import lentlogin
 
-        return lentlogin.lend(os.environ, self._said, scratch)
+        if self._stranger:
+            return lentlogin.bare(os.environ, scratch())
+        if self.keychain.beyond_docker:
+            return lentlogin.lend(os.environ, self._said, scratch())
+        return os.environ
 
     @cached_property
     def _said(self) -> CommandLine:

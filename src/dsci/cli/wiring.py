@@ -254,7 +254,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     def _identity(self) -> Identity:
         from dsci.cli.identity import Identity
 
-        return Identity(self.registries, self.token_file, self.voice.hide)
+        return Identity(self.registries, self.token_file, self.voice.hide, stranger=self.event.foreign)
 
     @property
     def keychain(self) -> Keychain:
@@ -264,7 +264,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     @cached_property
     def docker_environment(self) -> Mapping[str, str]:
         """The environment for programs that look for credentials as the docker command does. Raises ConfigError."""
-        return self._identity.lent(self.run.scratch) if self.keychain.beyond_docker else os.environ
+        return self._identity.environment(lambda: self.run.scratch)
 
     @cached_property
     def registry(self) -> Registries:
@@ -292,6 +292,8 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         from dsci.drivers.syft import Syft
         from dsci.pipeline.world import Hands
 
+        # Docker Compose pulls with whatever credentials it finds.
+        seen = self.docker_environment if self.event.foreign else os.environ
         return Hands(
             registry=self.registry,
             engine=self.engine,
@@ -299,7 +301,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
             builders=self._buildx.builders,
             handed=self._buildx.handed,
             machine=ThisMachine(self.run.scratch),
-            host_side=HostSide(os.environ, self.run),
+            host_side=HostSide(seen, self.run),
             console=self.console,
             forge=self.forge,
             nonce=self.run.nonce,

@@ -106,6 +106,11 @@ class Keychain:
             tell=tell,
         )
 
+    @classmethod
+    def empty(cls) -> Keychain:
+        """The keychain of nobody: what everybody may read is all that can be had with it."""
+        return cls(Path(os.devnull), environment={})
+
     def credentials(self, repository: Repository, *, fresh: bool = False) -> Credentials | None:
         """What to show this repository's registry, or None for a stranger; the whole registry's where the path is "".
 
