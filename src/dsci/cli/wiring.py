@@ -254,7 +254,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
     def _identity(self) -> Identity:
         from dsci.cli.identity import Identity
 
-        return Identity(self.registries, self.token_file, self.voice.hide, stranger=self.event.foreign)
+        return Identity(self.registries, self.token_file, self.voice.hide, stranger=self._read.event.foreign)
 
     @property
     def keychain(self) -> Keychain:
@@ -293,7 +293,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
         from dsci.pipeline.world import Hands
 
         # Docker Compose pulls with whatever credentials it finds.
-        seen = self.docker_environment if self.event.foreign else os.environ
+        seen = self.docker_environment if self._read.event.foreign else os.environ
         return Hands(
             registry=self.registry,
             engine=self.engine,
