@@ -132,21 +132,23 @@ class TestLayout:
                 act()
         assert path.read_bytes() == text
 
-    def test_a_folder_that_may_not_be_written_is_named(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("mode", [0o755, 0o700], ids=["written", "entered"])
+    def test_a_folder_that_may_not_be_used_is_named(self, tmp_path: Path, mode: int) -> None:
         """As root every folder may be written, so a child without that privilege tries it."""
-        (tmp_path / "acme").mkdir(mode=0o755)
+        (tmp_path / "acme").mkdir(mode=mode)
         script = (
             "import os, sys; from pathlib import Path; from dsci.drivers.layout import LayoutRegistry\n"
             "from dsci.errors import AuthError; from dsci.model.reference import Repository\n"
-            "os.setuid(65534) if os.getuid() == 0 else os.chmod(sys.argv[1] + '/acme', 0o555)\n"
+            "os.setuid(65534) if os.getuid() == 0 else os.chmod(sys.argv[1] + '/acme', int(sys.argv[2], 8) & 0o555)\n"
             "registry, here = LayoutRegistry(Path(sys.argv[1])), Repository('dsci.local', 'acme/app')\n"
             "for act in (lambda: registry.check_push(here), lambda: registry.push_blob(here, b'x', 'a/b')):\n"
             "    try: act()\n"
             "    except AuthError as error: print('refused', error.message, error.hint)\n"
         )
-        for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        for folder in (tmp_path, *list(tmp_path.parents)[:3]):
             folder.chmod(folder.stat().st_mode | 0o555)
-        done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=20)
+        argv = [sys.executable, "-c", script, str(tmp_path), f"{mode:o}"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=20)
         assert done.stdout.count("refused") == 2 and str(tmp_path) in done.stdout, done.stderr
 
 

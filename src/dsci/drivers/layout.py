@@ -229,9 +229,9 @@ class LayoutRegistry:
     def check_push(self, repository: Repository) -> None:
         """Write a file and remove it."""
         folder = self._folder(repository)
-        while not folder.exists():
-            folder = folder.parent
         try:
+            while not folder.exists():
+                folder = folder.parent
             descriptor, name = mkstemp(dir=folder, prefix=".dsci-")
             os.close(descriptor)
             Path(name).unlink()
