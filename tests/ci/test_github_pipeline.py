@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.ci.githubrun import OURS, PIN, PROGRAM, ROOT, Hub, Ran
-from tests.e2e.conftest import DOCKERFILES, FILES, NOTED, STRUCTURE, TINY, make_project
+from tests.e2e.conftest import DOCKERFILES, NOTED, TINY, make_project, push_small
 from tests.faultyproxy import FaultyProxy
 from tests.gitserver import git_over_http
 from tests.realregistry import RealRegistry
@@ -53,11 +53,7 @@ def hub(tmp_path: Path, registry: RealRegistry, request: pytest.FixtureRequest) 
 def stack(tmp_path: Path, registry: RealRegistry, request: pytest.FixtureRequest) -> Hub:
     """GitHub with the small family, committed and pushed."""
     project = make_project(tmp_path, registry, request.node.name)
-    files = {f"images/{name}/Dockerfile": text for name, text in DOCKERFILES.items()}
-    files |= {f"images/{name}": text for name, text in FILES.items()}
-    files |= {f"images/{name}/suites/structure.yaml": text for name, text in STRUCTURE.items()}
-    files |= {"README.md": "# A family\n", "images/ml/model.txt": f"{project.prefix}\n"}
-    project.push("feat: five images", files)
+    push_small(project, {"images/ml/model.txt": f"{project.prefix}\n"})
     return Hub(project, tmp_path / "hub")
 
 

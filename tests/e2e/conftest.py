@@ -296,16 +296,17 @@ def tiny(empty: Project) -> Project:
 @pytest.fixture
 def small(empty: Project) -> Project:
     """The small family, committed, with a bare remote and the session's registry."""
-    push_small(empty)
+    push_small(empty, INITIAL)
     return empty
 
 
-def push_small(project: Project) -> None:
-    """Let a repository hold the small family, committed and pushed."""
+#: What makes the content of a test its own, so that no other test's images are found under its keys.
+INITIAL = {"dsci.yaml": 'versioning:\n  initial: "1.0.0"\n'}
+
+
+def push_small(project: Project, more: dict[str, str]) -> None:
+    """Let a repository hold the small family and these files, committed and pushed."""
     files = {f"images/{name}/Dockerfile": text for name, text in DOCKERFILES.items()}
     files |= {f"images/{name}": text for name, text in FILES.items()}
     files |= {f"images/{name}/suites/structure.yaml": text for name, text in STRUCTURE.items()}
-    files["README.md"] = "# A family\n"
-    # What makes the content of this test its own, so that no other test's images are found under its keys.
-    files["dsci.yaml"] = 'versioning:\n  initial: "1.0.0"\n'
-    project.push("feat: five images", files)
+    project.push("feat: five images", {**files, "README.md": "# A family\n", **more})

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import DOCKERFILES, Project, make_project, outcomes, push_small, released
+from tests.e2e.conftest import DOCKERFILES, INITIAL, Project, make_project, outcomes, push_small, released
 from tests.realengine import docker, gone, of_runs
 from tests.realregistry import RealRegistry
 
@@ -25,7 +25,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Pa
     """The family after its first release, and a copy of all that was written."""
     registry = RealRegistry(tmp_path_factory.mktemp("registry"))
     project = make_project(tmp_path_factory.mktemp("done"), registry, "a family that is released")
-    push_small(project)
+    push_small(project, INITIAL)
     project.release()
     registry.stop()
     kept = tmp_path_factory.mktemp("kept")

@@ -85,14 +85,7 @@ jobs:
     outputs:
       work: {work}
     steps:
-      - uses: {checkout}
-        with:
-          fetch-depth: 0
-          persist-credentials: false
-      - uses: {setup}
-        with:
-          install-from: ${{{{ inputs.install-from }}}}
-          engine: "false"
+{begin}          engine: "false"
       - id: plan
         uses: {plan}
         with:
@@ -109,6 +102,17 @@ jobs:
           path: ${{{{ steps.plan.outputs.plan }}}}
           if-no-files-found: error
           overwrite: true # a job that is run again says so once more
+"""
+
+#: How every job begins: with the whole history, no credentials, and dsci.
+_BEGIN = """\
+      - uses: {checkout}
+        with:
+          fetch-depth: 0
+          persist-credentials: false
+      - uses: {setup}
+        with:
+          install-from: ${{{{ inputs.install-from }}}}
 """
 
 _TARGET = """
@@ -133,14 +137,7 @@ _FIRST = """\
       contents: read # the commit and its history
       packages: write # images under their keys, and build caches
     steps: &build
-      - uses: {checkout}
-        with:
-          fetch-depth: 0
-          persist-credentials: false
-      - uses: {setup}
-        with:
-          install-from: ${{{{ inputs.install-from }}}}
-      - uses: {download}
+{begin}      - uses: {download}
         with:
           name: dsci-jobs-plan
           path: ${{{{ runner.temp }}}}/dsci-plan
@@ -183,14 +180,7 @@ _RELEASE = """
       contents: write # release tags and the ledger, pushed to Git
       packages: write # images and their names
     steps:
-      - uses: {checkout}
-        with:
-          fetch-depth: 0
-          persist-credentials: false
-      - uses: {setup}
-        with:
-          install-from: ${{{{ inputs.install-from }}}}
-      - id: release
+{begin}      - id: release
         uses: {release}
         with:
           registry: ${{{{ inputs.registry }}}}
@@ -224,6 +214,7 @@ def document(jobs: Sequence[TargetJob], uses: str, *, path: str) -> str:
     }
     for action in ("setup", "plan", "build", "release"):
         words[action] = f"{found['repository']}/actions/{action}@{found['commit']}"
+    words["begin"] = _BEGIN.format(**words)
     targets = {job.name: job.target for job in jobs}
     parts = [_HEAD.format(**words)]
     for number, job in enumerate(jobs):
